@@ -1,0 +1,158 @@
+"""What the core needs from the outside, as interfaces; `app` chooses the implementations."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from imagebatch_server.batches.model import (
+    AttemptResult,
+    Batch,
+    BatchFilter,
+    BatchOptions,
+    Dispatch,
+    Item,
+    ItemFilter,
+    ItemResult,
+    Outcome,
+    StoredObject,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """A batch to be stored. `content_sha256` tells whether a repeated request_id asks for the same."""
+
+    tenant: str
+    batch_id: str
+    options: BatchOptions
+    created_at: datetime
+    content_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCommit:
+    """What a recorder writes for one batch in one transaction."""
+
+    tenant: str
+    batch_id: str
+    owner_epoch: int
+    outcomes: Sequence[Outcome]
+    started_at: datetime | None
+    outcomes_per_s: float | None
+
+
+class BatchStore(Protocol):
+    """Batches and their items.
+
+    Every method raises `StoreUnavailable` when the store can't be reached or can't write; nothing is half-written.
+    """
+
+    async def create(self, batch: NewBatch, items: Sequence[Item], objects: Sequence[StoredObject]) -> Batch:
+        """Store a batch whole, durably. Answers the batch that `request_id` already made with the same content.
+
+        Raises RequestIdReused if it made another one, LimitExceeded if too many batches are running.
+        """
+
+    async def get(self, tenant: str, batch_id: str) -> Batch:
+        """Read one batch. Raises BatchNotFound."""
+
+    async def list(
+        self, tenant: str, match: BatchFilter, limit: int, before_batch_id: str | None
+    ) -> Sequence[Batch]:
+        """Read batches that match, newest first, those older than `before_batch_id` only."""
+
+    async def request_cancel(self, tenant: str, batch_id: str, at: datetime) -> Batch:
+        """Set cancel_requested_at if the batch is running and it isn't set; answer the batch. Raises BatchNotFound."""
+
+    async def take_over(self, owner: str) -> Sequence[Batch]:
+        """Make `owner` the owner of every running batch, raising its epoch, and answer them in order of creation."""
+
+    async def pending_items(self, tenant: str, batch_id: str, after_index: int, limit: int) -> Sequence[Item]:
+        """Read items without an outcome, in index order, from `after_index` (exclusive)."""
+
+    async def items(self, tenant: str, batch_id: str, indexes: Sequence[int]) -> Sequence[Item]:
+        """Read the items with these indexes, in index order."""
+
+
+class OutcomeStore(Protocol):
+    """Outcomes: written by the recorder only, read by pages and watchers."""
+
+    async def record(self, commits: Sequence[BatchCommit], at: datetime) -> Sequence[Batch | None]:
+        """Commit outcomes of several batches in one durable transaction, numbering them in order.
+
+        Answers each batch as committed, its terminal status set if this was its last outcome; the outcomes' sequences are
+        the last ones up to its `last_sequence`. None stands for a batch that is no longer owned at this epoch: nothing of
+        it was written. Raises StoreUnavailable.
+        """
+
+    async def page(
+        self, tenant: str, batch_id: str, match: ItemFilter, offset: int, limit: int
+    ) -> tuple[Batch, int, Sequence[ItemResult]]:
+        """Read a page in index order, with the batch and the number of matches. Raises BatchNotFound."""
+
+    async def after(self, tenant: str, batch_id: str, sequence: int, limit: int) -> Sequence[ItemResult]:
+        """Read outcomes that follow `sequence`, in sequence order."""
+
+
+class ObjectRows(Protocol):
+    """The truth about which objects exist."""
+
+    async def add(self, stored: StoredObject) -> None:
+        """Insert a row, durably; its blob must be durable already."""
+
+    async def get(self, tenant: str, object_key: str) -> StoredObject:
+        """Read a row. Raises ObjectNotFound."""
+
+
+class Executor(Protocol):
+    """Runs attempts, on processes of this machine or elsewhere, and reports to a `DispatchEvents`."""
+
+    def submit(self, dispatch: Dispatch) -> None:
+        """Take one attempt; never blocks. Exactly one `finished` follows, unless the executor is stopped."""
+
+    def room(self) -> int:
+        """How many more items it can take beside those being fetched, to stay busy and no more."""
+
+
+class DispatchEvents(Protocol):
+    """What an executor reports, on the event loop's thread."""
+
+    def fetched(self, dispatch: Dispatch) -> None:
+        """The image is here, or could not be got: its host's slot is free."""
+
+    def started(self, dispatch: Dispatch) -> None:
+        """A child process began to work on the item."""
+
+    def finished(self, result: AttemptResult) -> None:
+        """The attempt came to an end."""
+
+    def room_changed(self) -> None:
+        """`room` may have grown without an attempt ending."""
+
+
+class BlobStore(Protocol):
+    """Where images' bytes are kept. A blob is durable when a write returns."""
+
+    def new_key(self, tenant: str) -> str:
+        """Make an object key, opaque and unique."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write one blob durably. Raises StoreUnavailable."""
+
+    async def put_many(self, blobs: Sequence[tuple[str, bytes]]) -> None:
+        """Write several blobs durably. Raises StoreUnavailable, with none of them left behind."""
+
+    async def get(self, key: str, *, max_bytes: int) -> bytes:
+        """Read a blob whole. Raises ItemError with OBJECT_NOT_FOUND or TOO_LARGE."""
+
+    def read(self, key: str, chunk_bytes: int = ...) -> AsyncIterator[bytes]:
+        """Read a blob in chunks. Raises ObjectNotFound, also when it goes while it is read."""
+
+    async def delete(self, key: str) -> None:
+        """Remove a blob; none is no error."""
+
+    def url(self, key: str) -> str | None:
+        """A URL under which the blob can be read, if the store can make one."""
