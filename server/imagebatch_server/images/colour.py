@@ -1,0 +1,77 @@
+"""Any pixels that Pillow decodes, as 8-bit RGB that looks as the picture is meant to look."""
+
+from __future__ import annotations
+
+import io
+import math
+
+from PIL import Image, ImageChops, ImageCms
+
+_WHITE = (255, 255, 255)
+_STRIP_ROWS = 512
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """RGB of a loaded image: alpha on white, CMYK and colour profiles converted, deeper greys scaled to 8 bits.
+
+    Raises ValueError for a mode or for values that have no RGB.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return _grey(image).convert("RGB")
+    if image.has_transparency_data:
+        return _on_white(image if image.mode == "RGBA" else image.convert("RGBA"))
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted.
+        image = ImageChops.invert(image)
+    if image.mode in ("RGB", "CMYK"):
+        image = _in_srgb(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    flat = Image.new("RGB", image.size, _WHITE)
+    for top in range(0, image.height, _STRIP_ROWS):  # in strips, or a large picture would be in memory four times
+        strip = image.crop((0, top, image.width, min(top + _STRIP_ROWS, image.height)))
+        flat.paste(strip, (0, top), strip)
+    return flat
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    wide = image if image.mode in ("I;16", "I", "F") else image.convert("I")
+    low, high = _range(image, wide)
+    scale = 255 / (high - low) if high > low else 0.0
+    grey = wide.point(lambda value: value * scale - low * scale).convert("L")
+    return ImageChops.invert(grey) if _tiff_tag(image, 262) == 0 else grey  # 0: the least value is white
+
+
+def _range(image: Image.Image, wide: Image.Image) -> tuple[float, float]:
+    if image.mode.startswith("I;16"):
+        bits = _tiff_tag(image, 258) or 16
+        return 0, (1 << bits) - 1
+    low, high = (float(value) for value in wide.getextrema())  # type: ignore[arg-type]
+    if not math.isfinite(high - low):
+        raise ValueError("the pixels hold values that are no finite numbers")
+    for top in (1.0, 255.0):  # what floating-point images agree on; anything else is data, shown from least to most
+        if image.mode == "F" and low >= 0 and high <= top:
+            return 0, top
+    return low, high
+
+
+def _tiff_tag(image: Image.Image, tag: int) -> int | None:
+    tags = getattr(image, "tag_v2", None)
+    value = None if tags is None else tags.get(tag)
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    profile_bytes = image.info.get("icc_profile")
+    if not profile_bytes:
+        return image
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(profile_bytes))
+        if "sRGB" in (profile.profile.profile_description or ""):
+            return image
+        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # a profile that is damaged or for other colours; browsers ignore those too
+    return image if converted is None else converted

@@ -1,0 +1,229 @@
+"""An image in memory, opened from bytes that nobody vouches for."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+import PIL.Image
+from PIL import ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ExifTags import IFD, Base
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from imagebatch.v1.enums import ItemErrorCode
+from imagebatch_server.batches.errors import ItemError
+from imagebatch_server.images.colour import to_rgb
+from imagebatch_server.images.frames import count_frames
+from imagebatch_server.images.header import ACCEPTED, looks_like, sniff, stored_size
+
+# Ours decides: Pillow's limit is one for the whole process, and no setting of a server.
+PIL.Image.MAX_IMAGE_PIXELS = None
+# Workers are processes; threads of AVIF's decoder on top would fight for their cores.
+PIL.AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+_MAX_JPEG_SCANS = 200
+"""Real progressive files have about ten; each costs a pass over all pixels however small it is."""
+
+# Plug-ins are called by name, so no other of Pillow's can be reached: neither the lenient ones nor Ghostscript's.
+_PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    "jpeg": JpegImageFile,
+    "png": PngImageFile,
+    "webp": WebPImageFile,
+    "gif": GifImageFile,
+    "bmp": BmpImageFile,
+    "tiff": TiffImageFile,
+    "avif": AvifImageFile,
+}
+
+_TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Image:
+    """One image file and what its header says; pixels are decoded on first use."""
+
+    data: bytes
+    format: str
+    """`jpeg`, `png`, `webp`, `gif`, `bmp`, `tiff` or `avif`; by content, never by name."""
+    width: int
+    """Pixels as stored, before EXIF rotation; so is `height`."""
+    height: int
+    frame_count: int
+    """Frames of an animation, pages of a TIFF; counting stops at `frames.MAX_COUNTED`."""
+    orientation: int
+    """EXIF orientation, 1 to 8; 1 where the file says nothing usable."""
+    captured_at: datetime | None
+    """EXIF DateTimeOriginal; naive, because cameras don't say which zone they mean."""
+    max_pixels: int
+
+    @classmethod
+    def open(cls, data: bytes, *, max_pixels: int = 100_000_000) -> Image:
+        """Read the header only.
+
+        Raises ItemError: UNSUPPORTED_FORMAT, TOO_LARGE (more than `max_pixels` pixels), DECODE_FAILED.
+        """
+        image_format = sniff(data)
+        if image_format is None:
+            raise _unsupported(data)
+        size = stored_size(image_format, data)
+        if size is not None:  # before Pillow sees the file, because it allocates a WebP's canvas on opening
+            _check_size(size, max_pixels)
+        with _errors_of(image_format):
+            opened = _open(image_format, data, max_pixels)
+            exif = _exif(opened)
+            # Pillow turns a TIFF's size by its orientation, and no other format's.
+            width, height = size if size is not None and image_format == "tiff" else opened.size
+            return cls(
+                data=data,
+                format=image_format,
+                width=width,
+                height=height,
+                frame_count=count_frames(image_format, data, getattr(opened, "n_frames", 1)),
+                orientation=_orientation(exif),
+                captured_at=_captured_at(exif),
+                max_pixels=max_pixels,
+            )
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data)
+
+    @property
+    def is_animated(self) -> bool:
+        return self.frame_count > 1 and self.format != "tiff"
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file's bytes, 64 lower-case hex digits."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @cached_property
+    def pixels(self) -> PIL.Image.Image:
+        """The whole first frame: RGB, alpha on white, turned as EXIF says.
+
+        Raises ItemError: DECODE_FAILED, TOO_LARGE.
+        """
+        with _errors_of(self.format):
+            return self._upright(_open(self.format, self.data, self.max_pixels))
+
+    def reduced(self, longest_side: int) -> PIL.Image.Image:
+        """`pixels` with its longest side brought down to `longest_side` pixels; a smaller image keeps its size.
+
+        Cheaper than `pixels` for a large JPEG, which is decoded at a fraction of its size. Not cached.
+        Raises ItemError: DECODE_FAILED, TOO_LARGE.
+        """
+        factor = longest_side / max(self.width, self.height)
+        if factor >= 1:
+            return self.pixels
+        with _errors_of(self.format):
+            if "pixels" in self.__dict__:
+                whole = self.pixels
+            else:
+                opened = _open(self.format, self.data, self.max_pixels)
+                # Twice the size asked for, so that the resampling below sees more than the decoder's coarse average.
+                opened.draft(None, (math.ceil(self.width * factor) * 2, math.ceil(self.height * factor) * 2))
+                whole = self._upright(opened)
+            side = longest_side / max(whole.size)
+            target = (max(1, round(whole.width * side)), max(1, round(whole.height * side)))
+            return whole.resize(target, PIL.Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+    def _upright(self, opened: ImageFile.ImageFile) -> PIL.Image.Image:
+        opened.load()
+        # After loading, because Pillow has by then turned a TIFF itself and read what follows a PNG's pixels.
+        turn = _TURNS.get(_orientation(_exif(opened)))
+        rgb = to_rgb(opened)
+        return rgb if turn is None else rgb.transpose(turn)
+
+
+def _open(image_format: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+    opened = _PLUGINS[image_format](io.BytesIO(data))
+    _check_size(opened.size, max_pixels)  # again: a GIF's first frame may exceed its screen, a JPEG have two headers
+    if isinstance(opened, TiffImageFile):
+        _check_size((opened.tag_v2.get(322, 1), opened.tag_v2.get(323, 1)), max_pixels)  # a tile is decoded whole
+    if image_format == "jpeg" and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
+        raise ItemError(
+            ItemErrorCode.TOO_LARGE,
+            f"the JPEG has more than {_MAX_JPEG_SCANS} scans, which makes it slow to decode; save it as baseline JPEG",
+        )
+    return opened
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise ItemError(
+            ItemErrorCode.DECODE_FAILED, f"the header states {width} x {height} pixels; save the image again"
+        )
+    if width * height > max_pixels:
+        raise ItemError(
+            ItemErrorCode.TOO_LARGE,
+            f"{width} x {height} pixels are above the limit of {max_pixels:,}; send the image scaled down",
+        )
+
+
+def _exif(opened: ImageFile.ImageFile) -> PIL.Image.Exif | None:
+    try:
+        return PIL.Image.Image.getexif(opened)  # the plain one: PNG's own would decode the pixels to look behind them
+    except Exception:  # a damaged EXIF block raises nearly anything, and is no reason to refuse a picture
+        return None
+
+
+def _orientation(exif: PIL.Image.Exif | None) -> int:
+    value = None if exif is None else exif.get(Base.Orientation)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _captured_at(exif: PIL.Image.Exif | None) -> datetime | None:
+    if exif is None:
+        return None
+    try:
+        value = exif.get_ifd(IFD.Exif).get(Base.DateTimeOriginal)
+        return datetime.strptime(str(value).rstrip("\0 "), "%Y:%m:%d %H:%M:%S")
+    except Exception:  # as in _exif; and a clock that was never set writes zeros or blanks
+        return None
+
+
+def _unsupported(data: bytes) -> ItemError:
+    found = f"the content looks like {looks_like(data)}" if data else "the file is empty"
+    return ItemError(ItemErrorCode.UNSUPPORTED_FORMAT, f"{found}; accepted are {ACCEPTED}")
+
+
+@contextmanager
+def _errors_of(image_format: str) -> Iterator[None]:
+    try:
+        yield
+    except ItemError:
+        raise
+    except MemoryError as error:
+        raise ItemError(
+            ItemErrorCode.TOO_LARGE, "decoding needs more memory than a worker has; send the image scaled down"
+        ) from error
+    except Exception as error:  # Pillow's plug-ins raise nearly anything on damaged input
+        raise ItemError(
+            ItemErrorCode.DECODE_FAILED,
+            f"the {image_format.upper()} can't be decoded ({_reason(error)}); check that it is whole and save it again",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().replace("\n", " ") or type(error).__name__)[:200]
