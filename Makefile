@@ -1,0 +1,112 @@
+# Everything runs in environments of this folder, built on first use from lock files; only Python 3.11+ is needed.
+#   make PYTHON=python3.12 ...     uses another interpreter
+
+PYTHON ?= python3
+PIP = -m pip --quiet --disable-pip-version-check --no-input
+
+FAST_TESTS = $(wildcard tests/unit tests/integration tests/conformance)
+FAULT_TESTS = $(shell find tests/faults -name 'test_*.py' 2>/dev/null)
+FROZEN_CONTRACT = protos/imagebatch.v1.binpb
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test faults test-protobuf7 venv lint format generate check-generated freeze lock postgres
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.installed ## describe real photographs, or your own with IMAGES=folder
+	@.venv/bin/imagebatch demo $(if $(IMAGES),--images "$(IMAGES)")
+
+test: .venv/.installed ## unit, integration and conformance tests
+	.venv/bin/pytest -n logical --maxprocesses 4 --dist loadfile $(FAST_TESTS)
+
+faults: .venv/.installed ## break things: kills, full disks, hostile images
+	$(if $(FAULT_TESTS),.venv/bin/pytest tests/faults,@echo "tests/faults holds no test yet")
+
+test-protobuf7: .venv-protobuf7/.installed ## the client's tests on protobuf 7
+	.venv-protobuf7/bin/pytest tests/unit/test_generated.py $(wildcard tests/unit/client)
+
+venv: .venv/.installed ## the environment that everything else uses
+
+lint: .venv/.installed ## style, types, import rules and the contract
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/buf lint
+	.venv/bin/buf format --diff --exit-code --path protos/imagebatch
+	$(if $(wildcard $(FROZEN_CONTRACT)),.venv/bin/buf breaking --against $(FROZEN_CONTRACT))
+
+format: .venv/.installed ## lay code and protos out
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+	.venv/bin/buf format --write --path protos/imagebatch
+
+generate: .venv-generate/.installed ## write generated/ from protos/
+	.venv-generate/bin/python scripts/generate.py
+
+check-generated: .venv-generate/.installed ## fail if generated/ is not what protos/ gives
+	@rm -rf .venv-generate/fresh
+	@.venv-generate/bin/python scripts/generate.py --out .venv-generate/fresh
+	@diff -r -x __pycache__ generated .venv-generate/fresh && echo "generated/ is fresh" \
+	  || { echo "generated/ is stale or was edited by hand: run 'make generate' and commit it"; exit 1; }
+
+freeze: .venv/.installed ## make this contract the one that `make lint` holds later ones against
+	.venv/bin/buf build --exclude-source-info --path protos/imagebatch -o $(FROZEN_CONTRACT)
+
+# LOCK=--upgrade takes the newest versions that pyproject.toml allows; without it only what must change does.
+lock: .venv-lock/.installed ## resolve pyproject.toml into the lock files, for Python 3.11 and later
+	$(COMPILE) pyproject.toml --extra dev -o requirements.lock
+	$(COMPILE) --group generate -o requirements-generate.lock
+	$(COMPILE) pyproject.toml --group protobuf7 -o requirements-protobuf7.lock
+
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK)
+
+postgres: ## install PostgreSQL's programs, for the tests that need them
+	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null; then \
+	  echo "PostgreSQL is installed"; \
+	elif ! command -v apt-get >/dev/null; then \
+	  echo "no apt-get here: install the PostgreSQL server with your system's packages, so that initdb is found"; exit 1; \
+	elif [ "$$(id -u)" = 0 ]; then \
+	  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql; \
+	elif command -v sudo >/dev/null; then \
+	  sudo apt-get update && sudo apt-get install -y --no-install-recommends postgresql; \
+	else \
+	  echo "run as root: apt-get install postgresql"; exit 1; \
+	fi
+
+# Each environment's stamp: made again when its lock, or what the project says of itself, changes.
+
+.venv/.installed: requirements.lock pyproject.toml
+	$(call new_environment,.venv)
+	@echo "installing into .venv; the first time takes some minutes"
+	@.venv/bin/python $(PIP) install -r requirements.lock
+	@.venv/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-generate/.installed: requirements-generate.lock
+	$(call new_environment,.venv-generate)
+	@.venv-generate/bin/python $(PIP) install -r requirements-generate.lock
+	@touch $@
+
+.venv-protobuf7/.installed: requirements-protobuf7.lock pyproject.toml
+	$(call new_environment,.venv-protobuf7)
+	@.venv-protobuf7/bin/python $(PIP) install -r requirements-protobuf7.lock
+	@.venv-protobuf7/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-lock/.installed:
+	$(call new_environment,.venv-lock)
+	@.venv-lock/bin/python $(PIP) install 'uv>=0.9'
+	@touch $@
+
+define new_environment
+	@command -v $(PYTHON) >/dev/null \
+	  || { echo "$(PYTHON) was not found: install Python 3.11 or later, or name one, as in make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); 3.11 or later is needed, as in make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "$(PYTHON) can't build environments: install its venv package (on Debian: apt install python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(1)
+endef

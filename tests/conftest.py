@@ -1,0 +1,39 @@
+"""What all tests share: tests that need a program of the machine are skipped without it, and say how to get it.
+
+In CI (the variable `CI` is set) such a program must be there: a skip nobody reads would pass for a test that ran.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+def postgres_programs() -> Path | None:
+    """Find the folder of PostgreSQL's server programs (`initdb`, `pg_ctl`), the newest release's; None without any."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    found = str(debian[-1]) if debian else shutil.which("initdb")
+    return Path(found).parent if found else None
+
+
+def _missing(marker: str) -> str | None:
+    """Say what a test with this marker lacks on this machine."""
+    if marker == "node" and not (shutil.which("node") and shutil.which("npm")):
+        return "Node.js and npm are not installed; on Debian: apt install nodejs npm"
+    if marker == "postgres" and postgres_programs() is None:
+        return "PostgreSQL's programs are not installed: make postgres"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = {marker: reason for marker in ("node", "postgres") if (reason := _missing(marker))}
+    for item in items:
+        for marker, reason in missing.items():
+            if item.get_closest_marker(marker) is None:
+                continue
+            if os.environ.get("CI"):
+                raise pytest.UsageError(f"{item.nodeid} can't run: {reason}")
+            item.add_marker(pytest.mark.skip(reason=reason))
