@@ -198,7 +198,7 @@ def _captured_at(exif: PIL.Image.Exif | None) -> datetime | None:
         return None
     try:
         value = exif.get_ifd(IFD.Exif).get(Base.DateTimeOriginal)
-        return datetime.strptime(str(value).rstrip("\0 "), "%Y:%m:%d %H:%M:%S")
+        return datetime.strptime(str(value).rstrip("\0 "), "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007 (naive, see the field)
     except Exception:  # as in _exif; and a clock that was never set writes zeros or blanks
         return None
 
