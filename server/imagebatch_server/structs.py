@@ -1,0 +1,146 @@
+"""`google.protobuf.Struct` bytes from and to dictionaries, by a converter written for it.
+
+Metadata, parameters and outputs cross the server as these bytes and are looked into only at the edges.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
+
+MAX_EXACT_INTEGER = 2**53
+"""The largest whole number up to which a Struct's doubles hold every one."""
+
+MAX_DEPTH = 30
+"""Levels of nesting: protobuf parsers stop at 100 messages in each other, and a level of a Struct takes three."""
+
+
+def to_dict(data: bytes | None) -> dict[str, Any]:
+    """Read a serialised Struct; None is an empty one.
+
+    Whole numbers up to 2^53 come back as int, for a Struct can't tell 3 from 3.0. Raises ValueError if the bytes are
+    no Struct.
+    """
+    return _read_fields(_parse(data)) if data else {}
+
+
+def from_dict(value: Mapping[str, Any]) -> bytes:
+    """Serialise a mapping as a Struct.
+
+    Raises ValueError, naming the path, for what a Struct can't hold: NaN, infinities, integers beyond 2^53, keys that
+    are no text, other types, text with lone surrogates, and nesting deeper than MAX_DEPTH.
+    """
+    message = Struct()
+    try:
+        _write_fields(message, value, 1)
+    except _Refused as refused:
+        path = "".join(reversed(refused.path)).removeprefix(".").encode(errors="backslashreplace").decode()
+        raise ValueError(f"{path}: {refused.why}") from None
+    return message.SerializeToString()
+
+
+def check(data: bytes) -> None:
+    """Raise ValueError unless the bytes are a serialised Struct."""
+    _parse(data)
+
+
+def _parse(data: bytes) -> Struct:
+    try:
+        return Struct.FromString(data)
+    except DecodeError as error:
+        raise ValueError("the bytes are no serialised google.protobuf.Struct") from error
+
+
+def _read_fields(message: Struct) -> dict[str, Any]:
+    return {key: _read(value) for key, value in message.fields.items()}
+
+
+def _read(value: Value) -> Any:
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return value.string_value
+        case "number_value":
+            number = value.number_value
+            return int(number) if abs(number) <= MAX_EXACT_INTEGER and number.is_integer() else number
+        case "bool_value":
+            return value.bool_value
+        case "struct_value":
+            return _read_fields(value.struct_value)
+        case "list_value":
+            return [_read(item) for item in value.list_value.values]
+        case _:
+            return None
+
+
+class _Refused(Exception):
+    """Gathers its path on the way out, so that paths cost nothing where all is well."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.path: list[str] = []
+
+
+def _write_fields(message: Struct, value: Mapping[str, Any], depth: int) -> None:
+    fields = message.fields
+    for key, item in value.items():
+        try:
+            if not isinstance(key, str):
+                raise _Refused(f"a key of type {type(key).__name__} can't be stored; use text")
+            _write(fields[key], item, depth)
+        except _REFUSALS as error:
+            raise _refused_at(f".{key}", error) from None
+
+
+def _write_items(values: Any, value: Iterable[Any], depth: int) -> None:
+    for position, item in enumerate(value):
+        try:
+            _write(values.add(), item, depth)
+        except _REFUSALS as error:
+            raise _refused_at(f"[{position}]", error) from None
+
+
+def _write(message: Value, value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        message.string_value = value
+    elif isinstance(value, bool):
+        message.bool_value = value
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise _Refused(f"{value} can't be stored; leave the field out or use a finite number")
+        message.number_value = value
+    elif isinstance(value, int):
+        if abs(value) > MAX_EXACT_INTEGER:
+            raise _Refused(f"{value} is beyond 2^53, where a double loses digits; give it as text")
+        message.number_value = value
+    elif value is None:
+        message.null_value = NULL_VALUE
+    else:
+        _write_nested(message, value, depth + 1)
+
+
+def _write_nested(message: Value, value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise _Refused(f"nested deeper than {MAX_DEPTH} levels, which parsers refuse; flatten it")
+    if isinstance(value, Mapping):
+        message.struct_value.SetInParent()  # an empty mapping is one too
+        _write_fields(message.struct_value, value, depth)
+    elif isinstance(value, list | tuple):
+        message.list_value.SetInParent()
+        _write_items(message.list_value.values, value, depth)
+    else:
+        raise _Refused(f"a value of type {type(value).__name__} can't be stored; use text, numbers, lists or mappings")
+
+
+def _refused_at(place: str, error: _Refused | UnicodeEncodeError) -> _Refused:
+    refused = error if isinstance(error, _Refused) else _Refused(_LONE_SURROGATE)
+    refused.path.append(place)
+    return refused
+
+
+_REFUSALS = (_Refused, UnicodeEncodeError)
+_LONE_SURROGATE = "the text holds a lone surrogate, which is no character; remove it"
