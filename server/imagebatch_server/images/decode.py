@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from imagebatch_server.images.header import ACCEPTED, looks_like, sniff, stored_
 
 # Ours decides: Pillow's limit is one for the whole process, and no setting of a server.
 PIL.Image.MAX_IMAGE_PIXELS = None
+# What Pillow warns of is either the item's error or nobody's; each new text would also stay in memory for good.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 # Workers are processes; threads of AVIF's decoder on top would fight for their cores.
 PIL.AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
@@ -98,7 +101,7 @@ class Image:
                 format=image_format,
                 width=width,
                 height=height,
-                frame_count=count_frames(image_format, data, getattr(opened, "n_frames", 1)),
+                frame_count=count_frames(image_format, data, lambda: getattr(opened, "n_frames", 1)),
                 orientation=_orientation(exif),
                 captured_at=_captured_at(exif),
                 max_pixels=max_pixels,

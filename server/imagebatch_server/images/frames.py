@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 MAX_COUNTED = 10_000
 _MAX_GIF_BLOCKS = 1_000_000
 
 
-def count_frames(image_format: str, data: bytes, declared: int) -> int:
-    """Frames of an animation or pages of a TIFF, at most MAX_COUNTED; `declared` is what other formats' headers say."""
+def count_frames(image_format: str, data: bytes, declared: Callable[[], int]) -> int:
+    """Frames of an animation or pages of a TIFF, at most MAX_COUNTED.
+
+    `declared` answers what the header says; it is not asked for formats whose headers say nothing, because decoders
+    then go through the whole file.
+    """
     walk = {"gif": _gif_frames, "tiff": _tiff_pages}.get(image_format)
     if walk is None:
-        return max(1, min(declared, MAX_COUNTED))
+        return max(1, min(declared(), MAX_COUNTED))
     count = 0
     try:
         for _ in islice(walk(data), MAX_COUNTED):
