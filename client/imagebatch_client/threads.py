@@ -1,0 +1,92 @@
+"""Two helpers of the synchronous client, where gRPC calls back on threads of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Generic, TypeVar
+
+R = TypeVar("R")
+
+_MOST_PENDING = 2
+
+
+class RequestFeed(Iterator[R], Generic[R]):
+    """Hands the requests of a client stream from the caller's thread to gRPC's.
+
+    gRPC would otherwise run the caller's own generator on its thread, where database connections of the caller don't
+    work, and where an exception could not reach the caller.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._pending: deque[R] = deque()
+        self._is_closed = False
+        self._is_abandoned = False
+
+    def put(self, request: R) -> bool:
+        """Waits for room, then hands `request` over. False if the call is over and takes no more."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._is_abandoned or len(self._pending) < _MOST_PENDING)
+            if self._is_abandoned:
+                return False
+            self._pending.append(request)
+            self._condition.notify_all()
+            return True
+
+    def close(self) -> None:
+        """No more requests follow: gRPC half-closes the stream after those that wait."""
+        with self._condition:
+            self._is_closed = True
+            self._condition.notify_all()
+
+    def abandon(self, _call: object) -> None:
+        """The call is over, by an answer, an error or a cancellation; as its done callback."""
+        with self._condition:
+            self._is_abandoned = True
+            self._condition.notify_all()
+
+    def __next__(self) -> R:
+        with self._condition:
+            self._condition.wait_for(lambda: self._pending or self._is_closed or self._is_abandoned)
+            if not self._pending or self._is_abandoned:
+                raise StopIteration
+            self._condition.notify_all()
+            return self._pending.popleft()
+
+
+class SilenceWatchdog:
+    """Calls `on_silence` once when a `with` block of it has lasted `silence_s`: a read that nothing answers.
+
+    The caller's own work between reads does not count. `stop()` ends its thread.
+    """
+
+    def __init__(self, silence_s: float, on_silence: Callable[[], object]) -> None:
+        self.has_fired = False
+        self._silence_s = silence_s
+        self._on_silence = on_silence
+        self._waiting_since: float | None = None
+        self._stopped = threading.Event()
+        threading.Thread(target=self._run, name="imagebatch-silence", daemon=True).start()
+
+    def __enter__(self) -> None:
+        self._waiting_since = time.monotonic()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._waiting_since = None
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._silence_s / 10):
+            since = self._waiting_since
+            if since is not None and time.monotonic() - since > self._silence_s:
+                self.has_fired = True
+                self._on_silence()
+                return

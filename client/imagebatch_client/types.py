@@ -1,0 +1,260 @@
+"""The public vocabulary: what the server answers and what a caller submits, as frozen dataclasses.
+
+Field names are those of the contract (`protos/imagebatch/v1`), from the wire to here. Times are aware datetimes in UTC;
+absence is None, never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ErrorReason, ItemErrorCode
+
+__all__ = [
+    "BatchImageInput",
+    "BatchItemResult",
+    "BatchItemStatus",
+    "BatchResults",
+    "BatchResultsPagination",
+    "BatchResultsSummary",
+    "BatchStatus",
+    "BatchStatusResult",
+    "BatchSubmissionResult",
+    "DownloadedImage",
+    "ErrorReason",
+    "ItemErrorCode",
+    "Operation",
+    "ServerInfo",
+    "ServerLimits",
+    "UploadedImage",
+    "WatchUpdate",
+    "WorkerInfo",
+]
+
+_RUNNING = frozenset({BatchStatus.PENDING, BatchStatus.PROCESSING})
+
+
+@dataclass(frozen=True, slots=True)
+class BatchImageInput:
+    """One image to work on: exactly one of `image_url`, `image_base64` and `object_key`.
+
+    `image_base64` is a data URL, `data:image/<type>;base64,<data>`. `item_id` is the caller's own key, unique in its
+    batch; `metadata` is the caller's own data, given to the operation and echoed in the result's `input_data`.
+    """
+
+    image_url: str | None = None
+    image_base64: str | None = None
+    object_key: str | None = None
+    metadata: dict[str, Any] | None = None
+    item_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSubmissionResult:
+    """What a submit answers once the batch is durable; `status` is typically "pending"."""
+
+    batch_id: str
+    status: str
+    total_items: int
+    estimated_completion_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStatusResult:
+    """A batch's status and counters, consistent with each other.
+
+    `success_rate` is successful / processed (0 to 1), `progress_percentage` 100 * processed / total. `parameters` is
+    None in what a watch and `list_batches` give. Keys of `failure_counts` are values of ItemErrorCode, such as
+    "fetch_failed".
+    """
+
+    batch_id: str
+    status: BatchStatus
+    total_items: int
+    processed_items: int
+    successful_items: int
+    failed_items: int
+    success_rate: float
+    progress_percentage: float
+    created_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    estimated_completion_time: datetime | None
+    avg_processing_time_ms: int | None
+    skipped_items: int = 0
+    operation: str = ""
+    parameters: dict[str, Any] | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    priority: int = 5
+    cancel_requested_at: datetime | None = None
+    failure_counts: dict[str, int] = field(default_factory=dict)
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def is_terminal(self) -> bool:
+        """Whether every item has its outcome, so that only a retry changes the batch again."""
+        return self.status not in _RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItemResult:
+    """One item and, once it has one, its outcome. `sequence` is None while there is no outcome."""
+
+    item_id: str
+    item_index: int
+    status: BatchItemStatus
+    input_data: dict[str, Any] | None
+    output_data: dict[str, Any] | None
+    error_message: str | None
+    processing_time_ms: int | None
+    stored_image_url: str | None
+    error_code: ItemErrorCode | None = None
+    sequence: int | None = None
+    attempts: int = 0
+    completed_at: datetime | None = None
+    image_sha256: str | None = None
+    stored_object_key: str | None = None
+    duplicate_of_index: int | None = None
+
+    @property
+    def description(self) -> str | None:
+        """The output's `description`, or None if the operation gives none."""
+        value = (self.output_data or {}).get("description")
+        return value if isinstance(value, str) else None
+
+    @property
+    def confidence_score(self) -> float | None:
+        """The output's `confidence_score` (0 to 1), or None if the operation gives none."""
+        value = (self.output_data or {}).get("confidence_score")
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+    @property
+    def is_verified(self) -> bool | None:
+        """The output's `is_verified`, or None if the operation gives none."""
+        value = (self.output_data or {}).get("is_verified")
+        return value if isinstance(value, bool) else None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResultsPagination:
+    """Where a page stands among the `total` items that match."""
+
+    offset: int
+    limit: int
+    total: int
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResultsSummary:
+    """A batch's counters; `processing_time_ms` is the sum of its items', not wall time."""
+
+    total_items: int
+    successful_items: int
+    failed_items: int
+    skipped_items: int
+    processing_time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResults:
+    """One page of a batch's items, in index order. May hold fewer than `pagination.limit`: advance by what came."""
+
+    batch_id: str
+    status: BatchStatus
+    results: list[BatchItemResult]
+    pagination: BatchResultsPagination
+    summary: BatchResultsSummary
+
+    def successful_results(self) -> list[BatchItemResult]:
+        """This page's items whose outcome is success."""
+        return [result for result in self.results if result.status is BatchItemStatus.SUCCESS]
+
+    def failed_results(self) -> list[BatchItemResult]:
+        """This page's items whose outcome is failed."""
+        return [result for result in self.results if result.status is BatchItemStatus.FAILED]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchUpdate:
+    """One message of a watch: outcomes in sequence order, a status that may be newer, and where to resume.
+
+    Once `results` are dealt with, `sequence` is the `after_sequence` that loses and repeats nothing.
+    """
+
+    results: list[BatchItemResult]
+    status: BatchStatusResult | None
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation that the server offers; the schemas are JSON Schemas (2020-12)."""
+
+    name: str
+    version: str
+    description: str
+    parameters_schema: dict[str, Any] | None
+    output_schema: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """The limits in force at the server."""
+
+    max_items_per_submit: int
+    max_items_per_batch: int
+    max_image_bytes: int
+    max_image_pixels: int
+    max_redirects: int
+    max_running_batches: int
+    max_request_bytes: int
+    max_response_bytes: int
+    max_metadata_bytes: int
+    max_parameters_bytes: int
+    max_output_bytes: int
+    max_error_message_bytes: int
+    max_image_url_characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """The server's worker processes: alive now, and replaced since it started."""
+
+    alive: int
+    restarted: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """The server's version, limits and health."""
+
+    version: str
+    limits: ServerLimits
+    workers: WorkerInfo
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedImage:
+    """What an upload stored. Width, height and format are None if the file's header was not understood."""
+
+    object_key: str
+    sha256: str
+    size_bytes: int
+    width: int | None
+    height: int | None
+    format: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadedImage:
+    """A stored image with what is known of it; `content_type` and `file_name` are empty if the upload gave none."""
+
+    content_type: str
+    file_name: str
+    sha256: str
+    size_bytes: int
+    content: bytes = field(repr=False)
