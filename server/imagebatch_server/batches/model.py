@@ -12,6 +12,9 @@ from datetime import datetime
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 
+RESULT_OVERHEAD_BYTES = 640
+"""Room for a result's ids, hashes, keys, times and numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
@@ -37,6 +40,15 @@ class StoredObject:
     content_type: str
     file_name: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What an image file's header says, before any rotation (pixels)."""
+
+    width: int
+    height: int
+    format: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,16 @@ class ItemResult:
     duplicate_of_index: int | None = None
     sequence: int | None = None
     completed_at: datetime | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """About what the result takes on the wire."""
+        item = self.item
+        return RESULT_OVERHEAD_BYTES + sum(
+            len(part)
+            for part in (item.image_url, item.metadata, self.output_data, self.error_message)
+            if part is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
+from imagebatch_server.batches.errors import Violation
 from imagebatch_server.batches.model import (
     AttemptResult,
     Batch,
@@ -59,9 +60,10 @@ class BatchStore(Protocol):
     async def get(self, tenant: str, batch_id: str) -> Batch:
         """Read one batch. Raises BatchNotFound."""
 
-    async def list(
-        self, tenant: str, match: BatchFilter, limit: int, before_batch_id: str | None
-    ) -> Sequence[Batch]:
+    async def find_request(self, batch: NewBatch) -> Batch | None:
+        """The batch that `request_id` already made with the same content. Raises RequestIdReused for other content."""
+
+    async def list(self, tenant: str, match: BatchFilter, limit: int, before_batch_id: str | None) -> Sequence[Batch]:
         """Read batches that match, newest first, those older than `before_batch_id` only."""
 
     async def request_cancel(self, tenant: str, batch_id: str, at: datetime) -> Batch:
@@ -80,12 +82,13 @@ class BatchStore(Protocol):
 class OutcomeStore(Protocol):
     """Outcomes: written by the recorder only, read by pages and watchers."""
 
-    async def record(self, commits: Sequence[BatchCommit], at: datetime) -> Sequence[Batch | None]:
+    async def record(self, commits: Sequence[BatchCommit], at: datetime, *, recheck: bool) -> Sequence[Batch | None]:
         """Commit outcomes of several batches in one durable transaction, numbering them in order.
 
-        Answers each batch as committed, its terminal status set if this was its last outcome; the outcomes' sequences are
-        the last ones up to its `last_sequence`. None stands for a batch that is no longer owned at this epoch: nothing of
-        it was written. Raises StoreUnavailable.
+        Answers each batch as committed, its terminal status set if this was its last outcome; the outcomes' sequences
+        are the last ones up to its `last_sequence`. None stands for a batch that is no longer owned at this epoch:
+        nothing of it was written. After an error it is unknown whether the transaction was committed: with `recheck`,
+        outcomes that are there already are passed over. Raises StoreUnavailable.
         """
 
     async def page(
@@ -113,6 +116,9 @@ class Executor(Protocol):
     def submit(self, dispatch: Dispatch) -> None:
         """Take one attempt; never blocks. Exactly one `finished` follows, unless the executor is stopped."""
 
+    def forget(self, dispatch: Dispatch) -> None:
+        """Drop an attempt that no child has begun; its `finished` does not come, a due `fetched` still does."""
+
     def room(self) -> int:
         """How many more items it can take beside those being fetched, to stay busy and no more."""
 
@@ -121,7 +127,7 @@ class DispatchEvents(Protocol):
     """What an executor reports, on the event loop's thread."""
 
     def fetched(self, dispatch: Dispatch) -> None:
-        """The image is here, or could not be got: its host's slot is free."""
+        """An image given by URL is here, or could not be got, or is not wanted any more: its host's slot is free."""
 
     def started(self, dispatch: Dispatch) -> None:
         """A child process began to work on the item."""
@@ -131,6 +137,34 @@ class DispatchEvents(Protocol):
 
     def room_changed(self) -> None:
         """`room` may have grown without an attempt ending."""
+
+
+class OperationDirectory(Protocol):
+    """Which operations there are."""
+
+    def names(self) -> Sequence[str]:
+        """All names, sorted."""
+
+    def violations(self, operation: str, parameters: bytes | None) -> Sequence[Violation]:
+        """What a known operation finds wrong with its parameters, as paths under `options.parameters`."""
+
+
+class BlobWriter(Protocol):
+    """One blob that is being written. Leaving its block commits it durably; leaving by an exception removes it."""
+
+    size_bytes: int
+    head: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None: ...
+
+    async def write(self, chunk: bytes) -> None:
+        """Append bytes. Raises StoreUnavailable."""
 
 
 class BlobStore(Protocol):
@@ -148,7 +182,10 @@ class BlobStore(Protocol):
     async def get(self, key: str, *, max_bytes: int) -> bytes:
         """Read a blob whole. Raises ItemError with OBJECT_NOT_FOUND or TOO_LARGE."""
 
-    def read(self, key: str, chunk_bytes: int = ...) -> AsyncIterator[bytes]:
+    def writer(self, key: str) -> BlobWriter:
+        """Write one blob in chunks."""
+
+    def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks. Raises ObjectNotFound, also when it goes while it is read."""
 
     async def delete(self, key: str) -> None:

@@ -1,0 +1,48 @@
+"""The data folder, which one server at a time may use."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class FolderInUse(Exception):
+    """Another server works on the data folder."""
+
+
+class DataFolder:
+    """The folder, made if it is missing and locked until `close`; the lock goes with the process, however it ends.
+
+    Raises FolderInUse, OSError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip()
+            os.close(self._lock)
+            who = f"process {holder}" if holder else "another process"
+            raise FolderInUse(
+                f"the data folder {self.path} is in use by {who}; stop that server, or give this one another --data-dir"
+            ) from error
+        os.truncate(self._lock, 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+
+    @property
+    def database_url(self) -> str:
+        """The SQLite database in the folder."""
+        return f"sqlite:///{self.path / 'imagebatch.db'}"
+
+    @property
+    def objects(self) -> Path:
+        """Where the blobs are."""
+        return self.path / "objects"
+
+    def close(self) -> None:
+        """Give the folder free."""
+        os.close(self._lock)

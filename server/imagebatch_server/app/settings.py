@@ -1,0 +1,78 @@
+"""The server's settings: environment variables `IMAGEBATCH_*`, each also a flag of `imagebatch serve`.
+
+The only place that reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.functional_validators import BeforeValidator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ENV_PREFIX = "IMAGEBATCH_"
+
+MIB = 1024 * 1024
+
+
+def _listed(value: object) -> object:
+    """A list written with commas, as in an environment variable."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. Sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    address: str = Field(
+        default="127.0.0.1:50051", description="Where to listen; port 0 takes a free port, which is printed."
+    )
+    data_dir: Path = Field(
+        default=Path("imagebatch-data"), description="The data folder: database, images, lock. Made if it is missing."
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="A PostgreSQL database (postgresql+psycopg://user@host/name); absent: SQLite in the data folder.",
+    )
+    workers: int = Field(default=os.cpu_count() or 1, ge=1, le=256, description="Worker processes that run operations.")
+    worker_memory_bytes: int = Field(
+        default=4096 * MIB, ge=256 * MIB, description="Memory that one worker process may use."
+    )
+    max_items_per_submit: int = Field(default=10_000, ge=1, description="Items of one SubmitBatch.")
+    max_items_per_batch: int = Field(default=1_000_000, ge=1, description="Items of one batch.")
+    max_running_batches: int = Field(
+        default=1_000, ge=1, description="Batches that are pending or processing at one time."
+    )
+    max_image_bytes: int = Field(default=50 * MIB, ge=1, description="Bytes of one image.")
+    max_image_pixels: int = Field(default=100_000_000, ge=1, description="Pixels of one image, width * height.")
+    max_redirects: int = Field(default=5, ge=0, description="Redirects that a fetch follows.")
+    fetches: int = Field(default=64, ge=1, description="Images being fetched at one time.")
+    fetches_per_host: int = Field(default=8, ge=1, description="Images being fetched from one host at one time.")
+    fetch_memory_bytes: int = Field(
+        default=512 * MIB, ge=MIB, description="Memory for images that are fetched and not yet processed."
+    )
+    fetch_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        default=(), description="Host names, with commas between, that may be fetched from although they are private."
+    )
+    fetch_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_listed)] = (
+        Field(default=(), description="Networks, such as 10.1.0.0/16, likewise.")
+    )
+    stop_grace_s: float = Field(
+        default=25.0, ge=0, description="Time that work in flight is given to end when the server is stopped."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="How log lines look; auto: console on a terminal, else JSON."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least level that is logged."
+    )
+
+
+def env_name(setting: str) -> str:
+    """The environment variable of a setting."""
+    return ENV_PREFIX + setting.upper()

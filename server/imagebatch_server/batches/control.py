@@ -1,0 +1,59 @@
+"""Batches that exist: reading them, and asking for them to be cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from imagebatch.v1.enums import BatchItemStatus
+from imagebatch_server.batches.model import Batch, BatchFilter, ItemFilter, ItemResult
+from imagebatch_server.batches.ports import BatchStore, OutcomeStore
+from imagebatch_server.batches.scheduler import Scheduler
+
+
+class Batches:
+    """What can be asked of submitted batches, except watching them."""
+
+    def __init__(
+        self,
+        batches: BatchStore,
+        outcomes: OutcomeStore,
+        scheduler: Scheduler,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._batches = batches
+        self._outcomes = outcomes
+        self._scheduler = scheduler
+        self._now = now
+
+    async def get(self, tenant: str, batch_id: str) -> Batch:
+        """Read one batch. Raises BatchNotFound."""
+        return await self._batches.get(tenant, batch_id)
+
+    async def list(self, tenant: str, match: BatchFilter, limit: int, before_batch_id: str | None) -> Sequence[Batch]:
+        """Read batches, newest first."""
+        return await self._batches.list(tenant, match, limit, before_batch_id)
+
+    async def page(
+        self, tenant: str, batch_id: str, match: ItemFilter, offset: int, limit: int
+    ) -> tuple[Batch, int, Sequence[ItemResult]]:
+        """Read a page of items, with the batch and the number of items that match. Raises BatchNotFound."""
+        batch, total, results = await self._outcomes.page(tenant, batch_id, match, offset, limit)
+        busy = self._scheduler.processing(batch_id)
+        if busy:
+            results = [_marked(result, busy) for result in results]
+        return batch, total, results
+
+    async def cancel(self, tenant: str, batch_id: str) -> Batch:
+        """Ask for a batch to be cancelled; a terminal one is answered as it is. Raises BatchNotFound."""
+        batch = await self._batches.request_cancel(tenant, batch_id, self._now())
+        if batch.cancel_requested_at is not None:
+            self._scheduler.cancel(batch)
+        return batch
+
+
+def _marked(result: ItemResult, busy: frozenset[int]) -> ItemResult:
+    if result.status is BatchItemStatus.PENDING and result.item.item_index in busy:
+        return replace(result, status=BatchItemStatus.PROCESSING)
+    return result

@@ -1,0 +1,316 @@
+"""Chooses what runs next: draws items of running batches, in turn by priority, and keeps a bounded number in flight."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
+from imagebatch_server.batches import lifecycle
+from imagebatch_server.batches.errors import StoreUnavailable
+from imagebatch_server.batches.hosts import HostSlots, host_of
+from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, Item, ItemResult, Outcome
+from imagebatch_server.batches.ports import BatchStore, Executor
+from imagebatch_server.batches.recorder import Recorder
+from imagebatch_server.batches.running import MAX_SET_ASIDE, Flight, RunningBatch
+from imagebatch_server.batches.turns import Turns
+
+log = structlog.get_logger(__name__)
+
+MAX_UNRECORDED = 4_096
+"""Outcomes that may wait for the store before nothing more is dispatched."""
+
+SKIPS_A_READ = 1_000
+STORE_RETRY_S = 0.5
+
+CANCELLED_MESSAGE = "the batch was cancelled before this item was started; submit it again if it is still wanted"
+
+
+class Scheduler:
+    """Drives every batch that this server owns. Implements `DispatchEvents` and `CommitListener`.
+
+    Its state is in memory and can be lost: whatever has no outcome in the store is drawn again after a restart.
+    """
+
+    def __init__(
+        self,
+        store: BatchStore,
+        recorder: Recorder,
+        executor: Executor,
+        hosts: HostSlots,
+        backoff_s: Callable[[int], float] = lifecycle.backoff_s,
+    ) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._executor = executor
+        self._hosts = hosts
+        self._backoff_s = backoff_s
+        self._running: dict[str, RunningBatch] = {}
+        self._turns = Turns()
+        self._unrecorded = 0
+        self._pump_is_due = False
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # What the rest of the core asks for.
+
+    def add(self, batch: Batch, first_items: Sequence[Item] = ()) -> None:
+        """Run a batch that this server owns; `first_items` are its first ones, if they are at hand."""
+        running = RunningBatch(batch, first_items)
+        self._running[batch.batch_id] = running
+        if batch.cancel_requested_at is not None:
+            self.cancel(batch)
+        else:
+            self._offer(running)
+
+    def cancel(self, batch: Batch) -> None:
+        """Skip what no worker has begun; what was begun is waited for."""
+        running = self._running.get(batch.batch_id)
+        if running is None or running.closed:
+            return
+        running.close()
+        for flight in running.unstarted():
+            self._executor.forget(flight.dispatch)
+            del running.flights[flight.dispatch.item.item_index]
+            self._skip(running, flight.dispatch.item)
+        self._spawn(self._skip_rest(running))
+
+    def processing(self, batch_id: str) -> frozenset[int]:
+        """Indexes of the items that workers are busy with."""
+        running = self._running.get(batch_id)
+        return running.started_indexes() if running is not None else frozenset()
+
+    def stop(self) -> None:
+        """Dispatch nothing more; what is in flight may still end."""
+        self._stopping = True
+
+    async def close(self) -> None:
+        """Give up what still reads."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # What the executor reports.
+
+    def fetched(self, dispatch: Dispatch) -> None:
+        parked = self._hosts.release(host_of(dispatch.item.image_url or ""))
+        if parked is not None:
+            running, item_index = parked
+            self._spawn(self._bring_back(running, item_index))
+        self._pump_soon()
+
+    def started(self, dispatch: Dispatch) -> None:
+        flight = self._flight_of(dispatch)
+        if flight is not None:
+            flight.started = True
+
+    def finished(self, result: AttemptResult) -> None:
+        dispatch = result.dispatch
+        flight = self._flight_of(dispatch)
+        if flight is None:
+            return  # answers no outstanding dispatch: it was cancelled, or the batch was lost
+        running = self._running[dispatch.batch_id]
+        del running.flights[dispatch.item.item_index]
+        self._turns.settle(running, flight.estimated_ms, result.processing_time_ms)
+        if not self._attempt_again(running, result):
+            self._record(running, dispatch.item, _outcome(result))
+        self._pump_soon()
+
+    def room_changed(self) -> None:
+        self._pump_soon()
+
+    # What the recorder reports.
+
+    def committed(self, batch: Batch, indexes: Sequence[int], results: Sequence[ItemResult] | None) -> None:
+        running = self._running.get(batch.batch_id)
+        if running is None:
+            return
+        running.recorded(indexes)
+        self._unrecorded -= len(indexes)
+        if lifecycle.is_terminal(batch.status):
+            log.info("batch ended", batch_id=batch.batch_id, status=batch.status.value, items=batch.total_items)
+            self._drop(running)
+        elif batch.cancel_requested_at is not None:
+            self.cancel(batch)
+        self._pump_soon()
+
+    def lost(self, batch_id: str) -> None:
+        running = self._running.get(batch_id)
+        if running is None:
+            return
+        log.warning("batch is no longer owned by this server", batch_id=batch_id)
+        for flight in running.flights.values():
+            self._executor.forget(flight.dispatch)
+        self._unrecorded -= len(running.unrecorded)
+        self._drop(running)
+
+    # Drawing and dispatching.
+
+    def _pump_soon(self) -> None:
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _offer(self, running: RunningBatch) -> None:
+        """Let the batch take turns if it has an item at hand, and read ahead before it has none."""
+        size = running.begin_read()
+        if size is not None:
+            self._spawn(self._read_ahead(running, size))
+        if running.window and not running.stuck:
+            self._turns.enter(running)
+            self._pump_soon()
+
+    def _pump(self) -> None:
+        self._pump_is_due = False
+        if self._stopping:
+            return
+        room = min(self._executor.room(), MAX_UNRECORDED - self._unrecorded)
+        while (running := self._turns.next(stored=room > 0, fetched=self._hosts.has_room())) is not None:
+            for _ in range(self._turns.items_a_turn(running)):
+                if not running.window:
+                    break
+                item = running.window[0]
+                if item.image_url is None:
+                    if room <= 0:
+                        break
+                    room -= 1
+                    self._dispatch(running, running.window.popleft())
+                elif not self._draw_url(running, item):
+                    break
+            self._offer(running)
+
+    def _draw_url(self, running: RunningBatch, item: Item) -> bool:
+        """Dispatch the next item or park it; False if neither can be done now."""
+        if not self._hosts.has_room():
+            return False
+        host = host_of(item.image_url or "")
+        if self._hosts.acquire(host):
+            self._dispatch(running, running.window.popleft())
+            return True
+        if running.set_aside >= MAX_SET_ASIDE:
+            running.stuck = True
+            return False
+        running.window.popleft()
+        running.put_aside()
+        self._hosts.park(host, running, item.item_index)
+        return True
+
+    def _dispatch(self, running: RunningBatch, item: Item) -> None:
+        batch = running.batch
+        if not running.has_started:
+            running.has_started = True
+            self._recorder.start(batch)
+        dispatch = Dispatch(
+            tenant=batch.tenant,
+            batch_id=batch.batch_id,
+            owner_epoch=batch.owner_epoch,
+            attempt=running.attempts.get(item.item_index, 0) + 1,
+            item=item,
+            operation=batch.options.operation,
+            parameters=batch.options.parameters,
+            timeout_s=batch.options.item_timeout_s,
+        )
+        running.flights[item.item_index] = Flight(dispatch, self._turns.charge(running))
+        self._executor.submit(dispatch)
+
+    def _flight_of(self, dispatch: Dispatch) -> Flight | None:
+        running = self._running.get(dispatch.batch_id)
+        return running.flight_of(dispatch) if running is not None else None
+
+    def _attempt_again(self, running: RunningBatch, result: AttemptResult) -> bool:
+        attempt = result.dispatch.attempt
+        if not result.transient or running.closed or attempt >= running.batch.options.max_attempts:
+            return False
+        item_index = result.dispatch.item.item_index
+        running.attempts[item_index] = attempt
+        running.put_aside()
+        asyncio.get_running_loop().call_later(
+            self._backoff_s(attempt), lambda: self._spawn(self._bring_back(running, item_index))
+        )
+        return True
+
+    def _record(self, running: RunningBatch, item: Item, outcome: Outcome) -> None:
+        running.hand_over(item.item_index)
+        self._unrecorded += 1
+        self._recorder.add(running.batch, item, outcome)
+
+    def _skip(self, running: RunningBatch, item: Item) -> None:
+        skipped = Outcome(
+            item_index=item.item_index,
+            status=BatchItemStatus.SKIPPED,
+            error_code=ItemErrorCode.CANCELLED,
+            error_message=CANCELLED_MESSAGE,
+            attempts=running.attempts.get(item.item_index, 0),
+        )
+        self._record(running, item, skipped)
+
+    def _drop(self, running: RunningBatch) -> None:
+        running.close()
+        del self._running[running.batch.batch_id]
+
+    # Reading items; a store that is away is waited for.
+
+    async def _read_ahead(self, running: RunningBatch, size: int) -> None:
+        batch = running.batch
+        items = await _patiently(lambda: self._store.pending_items(batch.tenant, batch.batch_id, running.cursor, size))
+        if not running.closed:
+            running.end_read(items)
+            self._offer(running)
+
+    async def _bring_back(self, running: RunningBatch, item_index: int) -> None:
+        """Read an item that was set aside again, and put it in front."""
+        batch = running.batch
+        if running.closed:
+            return
+        items = await _patiently(lambda: self._store.items(batch.tenant, batch.batch_id, [item_index]))
+        if not running.closed:
+            running.bring_back(items)
+            self._offer(running)
+
+    async def _skip_rest(self, running: RunningBatch) -> None:
+        """Skip page by page what has no outcome, leaving the items in flight to end by themselves."""
+        batch = running.batch
+        cursor = -1
+        while True:
+            after = cursor
+            items = await _patiently(
+                lambda: self._store.pending_items(batch.tenant, batch.batch_id, after, SKIPS_A_READ)  # noqa: B023
+            )
+            if not items:
+                return
+            cursor = items[-1].item_index
+            for item in items:
+                if item.item_index not in running.flights and item.item_index not in running.unrecorded:
+                    self._skip(running, item)
+            await running.all_recorded()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _patiently(read: Callable[[], Awaitable[Sequence[Item]]]) -> Sequence[Item]:
+    while True:
+        try:
+            return await read()
+        except StoreUnavailable as error:
+            log.warning("items wait for the store", why=str(error))
+            await asyncio.sleep(STORE_RETRY_S)
+
+
+def _outcome(result: AttemptResult) -> Outcome:
+    return Outcome(
+        item_index=result.dispatch.item.item_index,
+        status=BatchItemStatus.SUCCESS if result.error_code is None else BatchItemStatus.FAILED,
+        error_code=result.error_code,
+        error_message=result.error_message,
+        output_data=result.output_data,
+        processing_time_ms=result.processing_time_ms,
+        attempts=result.dispatch.attempt,
+        image_sha256=result.image_sha256,
+        stored_object=result.stored_object,
+    )

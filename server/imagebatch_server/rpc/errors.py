@@ -1,0 +1,167 @@
+"""Domain errors as gRPC statuses: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+
+from imagebatch.v1.enums import ErrorReason
+from imagebatch_server.batches import errors
+from imagebatch_server.batches.errors import RequestError, Violation
+
+DOMAIN = "imagebatch.v1"
+DETAILS_KEY = "grpc-status-details-bin"
+
+VIOLATIONS_SENT = 20
+# A peer may refuse a trailer of more than 8 KiB. Base64 makes the details a third longer, and the message stands beside
+# them, percent-encoded.
+MAX_DETAILS_BYTES = 4_096
+MAX_MESSAGE_CHARACTERS = 600
+
+RETRY_AFTER_S = 1.0
+
+
+@dataclass(frozen=True)
+class GrpcError:
+    """What a call is ended with."""
+
+    code: StatusCode
+    reason: ErrorReason
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    violations: Sequence[Violation] = ()
+    retry_after_s: float | None = None
+
+    def details(self) -> bytes:
+        """The serialised `google.rpc.Status` for the trailer."""
+        info = error_details_pb2.ErrorInfo(reason=self.reason.value, domain=DOMAIN, metadata=self.metadata)
+        details: list[Message] = [info]
+        if self.retry_after_s is not None:
+            retry = error_details_pb2.RetryInfo()
+            retry.retry_delay.FromNanoseconds(int(self.retry_after_s * 1e9))
+            details.append(retry)
+        if self.violations:
+            details.append(_bad_request(self.violations))
+        status = status_pb2.Status(code=self.code.value[0], message=self.message)
+        for detail in details:
+            packed = Any()
+            packed.Pack(detail)
+            status.details.append(packed)
+        data: bytes = status.SerializeToString()
+        return data
+
+
+def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
+    request = error_details_pb2.BadRequest()
+    left = MAX_DETAILS_BYTES
+    for violation in violations[:VIOLATIONS_SENT]:
+        description = clip(violation.description, 400)
+        left -= len(violation.field.encode()) + len(description.encode()) + 8
+        if left < 0:
+            break
+        request.field_violations.add(field=violation.field, description=description)
+    return request
+
+
+def clip(text: str, characters: int) -> str:
+    """Shorten a text visibly."""
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+_Translate = Callable[..., GrpcError]
+
+
+def _invalid(reason: ErrorReason) -> _Translate:
+    def translate(error: errors.InvalidRequest) -> GrpcError:
+        first = error.violations[0]
+        text = f"{first.field}: {first.description}" if first.field else first.description
+        others = len(error.violations) - 1
+        if others:
+            text += f" ({len(error.violations)} violations in all; BadRequest names the first {VIOLATIONS_SENT})"
+        operation = getattr(error, "operation", None)
+        metadata = {} if operation is None else {"operation": clip(operation, 128)}
+        return GrpcError(
+            StatusCode.INVALID_ARGUMENT, reason, clip(text, MAX_MESSAGE_CHARACTERS), metadata, error.violations
+        )
+
+    return translate
+
+
+def _limit(error: errors.LimitExceeded) -> GrpcError:
+    metadata = {"limit": error.limit, "value": str(error.value)}
+    if error.setting is not None:
+        metadata["setting"] = error.setting
+    if error.field is not None:
+        violations = [Violation(error.field, str(error))]
+        return GrpcError(StatusCode.INVALID_ARGUMENT, ErrorReason.LIMIT_EXCEEDED, str(error), metadata, violations)
+    return GrpcError(
+        StatusCode.RESOURCE_EXHAUSTED,
+        ErrorReason.LIMIT_EXCEEDED,
+        str(error),
+        metadata,
+        retry_after_s=error.retry_after_s,
+    )
+
+
+def _plain(code: StatusCode, reason: ErrorReason, *attributes: str, retry_after_s: float | None = None) -> _Translate:
+    def translate(error: RequestError) -> GrpcError:
+        metadata = {name: str(getattr(error, name)) for name in attributes}
+        return GrpcError(code, reason, clip(str(error), MAX_MESSAGE_CHARACTERS), metadata, retry_after_s=retry_after_s)
+
+    return translate
+
+
+# The more particular before the more general.
+_TABLE: Sequence[tuple[type[RequestError], _Translate]] = (
+    (errors.UnknownOperation, _invalid(ErrorReason.UNKNOWN_OPERATION)),
+    (errors.InvalidParameters, _invalid(ErrorReason.INVALID_PARAMETERS)),
+    (errors.InvalidRequest, _invalid(ErrorReason.INVALID_REQUEST)),
+    (errors.BatchNotFound, _plain(StatusCode.NOT_FOUND, ErrorReason.BATCH_NOT_FOUND, "batch_id")),
+    (errors.ObjectNotFound, _plain(StatusCode.NOT_FOUND, ErrorReason.OBJECT_NOT_FOUND, "object_key")),
+    (
+        errors.RequestIdReused,
+        _plain(StatusCode.ALREADY_EXISTS, ErrorReason.REQUEST_ID_REUSED, "request_id", "batch_id"),
+    ),
+    (
+        errors.BatchNotTerminal,
+        _plain(StatusCode.FAILED_PRECONDITION, ErrorReason.BATCH_NOT_TERMINAL, "batch_id", "status"),
+    ),
+    (
+        errors.BatchNotRetryable,
+        _plain(StatusCode.FAILED_PRECONDITION, ErrorReason.BATCH_NOT_RETRYABLE, "batch_id", "status"),
+    ),
+    (
+        errors.SequenceOutOfRange,
+        _plain(StatusCode.OUT_OF_RANGE, ErrorReason.SEQUENCE_OUT_OF_RANGE, "batch_id", "last_sequence"),
+    ),
+    (errors.LimitExceeded, _limit),
+    (errors.Draining, _plain(StatusCode.UNAVAILABLE, ErrorReason.DRAINING, retry_after_s=RETRY_AFTER_S)),
+    (
+        errors.StoreUnavailable,
+        _plain(StatusCode.UNAVAILABLE, ErrorReason.STORE_UNAVAILABLE, retry_after_s=RETRY_AFTER_S),
+    ),
+    (errors.NotSupported, _plain(StatusCode.UNIMPLEMENTED, ErrorReason.NOT_SUPPORTED, "feature")),
+)
+
+
+def translate(error: RequestError) -> GrpcError:
+    """What a call that raised `error` is ended with."""
+    for kind, to_grpc in _TABLE:
+        if isinstance(error, kind):
+            return to_grpc(error)
+    raise TypeError(f"no gRPC status is known for {type(error).__name__}")
+
+
+def internal(error_id: str) -> GrpcError:
+    """For a defect of ours; `error_id` finds it in the log."""
+    return GrpcError(
+        StatusCode.INTERNAL,
+        ErrorReason.INTERNAL,
+        f"the server failed; its log has the cause under error_id {error_id}",
+        {"error_id": error_id},
+    )

@@ -1,0 +1,128 @@
+"""Requests as the core's values. Shape was checked before: what stands here only translates and fills in defaults."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from imagebatch.v1 import batch_service_pb2, types_pb2
+from imagebatch.v1.enums import BATCH_ITEM_STATUS_BY_NUMBER, BATCH_STATUS_BY_NUMBER, BatchItemStatus
+from imagebatch_server.batches.errors import InvalidRequest, NotSupported, Violation
+from imagebatch_server.batches.model import BatchFilter, BatchOptions, ItemFilter
+from imagebatch_server.batches.submission import NewItem
+
+DEFAULT_PRIORITY = 5
+DEFAULT_ITEM_TIMEOUT_S = 60.0
+DEFAULT_MAX_ATTEMPTS = 3
+DEFAULT_PAGE_LIMIT = 100
+DEFAULT_LIST_SIZE = 50
+
+
+def options(message: batch_service_pb2.BatchOptions) -> BatchOptions:
+    """How to run a batch. Raises NotSupported for an option that is not honoured yet: none is ever ignored."""
+    for name, is_set in (
+        ("skip_duplicates", message.skip_duplicates),
+        ("canary", message.HasField("canary")),
+        ("failure_limit", message.HasField("failure_limit")),
+    ):
+        if is_set:
+            raise NotSupported(f"options.{name}", "leave it out")
+    return BatchOptions(
+        operation=message.operation,
+        parameters=message.parameters.SerializeToString() if message.HasField("parameters") else None,
+        labels=dict(message.labels),
+        priority=message.priority if message.HasField("priority") else DEFAULT_PRIORITY,
+        item_timeout_s=(
+            message.item_timeout.ToNanoseconds() / 1e9 if message.HasField("item_timeout") else DEFAULT_ITEM_TIMEOUT_S
+        ),
+        max_attempts=message.max_attempts if message.HasField("max_attempts") else DEFAULT_MAX_ATTEMPTS,
+        request_id=message.request_id if message.HasField("request_id") else None,
+    )
+
+
+def items(messages: Iterable[types_pb2.BatchImageInput]) -> Sequence[NewItem]:
+    """The images of a batch."""
+    return [_item(message) for message in messages]
+
+
+def _item(message: types_pb2.BatchImageInput) -> NewItem:
+    return NewItem(
+        item_id=message.item_id if message.HasField("item_id") else None,
+        image_url=message.image_url if message.HasField("image_url") else None,
+        image_base64=message.image_base64 if message.HasField("image_base64") else None,
+        object_key=message.object_key if message.HasField("object_key") else None,
+        metadata=message.metadata.SerializeToString() if message.HasField("metadata") else None,
+    )
+
+
+def content_sha256(request: Message) -> str:
+    """What tells two requests of one request_id apart: the hash of the message serialised deterministically."""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+
+
+def batch_id(text: str) -> str:
+    """A batch's id in the form in which it is stored."""
+    return text.lower()
+
+
+def item_filter(request: batch_service_pb2.GetBatchResultsRequest) -> ItemFilter:
+    """Which items a page shows."""
+    return ItemFilter(
+        statuses=item_statuses(request.statuses),
+        item_ids=tuple(request.item_ids),
+        include_failed=request.include_failed if request.HasField("include_failed") else True,
+    )
+
+
+def item_statuses(numbers: Iterable[int]) -> Sequence[BatchItemStatus]:
+    """Statuses to filter by."""
+    return tuple(BATCH_ITEM_STATUS_BY_NUMBER[number] for number in numbers)
+
+
+def batch_filter(request: batch_service_pb2.ListBatchesRequest) -> BatchFilter:
+    """Which batches a listing shows."""
+    return BatchFilter(
+        statuses=tuple(BATCH_STATUS_BY_NUMBER[number] for number in request.statuses),
+        operation=request.operation if request.HasField("operation") else None,
+        labels=dict(request.labels),
+        created_after=_time(request.created_after) if request.HasField("created_after") else None,
+        created_before=_time(request.created_before) if request.HasField("created_before") else None,
+    )
+
+
+def _time(message: Timestamp) -> datetime:
+    return message.ToDatetime(tzinfo=UTC)
+
+
+def page_token(request: batch_service_pb2.ListBatchesRequest, last_batch_id: str) -> str:
+    """An opaque token that continues this listing after a batch, and no other one."""
+    return base64.urlsafe_b64encode(f"{_filter_mark(request)}{last_batch_id}".encode()).decode()
+
+
+def after_batch_id(request: batch_service_pb2.ListBatchesRequest) -> str | None:
+    """The batch after which to continue. Raises InvalidRequest for a token of another listing, or none of ours."""
+    if not request.page_token:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(request.page_token.encode()).decode()
+    except (binascii.Error, UnicodeError):
+        text = ""
+    mark = _filter_mark(request)
+    if not text.startswith(mark):
+        description = "was not made by this listing; pass next_page_token of the page before, with the same filters"
+        raise InvalidRequest([Violation("page_token", description)])
+    return text.removeprefix(mark)
+
+
+def _filter_mark(request: batch_service_pb2.ListBatchesRequest) -> str:
+    filters = batch_service_pb2.ListBatchesRequest()
+    filters.CopyFrom(request)
+    filters.ClearField("page_size")
+    filters.ClearField("page_token")
+    return content_sha256(filters)[:8] + "/"

@@ -1,0 +1,87 @@
+"""The contract's own rules: requests are parsed with the annotated descriptors and checked by protovalidate.
+
+The annotated descriptors live in a pool of their own: the stubs carry no rules, so that clients need no copy of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError, Message
+from protovalidate import Validator
+
+from imagebatch_server.batches.errors import InvalidRequest, Violation
+
+MAX_METADATA_BYTES = 8 * 1024
+MAX_PARAMETERS_BYTES = 64 * 1024
+
+
+class RequestValidator:
+    """Checks the shape of requests, by the full name of the method they call."""
+
+    def __init__(self) -> None:
+        data = files("imagebatch.v1").joinpath("annotated.binpb").read_bytes()
+        pool = descriptor_pool.DescriptorPool()
+        described = descriptor_pb2.FileDescriptorSet.FromString(data)
+        for file in described.file:
+            pool.Add(file)
+        self._validator = Validator()
+        self._requests: dict[str, type[Message]] = {}
+        for file in described.file:
+            for service in pool.FindFileByName(file.name).services_by_name.values():
+                for method in service.methods:
+                    request = message_factory.GetMessageClass(method.input_type)
+                    self._requests[f"/{service.full_name}/{method.name}"] = request
+
+    def knows(self, method: str) -> bool:
+        """Whether the method (`/package.Service/Method`) belongs to the contract."""
+        return method in self._requests
+
+    def check(self, method: str, data: bytes) -> None:
+        """Check one serialised request. Raises InvalidRequest with every violation of shape."""
+        request_class = self._requests[method]
+        try:
+            request = request_class.FromString(data)
+        except DecodeError as error:
+            name = request_class.DESCRIPTOR.full_name
+            text = f"can't be parsed as {name}; generate the client from the current contract"
+            raise InvalidRequest([Violation("", text)]) from error
+        violations = [
+            Violation(_path(violation.proto.field), violation.proto.message)
+            for violation in self._validator.collect_violations(request)
+        ]
+        violations += _oversized(request)
+        if violations:
+            raise InvalidRequest(violations)
+
+
+def _path(field_path: object) -> str:
+    path = ""
+    for element in getattr(field_path, "elements", ()):
+        if path:
+            path += "."
+        path += element.field_name
+        subscript = element.subscript
+        if subscript is not None:
+            value = subscript.value
+            path += f'["{value}"]' if isinstance(value, str) else f"[{value}]"
+    return path
+
+
+def _oversized(request: Message) -> Sequence[Violation]:
+    """What the contract limits in serialised bytes, which its rules can't see."""
+    violations = []
+    names = request.DESCRIPTOR.fields_by_name
+    if "options" in names and request.HasField("options"):
+        size = request.options.parameters.ByteSize()  # type: ignore[attr-defined]
+        if size > MAX_PARAMETERS_BYTES:
+            text = f"{size} bytes when serialised; at most {MAX_PARAMETERS_BYTES} are allowed"
+            violations.append(Violation("options.parameters", text))
+    items = request.items if "items" in names else ()  # type: ignore[attr-defined]
+    for index, item in enumerate(getattr(items, "items", items)):
+        if item.HasField("metadata") and (size := item.metadata.ByteSize()) > MAX_METADATA_BYTES:
+            text = f"{size} bytes when serialised; at most {MAX_METADATA_BYTES} are allowed, keep the rest on your side"
+            violations.append(Violation(f"items[{index}].metadata", text))
+    return violations

@@ -1,0 +1,201 @@
+"""The tables. Rows never leave the store: queries turn them into the core's values.
+
+There are no foreign keys: a deleted batch is hidden first and its rows are removed in chunks afterwards, and the
+recorder's hot path should not look up what its own WHERE clause has already proved.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Index, LargeBinary, TypeDecorator, text
+from sqlmodel import Field, SQLModel
+
+from imagebatch.v1.enums import ItemErrorCode
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time on every database; SQLite by itself would answer naive ones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+RUNNING = text("status IN ('pending', 'processing')")
+
+FAILURE_CODES = (
+    ItemErrorCode.FETCH_FAILED,
+    ItemErrorCode.FETCH_FORBIDDEN,
+    ItemErrorCode.OBJECT_NOT_FOUND,
+    ItemErrorCode.TOO_LARGE,
+    ItemErrorCode.UNSUPPORTED_FORMAT,
+    ItemErrorCode.DECODE_FAILED,
+    ItemErrorCode.TIMEOUT,
+    ItemErrorCode.PROVIDER_ERROR,
+    ItemErrorCode.WORKER_CRASHED,
+    ItemErrorCode.INTERNAL,
+)
+"""Codes of failed items; each has a counter column of its name in `batches`."""
+
+
+class BatchRow(SQLModel, table=True):
+    """A batch: what was asked, who owns it, its counters."""
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        Index("batches_request_id", "tenant", "request_id", unique=True),
+        Index("batches_running", "tenant", "batch_id", sqlite_where=RUNNING, postgresql_where=RUNNING),
+    )
+
+    tenant: str = Field(primary_key=True)
+    batch_id: str = Field(primary_key=True)
+    request_id: str | None
+    content_sha256: str
+    operation: str
+    parameters: bytes | None = Field(sa_column=Column(LargeBinary))
+    labels: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
+    priority: int
+    item_timeout_s: float
+    max_attempts: int
+    status: str
+    total_items: int
+    successful_items: int = 0
+    failed_items: int = 0
+    skipped_items: int = 0
+    fetch_failed: int = 0
+    fetch_forbidden: int = 0
+    object_not_found: int = 0
+    too_large: int = 0
+    unsupported_format: int = 0
+    decode_failed: int = 0
+    timeout: int = 0
+    provider_error: int = 0
+    worker_crashed: int = 0
+    internal: int = 0
+    processing_time_ms: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    timed_items: int = 0
+    input_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    output_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    last_sequence: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    owner: str
+    owner_epoch: int
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    completed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    cancel_requested_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    outcomes_per_s: float | None = None
+    rated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class BatchLabelRow(SQLModel, table=True):
+    """An index of the batches' labels, written with the batch and never changed."""
+
+    __tablename__ = "batch_labels"
+    __table_args__ = (Index("batch_labels_by_value", "tenant", "key", "value", "batch_id"),)
+
+    tenant: str = Field(primary_key=True)
+    batch_id: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    value: str
+
+
+class ItemRow(SQLModel, table=True):
+    """An item as submitted; never changed."""
+
+    __tablename__ = "items"
+    __table_args__ = (
+        Index(
+            "items_item_id",
+            "tenant",
+            "batch_id",
+            "item_id",
+            unique=True,
+            sqlite_where=text("item_id IS NOT NULL"),
+            postgresql_where=text("item_id IS NOT NULL"),
+        ),
+        Index(
+            "items_object_key",
+            "tenant",
+            "object_key",
+            sqlite_where=text("object_key IS NOT NULL"),
+            postgresql_where=text("object_key IS NOT NULL"),
+        ),
+    )
+
+    tenant: str = Field(primary_key=True)
+    batch_id: str = Field(primary_key=True)
+    item_index: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    item_id: str | None
+    image_url: str | None
+    object_key: str | None
+    size_bytes: int | None = Field(sa_column=Column(BigInteger))
+    sha256: str | None
+    declared_type: str | None
+    # A declarative class has an attribute `metadata` of its own.
+    item_metadata: bytes | None = Field(sa_column=Column("metadata", LargeBinary))
+
+
+class OutcomeRow(SQLModel, table=True):
+    """An item's outcome; the primary key is the backstop against a second one."""
+
+    __tablename__ = "outcomes"
+    __table_args__ = (
+        Index("outcomes_sequence", "tenant", "batch_id", "sequence", unique=True),
+        Index(
+            "outcomes_stored_object_key",
+            "tenant",
+            "stored_object_key",
+            sqlite_where=text("stored_object_key IS NOT NULL"),
+            postgresql_where=text("stored_object_key IS NOT NULL"),
+        ),
+    )
+
+    tenant: str = Field(primary_key=True)
+    batch_id: str = Field(primary_key=True)
+    item_index: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    sequence: int = Field(sa_column=Column(BigInteger, nullable=False))
+    status: str
+    error_code: str | None
+    error_message: str | None
+    output_data: bytes | None = Field(sa_column=Column(LargeBinary))
+    processing_time_ms: int | None = Field(sa_column=Column(BigInteger))
+    attempts: int
+    image_sha256: str | None
+    stored_object_key: str | None
+    duplicate_of_index: int | None
+    completed_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ObjectRow(SQLModel, table=True):
+    """A stored blob."""
+
+    __tablename__ = "objects"
+
+    tenant: str = Field(primary_key=True)
+    object_key: str = Field(primary_key=True)
+    sha256: str
+    size_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    content_type: str
+    file_name: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+def _table(row: type[SQLModel]) -> Any:
+    return row.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
+
+
+batches = _table(BatchRow)
+batch_labels = _table(BatchLabelRow)
+items = _table(ItemRow)
+outcomes = _table(OutcomeRow)
+objects = _table(ObjectRow)
