@@ -23,7 +23,7 @@ def count_frames(image_format: str, data: bytes, declared: Callable[[], int]) ->
     try:
         for _ in islice(walk(data), MAX_COUNTED):
             count += 1
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):
         pass  # cut off: whether the first frame is whole shows when it is decoded
     return max(1, count)
 

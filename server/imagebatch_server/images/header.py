@@ -56,7 +56,7 @@ def stored_size(image_format: str, data: bytes) -> tuple[int, int] | None:
     """Width and height as an accepted format's header states them, zeros included; None when they can't be read."""
     try:
         return _SIZES[image_format](data)
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):  # cut off, or offsets beyond what can be counted
         return None
 
 
