@@ -46,7 +46,7 @@ def info(reason: str, domain: str = "imagebatch.v1", **metadata: str) -> Any:
 
 
 def made(error: grpc.RpcError) -> errors.ImagebatchError:
-    return errors.from_rpc_error(error, "GetBatchStatus", "10.0.0.1:50051")
+    return errors.from_rpc_error(error, "GetBatchStatus", "images:50051")
 
 
 def test_every_reason_of_the_contract_has_its_class() -> None:
@@ -112,9 +112,7 @@ def test_a_reason_of_another_domain_is_not_ours() -> None:
 def test_an_error_without_readable_details_is_made_from_its_code(trailers: Any) -> None:
     error = made(FakeRpcError(grpc.StatusCode.UNAVAILABLE, "connection refused", trailers))
     assert type(error) is errors.UnavailableError
-    assert (
-        str(error) == "no server answers at 10.0.0.1:50051 (connection refused); is `imagebatch serve` running there?"
-    )
+    assert str(error) == "no server answers at images:50051 (connection refused); is `imagebatch serve` running there?"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +121,7 @@ def test_an_error_without_readable_details_is_made_from_its_code(trailers: Any) 
         (
             grpc.StatusCode.DEADLINE_EXCEEDED,
             errors.DeadlineExceededError,
-            "GetBatchStatus at 10.0.0.1:50051: no answer",
+            "GetBatchStatus at images:50051: no answer",
         ),
         (grpc.StatusCode.UNIMPLEMENTED, errors.NotSupportedError, "does not offer GetBatchStatus"),
         (grpc.StatusCode.INTERNAL, errors.ServerError, "INTERNAL: oops"),

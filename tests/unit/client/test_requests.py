@@ -18,7 +18,8 @@ def options(operation: str = "describe", **chosen: Any) -> batch_service_pb2.Bat
     absent: dict[str, Any] = dict.fromkeys(
         ["parameters", "labels", "priority", "item_timeout", "max_attempts", "canary", "failure_limit"]
     )
-    return requests.batch_options(operation, **({"request_id": "r", "skip_duplicates": False} | absent | chosen))
+    arguments: dict[str, Any] = {"request_id": "r", "skip_duplicates": False} | absent | chosen
+    return requests.batch_options(operation, **arguments)
 
 
 def test_options_that_are_not_given_are_absent() -> None:

@@ -53,7 +53,7 @@ def test_a_token_may_go_in_clear_to_this_machine(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["10.0.0.1:50051", "images.example:443", "[2001:db8::1]:1", "dns:///x:1"])
 def test_a_token_goes_in_clear_to_another_machine_only_when_that_is_said(address: str) -> None:
-    with pytest.raises(InvalidRequestError, match="would travel to .* in clear"):
+    with pytest.raises(InvalidRequestError, match=r"would travel to .* in clear"):
         ConnectionSettings(address, token="t")
     assert not ConnectionSettings(address, token="t", tls=False).is_tls
     assert ConnectionSettings(address, token="t", tls=True).is_tls

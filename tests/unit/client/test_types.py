@@ -51,7 +51,8 @@ WELL_KNOWN: dict[str, Any] = {
 def expected_type(cls: type, field: FieldDescriptor) -> Any:
     kind: Any
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return dict[str, SCALARS[field.message_type.fields_by_name["value"].cpp_type]]  # type: ignore[misc]
+        value_type: Any = SCALARS[field.message_type.fields_by_name["value"].cpp_type]
+        return dict[str, value_type]
     if field.message_type is not None:
         name = field.message_type.full_name
         kind = WELL_KNOWN.get(name) or {d.full_name: c for c, d in MESSAGES.items()}[name]
