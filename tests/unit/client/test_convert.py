@@ -25,7 +25,8 @@ def test_an_item_with_every_field() -> None:
         input_data { fields { key: "image_url" value { string_value: "https://x/cat.jpg" } } }
         output_data { fields { key: "width" value { number_value: 640 } } }
         error_message: "gone" processing_time_ms: 12 stored_image_url: "file:///x"
-        error_code: ITEM_ERROR_CODE_FETCH_FAILED sequence: 9 attempts: 3 completed_at { seconds: 1700000000 nanos: 123456789 } image_sha256: "ab"
+        error_code: ITEM_ERROR_CODE_FETCH_FAILED sequence: 9 attempts: 3
+        completed_at { seconds: 1700000000 nanos: 123456789 } image_sha256: "ab"
         stored_object_key: "k" duplicate_of_index: 2
         """,
         types_pb2.BatchItemResult(),
