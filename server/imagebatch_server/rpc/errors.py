@@ -18,10 +18,11 @@ DOMAIN = "imagebatch.v1"
 DETAILS_KEY = "grpc-status-details-bin"
 
 VIOLATIONS_SENT = 20
-# A peer may refuse a trailer of more than 8 KiB. Base64 makes the details a third longer, and the message stands beside
-# them, percent-encoded.
-MAX_DETAILS_BYTES = 4_096
-MAX_MESSAGE_CHARACTERS = 600
+# A peer may refuse a trailer of more than 8 KiB. Base64 makes the details a third longer, and the message stands in them
+# and beside them, where percent-encoding may make it three times as long.
+MAX_VIOLATIONS_BYTES = 3_000
+MAX_DESCRIPTION_BYTES = 400
+MAX_MESSAGE_BYTES = 600
 
 RETRY_AFTER_S = 1.0
 
@@ -58,9 +59,9 @@ class GrpcError:
 
 def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
     request = error_details_pb2.BadRequest()
-    left = MAX_DETAILS_BYTES
+    left = MAX_VIOLATIONS_BYTES
     for violation in violations[:VIOLATIONS_SENT]:
-        description = clip(violation.description, 400)
+        description = clip(violation.description, MAX_DESCRIPTION_BYTES)
         left -= len(violation.field.encode()) + len(description.encode()) + 8
         if left < 0:
             break
@@ -68,9 +69,10 @@ def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadReques
     return request
 
 
-def clip(text: str, characters: int) -> str:
-    """Shorten a text visibly."""
-    return text if len(text) <= characters else text[: characters - 1] + "…"
+def clip(text: str, max_bytes: int) -> str:
+    """Shorten a text visibly to a number of bytes in UTF-8."""
+    data = text.encode(errors="replace")
+    return text if len(data) <= max_bytes else data[: max_bytes - 3].decode(errors="ignore") + "…"
 
 
 _Translate = Callable[..., GrpcError]
@@ -79,15 +81,12 @@ _Translate = Callable[..., GrpcError]
 def _invalid(reason: ErrorReason) -> _Translate:
     def translate(error: errors.InvalidRequest) -> GrpcError:
         first = error.violations[0]
-        text = f"{first.field}: {first.description}" if first.field else first.description
-        others = len(error.violations) - 1
-        if others:
+        text = clip(f"{first.field}: {first.description}" if first.field else first.description, MAX_DESCRIPTION_BYTES)
+        if len(error.violations) > 1:
             text += f" ({len(error.violations)} violations in all; BadRequest names the first {VIOLATIONS_SENT})"
         operation = getattr(error, "operation", None)
         metadata = {} if operation is None else {"operation": clip(operation, 128)}
-        return GrpcError(
-            StatusCode.INVALID_ARGUMENT, reason, clip(text, MAX_MESSAGE_CHARACTERS), metadata, error.violations
-        )
+        return GrpcError(StatusCode.INVALID_ARGUMENT, reason, text, metadata, error.violations)
 
     return translate
 
@@ -111,7 +110,7 @@ def _limit(error: errors.LimitExceeded) -> GrpcError:
 def _plain(code: StatusCode, reason: ErrorReason, *attributes: str, retry_after_s: float | None = None) -> _Translate:
     def translate(error: RequestError) -> GrpcError:
         metadata = {name: str(getattr(error, name)) for name in attributes}
-        return GrpcError(code, reason, clip(str(error), MAX_MESSAGE_CHARACTERS), metadata, retry_after_s=retry_after_s)
+        return GrpcError(code, reason, clip(str(error), MAX_MESSAGE_BYTES), metadata, retry_after_s=retry_after_s)
 
     return translate
 

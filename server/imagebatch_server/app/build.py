@@ -1,0 +1,202 @@
+"""The composition root: builds every part, opens them in order, and closes what it opened."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+
+import structlog
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as aio_health
+from grpc_reflection.v1alpha import reflection
+
+from imagebatch.v1 import batch_service_pb2, batch_service_pb2_grpc, image_service_pb2, image_service_pb2_grpc
+from imagebatch_server.app.folder import DataFolder
+from imagebatch_server.app.settings import Settings
+from imagebatch_server.batches.control import Batches
+from imagebatch_server.batches.hosts import HostSlots
+from imagebatch_server.batches.recorder import Recorder
+from imagebatch_server.batches.scheduler import Scheduler
+from imagebatch_server.batches.submission import Submission
+from imagebatch_server.batches.uploads import Uploads
+from imagebatch_server.batches.watcher import Watchers
+from imagebatch_server.executors.local import LocalExecutor
+from imagebatch_server.images.fetch import Fetcher
+from imagebatch_server.images.guard import Guard
+from imagebatch_server.images.header import header
+from imagebatch_server.images.objects import LocalBlobStore
+from imagebatch_server.operations.registry import OperationRegistry
+from imagebatch_server.rpc import validate
+from imagebatch_server.rpc.batch_service import MAX_RESPONSE_BYTES, RESULTS_BYTES, BatchServicer
+from imagebatch_server.rpc.catalog import Catalog
+from imagebatch_server.rpc.image_service import ImageServicer
+from imagebatch_server.rpc.interceptor import ContractInterceptor
+from imagebatch_server.rpc.render import ResultRenderer
+from imagebatch_server.store.batches import SqlBatchStore
+from imagebatch_server.store.database import Database
+from imagebatch_server.store.migrate import migrate
+from imagebatch_server.store.objects import SqlObjectRows
+from imagebatch_server.store.outcomes import SqlOutcomeStore
+
+log = structlog.get_logger(__name__)
+
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
+OWNER = "embedded"
+"""The one owner of every batch, until several servers share a database."""
+
+RECORD_GRACE_S = 5.0
+CALLS_GRACE_S = 2.0
+
+GRPC_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
+    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not take half of the calls
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class Server:
+    """One server: `start`, then `stop`. Raises FolderInUse, SchemaTooNew, StoreUnavailable, OSError from `start`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened = AsyncExitStack()
+        self._draining = False
+
+    async def start(self) -> str:
+        """Open everything, resume what an earlier server left, and listen. Answers the address."""
+        try:
+            return await self._start()
+        except BaseException:
+            await self._opened.aclose()
+            raise
+
+    async def _start(self) -> str:
+        settings, opened = self._settings, self._opened
+        folder = DataFolder(settings.data_dir)
+        opened.callback(folder.close)
+        database = Database(settings.database_url or folder.database_url)
+        opened.callback(database.close)
+        await migrate(database)
+        blobs = LocalBlobStore(folder.objects)
+        opened.callback(blobs.close)
+        blobs.sweep_temporary()
+        registry = OperationRegistry.load()
+        guard = Guard(settings.fetch_allowed_hosts, settings.fetch_allowed_networks)
+        fetcher = await opened.enter_async_context(
+            Fetcher(
+                guard,
+                max_bytes=settings.max_image_bytes,
+                max_redirects=settings.max_redirects,
+                max_memory_bytes=settings.fetch_memory_bytes,
+            )
+        )
+
+        batch_store = SqlBatchStore(database, owner=OWNER, max_running_batches=settings.max_running_batches)
+        outcome_store = SqlOutcomeStore(database, max_read_bytes=RESULTS_BYTES)
+        render = ResultRenderer(blobs.url)
+        self._executor = LocalExecutor()
+        self._recorder = Recorder(outcome_store)
+        hosts = HostSlots(overall=settings.fetches, per_host=settings.fetches_per_host)
+        self._scheduler = Scheduler(batch_store, self._recorder, self._executor, hosts)
+        self._watchers = Watchers(batch_store, outcome_store, render, max_update_bytes=RESULTS_BYTES)
+        self._recorder.listen(self._watchers)
+        self._recorder.listen(self._scheduler)
+        self._submission = Submission(
+            batch_store, blobs, registry, self._scheduler, max_items=settings.max_items_per_submit
+        )
+        recording = asyncio.get_running_loop().create_task(self._recorder.run(), name="recorder")
+        opened.push_async_callback(_cancel, recording)
+        opened.push_async_callback(self._scheduler.close)
+        await self._executor.start(self._scheduler)
+        opened.push_async_callback(self._executor.stop, 0.0)
+
+        for batch in await batch_store.take_over(OWNER):
+            log.info("batch resumed", batch_id=batch.batch_id, items=batch.total_items, done=batch.processed_items)
+            self._scheduler.add(batch)
+
+        batches = Batches(batch_store, outcome_store, self._scheduler)
+        uploads = Uploads(blobs, SqlObjectRows(database), header, max_image_bytes=settings.max_image_bytes)
+        catalog = Catalog(version("imagebatch"), registry.describe_all(), self._limits(), self._workers, self._drains)
+        self._grpc = aio.server(interceptors=[ContractInterceptor(validate.RequestValidator())], options=GRPC_OPTIONS)
+        batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
+            BatchServicer(self._submission, batches, self._watchers, catalog, render), self._grpc
+        )
+        image_service_pb2_grpc.add_ImageServiceServicer_to_server(ImageServicer(uploads), self._grpc)
+        self._health = aio_health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        services = [
+            service.full_name
+            for file in (batch_service_pb2, image_service_pb2, health_pb2)
+            for service in file.DESCRIPTOR.services_by_name.values()
+        ]
+        reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], self._grpc)
+        address = self._listen()
+        await self._grpc.start()
+        opened.push_async_callback(self._grpc.stop, None)
+        for name in ("", *services):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return address
+
+    def _listen(self) -> str:
+        host, separator, _ = self._settings.address.rpartition(":")
+        try:
+            port = self._grpc.add_insecure_port(self._settings.address)
+        except RuntimeError as error:
+            raise OSError(
+                f"can't listen on {self._settings.address}: it is in use, or is no host:port; give another --address"
+            ) from error
+        return f"{host}{separator}{port}"
+
+    async def stop(self) -> None:
+        """Take no new work, give what is in flight `stop_grace_s` to end, tell watchers, close everything.
+
+        What did not end stays pending, and the next server runs it.
+        """
+        self._draining = True
+        self._submission.draining = True
+        await self._health.enter_graceful_shutdown()
+        self._scheduler.stop()
+        await self._executor.stop(self._settings.stop_grace_s)
+        try:
+            async with asyncio.timeout(RECORD_GRACE_S):
+                await self._recorder.drained()
+        except TimeoutError:
+            log.warning("the store is away: outcomes that it did not take will be made again")
+        self._watchers.drain()
+        await self._grpc.stop(CALLS_GRACE_S)
+        await self._opened.aclose()
+
+    def _drains(self) -> bool:
+        return self._draining
+
+    def _workers(self) -> tuple[int, int]:
+        return self._executor.workers_alive, self._executor.workers_restarted
+
+    def _limits(self) -> batch_service_pb2.ServerLimits:
+        settings = self._settings
+        return batch_service_pb2.ServerLimits(
+            max_items_per_submit=settings.max_items_per_submit,
+            max_items_per_batch=settings.max_items_per_batch,
+            max_image_bytes=settings.max_image_bytes,
+            max_image_pixels=settings.max_image_pixels,
+            max_redirects=settings.max_redirects,
+            max_running_batches=settings.max_running_batches,
+            max_request_bytes=MAX_REQUEST_BYTES,
+            max_response_bytes=MAX_RESPONSE_BYTES,
+            max_metadata_bytes=validate.MAX_METADATA_BYTES,
+            max_parameters_bytes=validate.MAX_PARAMETERS_BYTES,
+            max_output_bytes=256 * 1024,
+            max_error_message_bytes=2 * 1024,
+            max_image_url_characters=8_192,
+        )
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,75 @@
+"""`imagebatch serve`: runs a server until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import signal
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import structlog
+import typer
+from pydantic import ValidationError
+
+from imagebatch_server.app import logs
+from imagebatch_server.app.build import Server
+from imagebatch_server.app.folder import FolderInUse
+from imagebatch_server.app.settings import Settings, env_name
+from imagebatch_server.batches.errors import StoreUnavailable
+from imagebatch_server.store.migrate import SchemaTooNew
+
+log = structlog.get_logger(__name__)
+
+
+def serve(**flags: str | None) -> None:
+    """Run an Imagebatch server until SIGTERM or Ctrl-C.
+
+    Everything it needs is made in the data folder. Each option can also be given as an environment variable.
+    """
+    try:
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        for problem in error.errors():
+            name = str(problem["loc"][0])
+            typer.echo(f"--{name.replace('_', '-')} ({env_name(name)}): {problem['msg']}", err=True)
+        raise typer.Exit(2) from error
+    logs.configure(settings.log_format, settings.log_level)
+    try:
+        asyncio.run(_serve(settings))
+    except (FolderInUse, SchemaTooNew, StoreUnavailable, OSError) as error:
+        typer.echo(f"imagebatch serve: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _serve(settings: Settings) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    server = Server(settings)
+    address = await server.start()
+    typer.echo(f"imagebatch {version('imagebatch')} listening on {address}, data in {settings.data_dir}")
+    sys.stdout.flush()
+    await told.wait()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)  # a second one ends the process at once; nothing is lost by that
+    log.info("stopping", grace_s=settings.stop_grace_s)
+    await server.stop()
+    log.info("stopped")
+
+
+def _flag(name: str) -> inspect.Parameter:
+    field = Settings.model_fields[name]
+    default = field.get_default()
+    shown = "" if default in (None, ()) else f"; default: {default}"
+    # Settings reads the variable itself: typer is only to show its name.
+    text = f"{field.description} ({env_name(name)}{shown})"
+    option = typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)
+    kind: Any = Annotated[str | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+# One option a setting, made from the settings themselves so that neither can lack what the other has.
+serve.__signature__ = inspect.Signature([_flag(name) for name in Settings.model_fields])  # type: ignore[attr-defined]

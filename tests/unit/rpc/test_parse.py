@@ -1,0 +1,47 @@
+"""Requests as the core's values."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagebatch.v1 import batch_service_pb2 as batches
+from imagebatch_server.batches.errors import InvalidRequest, NotSupported
+from imagebatch_server.rpc import parse
+
+
+def test_defaults_are_the_contract_s() -> None:
+    options = parse.options(batches.BatchOptions(operation="describe"))
+    assert (options.priority, options.item_timeout_s, options.max_attempts) == (5, 60.0, 3)
+    assert options.request_id is None
+    assert options.parameters is None
+
+
+@pytest.mark.parametrize("set_option", [{"skip_duplicates": True}, {"canary": 5}, {"failure_limit": 0.5}])
+def test_an_option_that_is_not_honoured_is_refused(set_option: dict[str, bool | int | float]) -> None:
+    with pytest.raises(NotSupported, match=next(iter(set_option))):
+        parse.options(batches.BatchOptions(operation="describe", **set_option))  # type: ignore[arg-type]
+
+
+def test_a_page_token_continues_its_own_listing_only() -> None:
+    request = batches.ListBatchesRequest(operation="describe", labels={"a": "b"}, page_size=3)
+    token = parse.page_token(request, "0195")
+    assert (
+        parse.after_batch_id(
+            batches.ListBatchesRequest(operation="describe", labels={"a": "b"}, page_size=50, page_token=token)
+        )
+        == "0195"
+    )
+    for other in (
+        batches.ListBatchesRequest(operation="verify", labels={"a": "b"}, page_token=token),
+        batches.ListBatchesRequest(operation="describe", labels={"a": "b"}, page_token=token[:-6]),
+        batches.ListBatchesRequest(operation="describe", labels={"a": "b"}, page_token="é"),
+    ):
+        with pytest.raises(InvalidRequest, match="page_token"):
+            parse.after_batch_id(other)
+
+
+def test_content_hashes_tell_requests_apart() -> None:
+    one = batches.SubmitBatchRequest(options=batches.BatchOptions(operation="a", labels={"x": "1", "y": "2"}))
+    same = batches.SubmitBatchRequest(options=batches.BatchOptions(operation="a", labels={"y": "2", "x": "1"}))
+    other = batches.SubmitBatchRequest(options=batches.BatchOptions(operation="b"))
+    assert parse.content_sha256(one) == parse.content_sha256(same) != parse.content_sha256(other)

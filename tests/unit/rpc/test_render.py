@@ -1,0 +1,127 @@
+"""Messages that are assembled from bytes say what protobuf itself would say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.batches.samples import batch, item, options
+
+from imagebatch.v1 import batch_service_pb2, types_pb2
+from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
+from imagebatch_server.batches.model import ItemResult
+from imagebatch_server.rpc import render, wire
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+
+
+def struct_bytes(value: dict[str, object]) -> bytes:
+    message = Struct()
+    message.update(value)
+    return message.SerializeToString()
+
+
+def rendered(result: ItemResult) -> types_pb2.BatchItemResult:
+    data = render.ResultRenderer(lambda key: f"file:///blobs/{key}")(result)
+    return types_pb2.BatchItemResult.FromString(data)
+
+
+def test_a_success_carries_input_and_output() -> None:
+    message = rendered(
+        ItemResult(
+            batch_id="b",
+            item=item(3, item_id="cat", size_bytes=12, sha256="ab", metadata=struct_bytes({"page": 3, "é": [1, None]})),
+            status=BatchItemStatus.SUCCESS,
+            output_data=struct_bytes({"description": "a cat", "nested": {"a": [True, 1.5]}}),
+            processing_time_ms=0,
+            attempts=2,
+            image_sha256="cd",
+            stored_object_key="default.9",
+            sequence=7,
+            completed_at=AT,
+        )
+    )
+    assert message.item_id == "cat"
+    assert message.item_index == 3
+    assert message.status == types_pb2.BATCH_ITEM_STATUS_SUCCESS
+    assert MessageToDict(message.input_data) == {
+        "object_key": "default.0123",
+        "size_bytes": 12.0,
+        "sha256": "ab",
+        "metadata": {"page": 3.0, "é": [1.0, None]},
+    }
+    assert MessageToDict(message.output_data) == {"description": "a cat", "nested": {"a": [True, 1.5]}}
+    assert message.HasField("processing_time_ms")
+    assert message.stored_image_url == "file:///blobs/default.9"
+    assert message.completed_at.ToDatetime(tzinfo=UTC) == AT
+    assert message.sequence == 7
+    assert not message.HasField("error_message")
+
+
+def test_an_item_without_an_outcome_leaves_its_fields_absent() -> None:
+    message = rendered(ItemResult(batch_id="b", item=item(0, image_url="http://a/?q=1")))
+    assert message.item_id == "b-0"
+    assert message.status == types_pb2.BATCH_ITEM_STATUS_PENDING
+    assert MessageToDict(message.input_data) == {"image_url": "http://a/?q=1"}
+    absent = ("output_data", "processing_time_ms", "sequence", "completed_at", "image_sha256", "duplicate_of_index")
+    assert not any(message.HasField(name) for name in absent)
+
+
+def test_a_failure_says_why() -> None:
+    message = rendered(
+        ItemResult(
+            batch_id="b",
+            item=item(),
+            status=BatchItemStatus.FAILED,
+            error_code=ItemErrorCode.TIMEOUT,
+            error_message="took longer than 1 s",
+            sequence=1,
+            completed_at=AT,
+        )
+    )
+    assert message.error_code == types_pb2.ITEM_ERROR_CODE_TIMEOUT
+    assert message.error_message == "took longer than 1 s"
+
+
+@given(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False)))
+def test_structs_are_those_of_protobuf(value: dict[str, str | float]) -> None:
+    data = wire.struct(
+        (key, wire.string_value(held) if isinstance(held, str) else wire.number_value(held))
+        for key, held in value.items()
+    )
+    expected = Struct()
+    expected.update(value)
+    assert Struct.FromString(data) == expected
+
+
+@given(st.integers(min_value=0, max_value=2**63 - 1))
+def test_varints_are_those_of_protobuf(value: int) -> None:
+    message = batch_service_pb2.WatchBatchResponse(sequence=value)
+    encoded = message.SerializeToString()
+    assert encoded == (b"\x18" + wire.varint(value) if value else b"")
+
+
+def test_a_watch_message_joins_results_and_status() -> None:
+    result = render.ResultRenderer(lambda _: None)(ItemResult(batch_id="b", item=item(4)))
+    running = batch(options=options(parameters=struct_bytes({"a": 1}), labels={"k": "v"}))
+    data = render.watch_response([result, result], running, 9)
+    message = batch_service_pb2.WatchBatchResponse.FromString(data)
+    assert [one.item_index for one in message.results] == [4, 4]
+    assert message.sequence == 9
+    assert message.status.labels == {"k": "v"}
+    assert not message.status.HasField("parameters")
+
+
+@pytest.mark.parametrize(("max_bytes", "expected"), [(10_000, 3), (1, 1)])
+def test_a_page_holds_what_fits_and_says_whether_more_follows(max_bytes: int, expected: int) -> None:
+    results = [render.ResultRenderer(lambda _: None)(ItemResult(batch_id="b", item=item(index))) for index in range(3)]
+    data = render.page(
+        batch(status=BatchStatus.COMPLETED, total_items=3), results, offset=0, limit=3, total=3, max_bytes=max_bytes
+    )
+    message = types_pb2.BatchResults.FromString(data)
+    assert [one.item_index for one in message.results] == list(range(expected))
+    assert message.pagination.has_more is (expected < 3)

@@ -1,0 +1,118 @@
+"""The contract's rules, as the server applies them: every violation at once, each with its field's path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
+
+from imagebatch.v1 import batch_service_pb2 as batches
+from imagebatch.v1 import types_pb2 as types
+from imagebatch_server.batches.errors import InvalidRequest
+from imagebatch_server.rpc.validate import RequestValidator
+
+BATCH_ID = "0195d2f0-0000-7000-8000-000000000001"
+
+
+@pytest.fixture(scope="module")
+def validator() -> RequestValidator:
+    return RequestValidator()
+
+
+def violations(validator: RequestValidator, method: str, request: Message) -> dict[str, str]:
+    try:
+        validator.check(f"/imagebatch.v1.BatchService/{method}", request.SerializeToString())
+    except InvalidRequest as error:
+        return {violation.field: violation.description for violation in error.violations}
+    return {}
+
+
+def submit(**item: Any) -> batches.SubmitBatchRequest:
+    return batches.SubmitBatchRequest(
+        options=batches.BatchOptions(operation="describe"), items=[types.BatchImageInput(**item)]
+    )
+
+
+def test_a_good_request_passes(validator: RequestValidator) -> None:
+    assert violations(validator, "SubmitBatch", submit(image_url="https://a/b.jpg", item_id="a/b:c.d-e_f")) == {}
+
+
+def test_all_violations_are_found_at_once(validator: RequestValidator) -> None:
+    request = batches.SubmitBatchRequest(
+        options=batches.BatchOptions(priority=11, failure_limit=0, max_attempts=0, canary=1001, labels={"": "x"}),
+        items=[
+            types.BatchImageInput(),
+            types.BatchImageInput(image_url="http://a", object_key="k"),
+            types.BatchImageInput(image_url="ftp://a"),
+            types.BatchImageInput(image_base64="data:text/plain;base64,AA=="),
+            types.BatchImageInput(object_key="k", item_id="not allowed"),
+        ],
+    )
+    request.options.item_timeout.FromMilliseconds(99)
+    assert set(violations(validator, "SubmitBatch", request)) == {
+        "options.operation",
+        "options.priority",
+        "options.failure_limit",
+        "options.max_attempts",
+        "options.canary",
+        "options.item_timeout",
+        'options.labels[""]',
+        "items[0]",
+        "items[1]",
+        "items[2].image_url",
+        "items[3].image_base64",
+        "items[4].item_id",
+    }
+
+
+def test_no_items_and_no_options(validator: RequestValidator) -> None:
+    assert set(violations(validator, "SubmitBatch", batches.SubmitBatchRequest())) == {"options", "items"}
+
+
+def test_messages_name_the_value_and_the_remedy(validator: RequestValidator) -> None:
+    found = violations(
+        validator, "GetBatchResults", batches.GetBatchResultsRequest(batch_id=BATCH_ID, offset=-1, limit=5000)
+    )
+    assert found == {
+        "offset": "-1 is negative; the first item is at offset 0",
+        "limit": "5000 is above 1000; ask for more pages",
+    }
+
+
+@pytest.mark.parametrize("batch_id", ["", "x", BATCH_ID + "0"])
+def test_a_batch_id_is_a_uuid(validator: RequestValidator, batch_id: str) -> None:
+    assert set(violations(validator, "GetBatchStatus", batches.GetBatchStatusRequest(batch_id=batch_id))) == {
+        "batch_id"
+    }
+
+
+def test_processing_is_no_filter(validator: RequestValidator) -> None:
+    request = batches.GetBatchResultsRequest(
+        batch_id=BATCH_ID, statuses=[types.BATCH_ITEM_STATUS_PENDING, types.BATCH_ITEM_STATUS_PROCESSING]
+    )
+    assert set(violations(validator, "GetBatchResults", request)) == {"statuses[1]"}
+
+
+def test_byte_limits_are_of_the_serialised_struct(validator: RequestValidator) -> None:
+    metadata, parameters = Struct(), Struct()
+    metadata.update({"text": "x" * 9_000})
+    parameters.update({"text": "x" * 66_000})
+    request = submit(object_key="k", metadata=metadata)
+    request.options.parameters.CopyFrom(parameters)
+    found = violations(validator, "SubmitBatch", request)
+    assert set(found) == {"options.parameters", "items[0].metadata"}
+    assert "8192" in found["items[0].metadata"]
+
+
+def test_bytes_that_are_no_request_are_refused(validator: RequestValidator) -> None:
+    with pytest.raises(InvalidRequest, match=r"imagebatch\.v1\.SubmitBatchRequest"):
+        validator.check("/imagebatch.v1.BatchService/SubmitBatch", b"\xff\xff\xff")
+
+
+def test_ten_thousand_items_are_checked_whole(validator: RequestValidator) -> None:
+    request = submit(object_key="k")
+    request.items.extend(types.BatchImageInput(object_key=f"k{index}") for index in range(9_998))
+    request.items.add()
+    assert set(violations(validator, "SubmitBatch", request)) == {"items[9999]"}
