@@ -64,7 +64,7 @@ class Graph:
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
     def constant(self, name: str, value: npt.NDArray[Any]) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.constants.append(numpy_helper.from_array(value, name))
         return name
 
     def node(self, op: str, inputs: list[str], name: str, **attributes: Any) -> None:
@@ -109,8 +109,8 @@ class Graph:
 def build(weights: Weights) -> onnx.ModelProto:
     """The classifier: `image` (batch, 3, 224, 224), RGB as (value - 127) / 128, to `logits` (batch, 1000)."""
     graph = Graph(weights)
-    graph.constant("zero", np.float32(0.0).reshape(()))
-    graph.constant("six", np.float32(6.0).reshape(()))
+    graph.constant("zero", np.array(0.0, dtype=np.float32))
+    graph.constant("six", np.array(6.0, dtype=np.float32))
     graph.convolution("_conv_stem", "_bn0", 2, relu6=True)
     index = 0
     for repeats, first_stride in STAGES:

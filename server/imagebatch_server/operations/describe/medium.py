@@ -1,0 +1,32 @@
+"""Whether a picture is a photograph, something drawn by a computer, or nothing at all."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+Medium = Literal["photograph", "graphic", "page", "blank", "unknown"]
+
+_SIDE_PX = 640
+# Of 378 photographs the flattest has 0.65 and four have more than 0.55; of 24 drawn charts, icons, test patterns and
+# logos three quarters have more than 0.75, and those saved as lossy JPEG lie between.
+_GRAPHIC_FROM = 0.75
+_PHOTOGRAPH_BELOW = 0.50
+_BLANK_SPREAD = 3
+
+
+def judge_medium(image: Image.Image) -> Literal["photograph", "graphic", "blank", "unknown"]:
+    """Judge an RGB image by how often two neighbours are exactly alike: a camera's noise leaves few such pairs."""
+    small = image.copy()
+    small.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
+    pixels = np.asarray(small, dtype=np.int16)
+    if int(np.ptp(pixels, axis=(0, 1)).max()) <= _BLANK_SPREAD:
+        return "blank"
+    if small.width < 2:
+        return "unknown"
+    alike = float((np.diff(pixels, axis=1) == 0).all(axis=2).mean())
+    if alike >= _GRAPHIC_FROM:
+        return "graphic"
+    return "photograph" if alike < _PHOTOGRAPH_BELOW else "unknown"

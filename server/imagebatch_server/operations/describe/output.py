@@ -1,0 +1,100 @@
+"""What `describe` takes and gives; the descriptions here are what callers read in ListOperations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imagebatch_server.operations.base import Output, Parameters
+from imagebatch_server.operations.describe.medium import Medium
+from imagebatch_server.operations.describe.quality import Verdict
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class DescribeParameters(Parameters):
+    """Options of `describe`."""
+
+    backend: Literal["local"] = Field(
+        default="local",
+        description="What describes the image. `local`: models that ship with the server; works offline, states only "
+        "what it measured or recognised, and says so where it recognised nothing.",
+    )
+    read_text: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Whether to read visible text. `auto`: where a glance at the image, scaled to 320 pixels, shows "
+        "text; small print in a large scene may be missed. `always`: every image, about 0.15 s more each. `never`: "
+        "not at all.",
+    )
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tag(_Part):
+    """A word for what is in the image."""
+
+    name: str = Field(description="An English word or name, for example `tabby cat` or `animal`.")
+    confidence: Share = Field(description="The calibrated probability that it names something prominent in the image.")
+
+
+class DominantColour(_Part):
+    """A colour that covers at least a twentieth of the image."""
+
+    name: str = Field(description="The everyday name, for example `dark green`.")
+    hex: str = Field(description="The mean of the pixels of that name, `#rrggbb` in sRGB.", pattern="^#[0-9a-f]{6}$")
+    share: Share = Field(description="The share of the image's pixels that bear the name.")
+
+
+class Quality(_Part):
+    """Measured on the image in grey, brought down to 640 pixels on its longest side."""
+
+    sharpness: Share = Field(
+        description="The share of the difference between neighbouring pixels that a further blur takes away (1 minus "
+        "the blur measure of Crete et al. 2007). Ordinary photographs have 0.6 to 0.9; 0 for a blank image."
+    )
+    brightness: Share = Field(description="The mean luma: 0 is black, 1 is white.")
+    contrast: Share = Field(
+        description="The standard deviation of luma: 0 is one even tone, 0.5 half black and half white."
+    )
+    verdicts: list[Verdict] = Field(
+        description="The same in plain words, empty where nothing stands out. `low contrast`: contrast below 0.08; "
+        "`small`: longest side below 128 pixels; of photographs also `blurred`: sharpness below 0.5, `dark`: "
+        "brightness below 0.22, `overexposed`: brightness from 0.8 with a third of the image white."
+    )
+
+
+class DescribeOutput(Output):
+    """A description of the image and the facts it rests on."""
+
+    description: str = Field(
+        description="One to three English sentences, usable as alternative text. A subject is named only where the "
+        "probability bears it (from 0.7, as `what looks like ...`); otherwise they say that it was not recognised."
+    )
+    confidence_score: Share = Field(
+        description="The calibrated probability that the weakest statement in `description` is right: the named "
+        "subject, the quoted text. Where no subject was recognised: that of the best guess, which is below 0.7 and "
+        "left unsaid. 0 for a drawing without text, of which nothing is guessed; 1 for a blank image."
+    )
+    medium: Medium = Field(
+        description="`photograph`; `graphic` (a drawing, chart or screenshot); `page` (a page of text); `blank`; "
+        "`unknown` where the pixels don't tell. Tags and a subject are given for photographs and unknown only."
+    )
+    tags: list[Tag] = Field(description="Words more likely right than not, most confident first; may be empty.")
+    visible_text: list[str] | None = Field(
+        description="Lines of text, top to bottom, those read with little certainty left out; empty where none was "
+        "found, null where none was looked for (`read_text` is `never`)."
+    )
+    format: str = Field(description="The file's format by its content, for example `jpeg`.")
+    width: int = Field(description="Pixels across as the image is shown, EXIF rotation applied.")
+    height: int = Field(description="Pixels down as the image is shown, EXIF rotation applied.")
+    size_bytes: int = Field(description="The file's size.")
+    frame_count: int = Field(description="Frames of an animation or pages of a TIFF; only the first is described.")
+    dominant_colours: list[DominantColour] = Field(description="Largest first, at most five.")
+    quality: Quality = Field(description="Measured quality.")
+    operation_version: str = Field(description="The version of `describe` that made this output.")
+    model: str = Field(description="The classifier behind subject and tags.")
+    model_sha256: str = Field(description="SHA-256 of the classifier's file, 64 lower-case hex digits.")
+    text_model: str = Field(description="The recogniser behind `visible_text`.")

@@ -1,0 +1,153 @@
+"""Which operations there are: what installed packages register in the entry-point group `imagebatch.operations`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from imagebatch_server import structs
+from imagebatch_server.batches.errors import UnknownOperation, Violation
+from imagebatch_server.operations.base import Operation, Output, Parameters
+
+ENTRY_POINT_GROUP = "imagebatch.operations"
+
+_log = structlog.get_logger(__name__)
+
+AnyOperation = type[Operation[Any]]
+
+
+class DuplicateOperation(Exception):
+    """Two packages register one name, and nothing says which is meant."""
+
+    def __init__(self, name: str, origins: Iterable[str]) -> None:
+        super().__init__(f"the operation {name!r} is registered by {' and by '.join(origins)}; uninstall one of them")
+        self.name = name
+
+
+class InvalidOperation(Exception):
+    """A registered object is no usable operation."""
+
+
+@dataclass(frozen=True)
+class OperationInfo:
+    """What ListOperations says of one operation; schemas are JSON Schema 2020-12."""
+
+    name: str
+    version: str
+    description: str
+    parameters_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+
+
+class OperationRegistry:
+    """The operations of one process; their classes are imported, their models are not loaded."""
+
+    def __init__(self, registered: Iterable[EntryPoint]) -> None:
+        """Import what is registered; a broken plug-in is left out with a warning.
+
+        Raises DuplicateOperation.
+        """
+        by_name: dict[str, list[EntryPoint]] = defaultdict(list)
+        for point in registered:
+            by_name[point.name].append(point)
+        self._operations: dict[str, AnyOperation] = {}
+        self._infos: dict[str, OperationInfo] = {}
+        for name, points in sorted(by_name.items()):
+            if len(points) > 1:
+                raise DuplicateOperation(name, (_origin(point) for point in points))
+            self._add(points[0])
+
+    @classmethod
+    def discover(cls) -> OperationRegistry:
+        """Find what the installed packages register; raises DuplicateOperation."""
+        return cls(entry_points(group=ENTRY_POINT_GROUP))
+
+    def names(self) -> list[str]:
+        """Names in alphabetical order."""
+        return list(self._operations)
+
+    def get(self, name: str) -> AnyOperation:
+        """Return the operation's class; raises UnknownOperation."""
+        if name not in self._operations:
+            raise UnknownOperation(name, self.names())
+        return self._operations[name]
+
+    def describe_all(self) -> list[OperationInfo]:
+        """Describe every operation, in alphabetical order of names."""
+        return list(self._infos.values())
+
+    def references(self) -> dict[str, str]:
+        """Say where each operation's class is to be imported from, as `module:Class`, by name."""
+        return {
+            name: f"{operation.__module__}:{operation.__qualname__}" for name, operation in self._operations.items()
+        }
+
+    def violations(self, operation: str, parameters: bytes | None) -> list[Violation]:
+        """Check a serialised Struct of parameters; paths begin with `options.parameters`. Raises UnknownOperation."""
+        model = self.get(operation).parameters
+        try:
+            model.model_validate(structs.to_dict(parameters))
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=False)
+            return [_violation(operation, model, detail) for detail in details]
+        return []
+
+    def _add(self, point: EntryPoint) -> None:
+        try:
+            operation = _checked(point)
+            info = _info(operation)
+        except Exception as error:  # a third party's module may raise anything, and must not stop the server
+            _log.warning("operation left out", operation=point.name, origin=_origin(point), error=repr(error))
+            return
+        self._operations[point.name] = operation
+        self._infos[point.name] = info
+
+
+def _checked(point: EntryPoint) -> AnyOperation:
+    operation = point.load()
+    if not (isinstance(operation, type) and issubclass(operation, Operation)):
+        raise InvalidOperation(f"{point.value} is no subclass of imagebatch_server.operations.Operation")
+    for attribute, kind in (("name", str), ("version", str), ("description", str)):
+        if not isinstance(getattr(operation, attribute, None), kind):
+            raise InvalidOperation(f"{point.value} has no class attribute {attribute!r} of type {kind.__name__}")
+    for attribute, base in (("parameters", Parameters), ("output", Output)):
+        model = getattr(operation, attribute, None)
+        if not (isinstance(model, type) and issubclass(model, base)):
+            raise InvalidOperation(f"{point.value} has no class attribute {attribute!r} derived from {base.__name__}")
+    if operation.name != point.name:
+        raise InvalidOperation(f"{point.value} calls itself {operation.name!r} but is registered as {point.name!r}")
+    return operation
+
+
+def _info(operation: AnyOperation) -> OperationInfo:
+    return OperationInfo(
+        name=operation.name,
+        version=operation.version,
+        description=operation.description,
+        parameters_schema=operation.parameters.model_json_schema(),
+        output_schema=operation.output.model_json_schema(mode="serialization"),
+    )
+
+
+def _violation(operation: str, model: type[Parameters], detail: ErrorDetails) -> Violation:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
+    field = f"options.parameters{path}"
+    if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
+        known = ", ".join(model.model_fields) or "none"
+        return Violation(field, f"is no parameter of {operation}, which takes {known}")
+    reason = detail["msg"][:1].lower() + detail["msg"][1:]
+    if detail["type"] == "missing":
+        return Violation(field, f"is missing: {reason}")
+    return Violation(field, f"{str(detail['input'])[:100]!r} is refused: {reason}")
+
+
+def _origin(point: EntryPoint) -> str:
+    distribution = "an unnamed package" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    return f"{distribution} ({point.value})"
