@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import socket
+import ssl
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -212,9 +214,18 @@ def _connection_error(url: str, error: aiohttp.ClientError) -> ItemError:
         reason = getattr(error.certificate_error, "verify_message", "") or "it is not valid for this host"
         what = f"{shown(url)} has a TLS certificate that is refused: {reason}"
         return ItemError(ItemErrorCode.FETCH_FAILED, f"{what}; mend the host or upload the image")
-    reason = (cause.strerror if isinstance(cause, OSError) else None) or type(error).__name__
     return ItemError(
         ItemErrorCode.FETCH_FAILED,
-        f"{shown(url)} can't be read: {reason}; check the host's name and that it is up",
+        f"{shown(url)} can't be read: {_reason(cause)}; check the host's name and that it is up",
         transient=True,
     )
+
+
+def _reason(cause: Exception) -> str:
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed ({cause.reason})"
+    if isinstance(cause, socket.gaierror):
+        return cause.strerror or "its name is not known"
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno)  # asyncio's own words name the address, which is nobody's business
+    return type(cause).__name__

@@ -1,0 +1,264 @@
+"""The fetcher against real servers on this machine, polite and hostile."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.integration.images.hosts import MAX_BYTES, Host, fetching, raw_server, refusal, serving
+
+from imagebatch.v1.enums import ItemErrorCode
+from imagebatch_server.batches.errors import ItemError
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[Host]:
+    async with serving() as host:
+        yield host
+
+
+async def test_a_file_arrives_whole_with_its_type(host: Host) -> None:
+    async def picture(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(range(256)) * 400, headers={"Content-Type": "Image/PNG; charset=x"})
+
+    host.pages["/picture"] = picture
+    async with fetching() as fetcher:
+        fetched = await fetcher.fetch(f"{host.url}/picture?signature=a%2Bb", timeout_s=20)
+    assert (fetched.data, fetched.content_type) == (bytes(range(256)) * 400, "Image/PNG")
+    (request,) = host.requests
+    assert request.raw_path == "/picture?signature=a%2Bb"
+    assert request.headers["User-Agent"].startswith("imagebatch/")
+    assert request.headers["Accept-Encoding"] == "identity"
+    assert not {"Cookie", "Authorization", "Referer"} & set(request.headers)
+
+
+async def test_no_type_is_none() -> None:
+    async with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi") as url, fetching() as fetcher:
+        fetched = await fetcher.fetch(url, timeout_s=20)
+    assert (fetched.data, fetched.content_type) == (b"hi", None)
+
+
+@pytest.mark.parametrize("status", [204, 206, 304, 400, 401, 403, 404, 410, 451])
+async def test_other_statuses_are_permanent(host: Host, status: int) -> None:
+    async with fetching() as fetcher:
+        message = await refusal(fetcher, f"{host.url}/status/{status}?secret", ItemErrorCode.FETCH_FAILED)
+    assert f"status {status}" in message
+    assert f"{host.url}/status/{status}" in message
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+async def test_statuses_that_pass_are_transient(host: Host, status: int) -> None:
+    async with fetching() as fetcher:
+        await refusal(fetcher, f"{host.url}/status/{status}?secret", ItemErrorCode.FETCH_FAILED, transient=True)
+
+
+@pytest.mark.parametrize("code", [300, 305, 306])
+async def test_other_redirects_are_not_followed(host: Host, code: int) -> None:
+    async with fetching() as fetcher:
+        await refusal(fetcher, f"{host.url}/redirect/{code}?to=/bytes/7", ItemErrorCode.FETCH_FAILED)
+    assert len(host.requests) == 1
+
+
+async def test_redirects_have_an_end(host: Host) -> None:
+    async def step(request: web.Request) -> web.Response:
+        left = int(request.query["left"])
+        raise web.HTTPFound(f"/step?left={left - 1}" if left > 1 else "/bytes/1")
+
+    host.pages["/step"] = step
+    async with fetching(max_redirects=3) as fetcher:
+        assert (await fetcher.fetch(f"{host.url}/step?left=3", timeout_s=20)).data == b"x"
+        host.requests.clear()
+        message = await refusal(fetcher, f"{host.url}/step?left=4", ItemErrorCode.FETCH_FAILED)
+    assert "more than 3 redirects" in message
+    assert len(host.requests) == 4
+
+
+async def test_a_redirect_to_nowhere_is_permanent() -> None:
+    async with raw_server(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n") as url, fetching() as fetcher:
+        await refusal(fetcher, url, ItemErrorCode.FETCH_FAILED)
+
+
+async def test_the_limit_is_exact(host: Host) -> None:
+    async with fetching() as fetcher:
+        assert len((await fetcher.fetch(f"{host.url}/bytes/{MAX_BYTES}", timeout_s=20)).data) == MAX_BYTES
+        message = await refusal(fetcher, f"{host.url}/bytes/{MAX_BYTES + 1}", ItemErrorCode.TOO_LARGE)
+    assert "1,048,577 bytes" in message
+    assert "1,048,576" in message
+
+
+async def test_a_length_too_large_is_refused_before_the_body() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n"
+    async with raw_server(head, then_hang=True) as url, fetching() as fetcher:
+        await refusal(fetcher, url, ItemErrorCode.TOO_LARGE)
+
+
+async def test_a_body_without_length_is_cut_at_the_limit(host: Host) -> None:
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(bytes(65536))
+            sent += 65536
+
+    host.pages["/endless"] = endless
+    async with fetching() as fetcher:
+        await refusal(fetcher, f"{host.url}/endless", ItemErrorCode.TOO_LARGE)
+    assert sent < 30 * MAX_BYTES  # what fits in the sockets' buffers, and no more
+
+
+async def test_a_bomb_in_content_encoding_is_not_inflated(host: Host) -> None:
+    async def bomb(_: web.Request) -> web.Response:
+        return web.Response(body=gzip.compress(bytes(500 * 1024 * 1024), 9), headers={"Content-Encoding": "gzip"})
+
+    host.pages["/bomb"] = bomb
+    async with fetching() as fetcher:
+        message = await refusal(fetcher, f"{host.url}/bomb", ItemErrorCode.FETCH_FAILED)
+    assert "Content-Encoding 'gzip'" in message
+
+
+async def test_a_slow_drip_ends_at_the_time_limit(host: Host) -> None:
+    dropped = asyncio.Event()
+
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"x")
+                await asyncio.sleep(0.01)
+        finally:
+            dropped.set()
+
+    host.pages["/drip"] = drip
+    async with fetching() as fetcher:
+        message = await refusal(
+            fetcher, f"{host.url}/drip?secret", ItemErrorCode.TIMEOUT, transient=True, timeout_s=0.3
+        )
+        await asyncio.wait_for(dropped.wait(), 10)
+    assert "0.3 s" in message
+
+
+async def test_the_time_limit_covers_headers_and_redirects() -> None:
+    async with raw_server(b"HTTP/1.1 200 OK\r\n", then_hang=True) as url, fetching() as fetcher:
+        await refusal(fetcher, url, ItemErrorCode.TIMEOUT, transient=True, timeout_s=0.2)
+
+
+async def test_nobody_listening_is_transient() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with fetching() as fetcher:
+            url = f"http://127.0.0.1:{unused.getsockname()[1]}/a?secret"
+            message = await refusal(fetcher, url, ItemErrorCode.FETCH_FAILED, transient=True)
+    assert "refused" in message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ncut",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+    ],
+    ids=["nothing", "cut", "cut chunk", "no chunk", "no HTTP", "no length", "two lengths", "endless header"],
+)
+async def test_a_broken_answer_is_transient(answer: bytes) -> None:
+    async with raw_server(answer) as url, fetching() as fetcher:
+        await refusal(fetcher, f"{url}?secret", ItemErrorCode.FETCH_FAILED, transient=True)
+
+
+PIECES = [b"HTTP/1.1 ", b"200", b"302", b" OK", b"\r\n", b"\r\n\r\n", b"Location: ", b"http://127.0.0.2/", b"//["]
+PIECES += [
+    b"Content-Length: ",
+    b"Transfer-Encoding: chunked",
+    b"Content-Encoding: gzip",
+    b"5",
+    b"-1",
+    b"\0",
+    b":",
+    b"\xff",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=20), max_size=30))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_answer_is_data_or_an_item_error(pieces: list[bytes]) -> None:
+    async def ask(answer: bytes) -> None:
+        async with raw_server(answer) as url, fetching() as fetcher:
+            try:
+                await fetcher.fetch(f"{url}?secret", timeout_s=20)
+            except ItemError as error:
+                assert "secret" not in error.message  # noqa: PT017 (data is right, too)
+
+    asyncio.run(ask(b"".join(pieces)))
+    asyncio.run(ask(b"HTTP/1.1 200 OK\r\n" + b"".join(pieces)))
+
+
+async def test_cookies_are_not_kept(host: Host) -> None:
+    async def baked(_: web.Request) -> web.Response:
+        response = web.Response(body=b"x")
+        response.set_cookie("secret", "1")
+        return response
+
+    host.pages["/baked"] = baked
+    async with fetching() as fetcher:
+        for _ in range(2):
+            await fetcher.fetch(f"{host.url}/baked", timeout_s=20)
+    assert all("Cookie" not in request.headers for request in host.requests)
+
+
+async def test_a_certificate_that_is_not_trusted_is_permanent(tmp_path_factory: pytest.TempPathFactory) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path_factory))
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with fetching() as fetcher:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/?secret"
+        message = await refusal(fetcher, url, ItemErrorCode.FETCH_FAILED)
+    assert "certificate" in message
+    server.close()
+
+
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=host.example"
+    command += " -keyout key.pem -out cert.pem"
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    both = folder / "both.pem"
+    both.write_bytes((folder / "cert.pem").read_bytes() + (folder / "key.pem").read_bytes())
+    return str(both)
+
+
+async def test_many_large_files_share_the_memory(host: Host) -> None:
+    async with fetching(max_memory_bytes=2 * MAX_BYTES) as fetcher:
+        urls = [f"{host.url}/bytes/{MAX_BYTES - number}" for number in range(24)]
+        fetched = await asyncio.gather(*(fetcher.fetch(url, timeout_s=20) for url in urls))
+    assert [len(one.data) for one in fetched] == [MAX_BYTES - number for number in range(24)]
+
+
+async def test_waiting_for_memory_is_not_charged_as_time(host: Host) -> None:
+    async with fetching(max_memory_bytes=100_000) as fetcher:
+        with fetcher._budget.share() as other:
+            assert fetcher._budget.try_take(other, 100_001)
+            waiting = asyncio.create_task(fetcher.fetch(f"{host.url}/bytes/50000", timeout_s=1))
+            done, _ = await asyncio.wait([waiting], timeout=1.5)
+            assert not done
+        assert len((await waiting).data) == 50_000
