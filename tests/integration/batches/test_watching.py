@@ -1,0 +1,102 @@
+"""Watches: every outcome once, in order, from any point, and the terminal status last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.integration.batches.core import core, fail, succeed
+from tests.unit.batches.samples import item
+
+from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
+from imagebatch_server.batches import lifecycle
+from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
+from imagebatch_server.batches.model import AttemptResult, Dispatch
+from imagebatch_server.batches.watcher import Update
+
+UNKNOWN = "0195d2f0-0000-7000-8000-000000000009"
+
+
+def assert_well_ordered(updates: list[Update], after_sequence: int, last_sequence: int) -> None:
+    covered = [update.sequence for update in updates]
+    assert covered == sorted(covered)
+    assert covered[-1] == last_sequence
+    assert all(sequence >= after_sequence for sequence in covered)
+    terminal = [
+        position
+        for position, update in enumerate(updates)
+        if update.batch is not None and lifecycle.is_terminal(update.batch.status)
+    ]
+    assert terminal == [len(updates) - 1]
+
+
+async def test_a_live_watch_and_a_replay_say_the_same(tmp_path: Path) -> None:
+    async with core(tmp_path) as made:
+        batch = await made.submit([item(index) for index in range(1_200)])
+        live = await made.seen(batch)
+        replay = await made.seen(batch)
+        assert_well_ordered(live, 0, 1_200)
+        assert_well_ordered(replay, 0, 1_200)
+        lived = [result for update in live for result in update.results]
+        assert len(lived) == len(set(lived)) == 1_200
+        assert lived == [result for update in replay for result in update.results]
+
+
+async def test_it_resumes_exactly_after_what_the_caller_has(tmp_path: Path) -> None:
+    async with core(tmp_path) as made:
+        batch = await made.submit([item(index) for index in range(50)])
+        whole = [result for update in await made.seen(batch) for result in update.results]
+        for after_sequence in range(51):
+            updates = await made.seen(batch, after_sequence)
+            assert_well_ordered(updates, after_sequence, 50)
+            assert [result for update in updates for result in update.results] == whole[after_sequence:]
+        with pytest.raises(SequenceOutOfRange, match="51 is above 50"):
+            await made.seen(batch, 51)
+
+
+async def test_a_filter_leaves_out_but_covers(tmp_path: Path) -> None:
+    def answer(dispatch: Dispatch) -> AttemptResult:
+        odd = dispatch.item.item_index % 2
+        return fail(dispatch, ItemErrorCode.DECODE_FAILED, transient=False) if odd else succeed(dispatch)
+
+    async with core(tmp_path, answer) as made:
+        batch = await made.submit([item(index) for index in range(20)])
+        updates = await made.seen(batch, 0, [BatchItemStatus.FAILED])
+        assert_well_ordered(updates, 0, 20)
+        results = [result for update in updates for result in update.results]
+        assert results == [f"{index}:failed".encode() for index in range(1, 20, 2)]
+
+
+async def test_the_first_message_comes_before_any_outcome(tmp_path: Path) -> None:
+    async with core(tmp_path, answer=lambda _: None) as made:
+        batch = await made.submit([item(0)])
+        updates = made.watchers.watch("default", batch.batch_id, 0, ())
+        first = await anext(updates)
+        assert first.results == ()
+        assert first.batch is not None
+        assert first.batch.status in (BatchStatus.PENDING, BatchStatus.PROCESSING)
+        await updates.aclose()
+
+
+async def test_a_watcher_that_stopped_reading_catches_up_from_the_store(tmp_path: Path) -> None:
+    async with core(tmp_path) as made:
+        batch = await made.submit([item(index) for index in range(6_000)])
+        updates = made.watchers.watch("default", batch.batch_id, 0, ())
+        first = await anext(updates)
+        await made.ended(batch)  # meanwhile more was recorded than the ring holds
+        seen = [*first.results]
+        async for update in updates:
+            seen += update.results
+        assert len(seen) == len(set(seen)) == 6_000
+
+
+async def test_unknown_batches_and_stopping_servers_end_a_watch(tmp_path: Path) -> None:
+    async with core(tmp_path, answer=lambda _: None) as made:
+        with pytest.raises(BatchNotFound):
+            await anext(made.watchers.watch("default", UNKNOWN, 0, ()))
+        batch = await made.submit([item(0)])
+        updates = made.watchers.watch("default", batch.batch_id, 0, ())
+        await anext(updates)
+        made.watchers.drain()
+        with pytest.raises(Draining):
+            await anext(updates)
