@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -274,18 +275,24 @@ class Scheduler:
         """Skip page by page what has no outcome, leaving the items in flight to end by themselves."""
         batch = running.batch
         cursor = -1
-        while True:
-            after = cursor
-            items = await _patiently(
-                lambda: self._store.pending_items(batch.tenant, batch.batch_id, after, SKIPS_A_READ)  # noqa: B023
-            )
-            if not items:
-                return
-            cursor = items[-1].item_index
+        while items := await self._unknown_items(running, cursor):
             for item in items:
-                if item.item_index not in running.flights and item.item_index not in running.unrecorded:
-                    self._skip(running, item)
+                self._skip(running, item)
+            cursor = items[-1].item_index
             await running.all_recorded()
+
+    async def _unknown_items(self, running: RunningBatch, after_index: int) -> Sequence[Item]:
+        """The next items without an outcome that are not on their way to one."""
+        batch = running.batch
+        while True:
+            # Noted before the read: what is recorded while it is under way may still look pending in it.
+            known = running.flights.keys() | running.unrecorded
+            read = partial(self._store.pending_items, batch.tenant, batch.batch_id, after_index, SKIPS_A_READ)
+            items = await _patiently(read)
+            unknown = [item for item in items if item.item_index not in known]
+            if unknown or not items:
+                return unknown
+            after_index = items[-1].item_index
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

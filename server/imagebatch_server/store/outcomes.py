@@ -157,6 +157,8 @@ def _record(
     for commit in sorted(commits, key=lambda commit: (commit.tenant, commit.batch_id)):
         fresh = _unrecorded(connection, commit) if recheck else commit.outcomes
         batch = _move_counters(connection, commit, fresh, at)
+        if batch is None and recheck and not fresh:
+            batch = _ended(connection, commit)
         recorded[commit.tenant, commit.batch_id] = batch
         if batch is None:
             continue
@@ -185,6 +187,18 @@ def _unrecorded(connection: Connection, commit: BatchCommit) -> Sequence[Outcome
     )
     seen = set(known.scalars())
     return [outcome for outcome in commit.outcomes if outcome.item_index not in seen]
+
+
+def _ended(connection: Connection, commit: BatchCommit) -> Batch | None:
+    """The batch, if what an earlier try committed was its end."""
+    row = connection.execute(
+        select(batches).where(
+            batches.c.tenant == commit.tenant,
+            batches.c.batch_id == commit.batch_id,
+            batches.c.owner_epoch == commit.owner_epoch,
+        )
+    ).one_or_none()
+    return None if row is None else rows.to_batch(row)
 
 
 def _move_counters(connection: Connection, commit: BatchCommit, fresh: Sequence[Outcome], at: datetime) -> Batch | None:
