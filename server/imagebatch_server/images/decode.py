@@ -91,6 +91,11 @@ class Image:
         size = stored_size(image_format, data)
         if size is not None:  # before Pillow sees the file, because it allocates a WebP's canvas on opening
             _check_size(size, max_pixels)
+        if image_format == "jpeg" and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
+            raise ItemError(
+                ItemErrorCode.TOO_LARGE,
+                f"the JPEG has more than {_MAX_JPEG_SCANS} scans, which take long to decode; save it as baseline",
+            )
         with _errors_of(image_format):
             opened = _open(image_format, data, max_pixels)
             exif = _exif(opened)
@@ -163,11 +168,6 @@ def _open(image_format: str, data: bytes, max_pixels: int) -> ImageFile.ImageFil
     _check_size(opened.size, max_pixels)  # again: a GIF's first frame may exceed its screen, a JPEG have two headers
     if isinstance(opened, TiffImageFile):
         _check_size((opened.tag_v2.get(322, 1), opened.tag_v2.get(323, 1)), max_pixels)  # a tile is decoded whole
-    if image_format == "jpeg" and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
-        raise ItemError(
-            ItemErrorCode.TOO_LARGE,
-            f"the JPEG has more than {_MAX_JPEG_SCANS} scans, which makes it slow to decode; save it as baseline JPEG",
-        )
     return opened
 
 

@@ -32,10 +32,14 @@ class ForbiddenAddress(OSError):
 
 
 class Guard:
-    """Refuses URLs and addresses, except the hosts and networks that the operator opened."""
+    """Refuses URLs and addresses, except the hosts and networks that the operator opened.
+
+    `allowed_hosts` are names or addresses without scheme and port; a name opens itself, and not its subdomains.
+    Raises ValueError for what is none, because it would open nothing and nobody would know why.
+    """
 
     def __init__(self, allowed_hosts: Iterable[str] = (), allowed_networks: Iterable[Network] = ()) -> None:
-        self._hosts = frozenset(host.lower().rstrip(".").strip("[]") for host in allowed_hosts)
+        self._hosts = frozenset(_opened(host) for host in allowed_hosts)
         self._networks = tuple(allowed_networks)
 
     def check_url(self, url: str) -> URL:
@@ -105,6 +109,16 @@ class Guard:
         if ":" in host or _LOOKS_NUMERIC.fullmatch(host):
             self.check_answer(host, [host])
         return host, f":{int(port)}" if port else ""
+
+
+def _opened(host: str) -> str:
+    name = host.strip().lower().strip("[]").removesuffix(".")
+    try:
+        return IPv6Address(name).compressed if ":" in name else _host(host, name)
+    except (ItemError, ValueError) as error:
+        raise ValueError(
+            f"{HOSTS_SETTING}: {host!r} is no host; give names or addresses without scheme, port, path or wildcard"
+        ) from error
 
 
 def _ipv6(url: str, text: str) -> str:

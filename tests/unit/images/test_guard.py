@@ -343,7 +343,8 @@ def test_a_long_url_is_cut_in_messages() -> None:
 
 
 def test_named_hosts_are_opened() -> None:
-    guard = Guard(allowed_hosts=["Intranet.Example.", "127.0.0.1", "[::1]"])
+    guard = Guard(allowed_hosts=["Intranet.Example.", "127.0.0.1", "[::1]", "b\u00fccher.example"])
+    guard.check_answer("xn--bcher-kva.example", ["10.0.0.1"])
     guard.check_answer("intranet.example", ["10.0.0.1", "8.8.8.8"])
     guard.check_answer("intranet.example.", ["10.0.0.1"])
     guard.check_url("http://127.0.0.1/")
@@ -352,6 +353,15 @@ def test_named_hosts_are_opened() -> None:
         with pytest.raises(ItemError):
             guard.check_answer(host, ["10.0.0.1"])
     refusal("http://127.0.0.2/", guard)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", ".", "http://intranet.example", "intranet.example:80", "*.example", "a/b", "a,b", "user@a", "::1:"],
+)
+def test_what_would_open_nothing_is_said(host: str) -> None:
+    with pytest.raises(ValueError, match="IMAGEBATCH_FETCH_ALLOWED_HOSTS"):
+        Guard(allowed_hosts=[host])
 
 
 def test_networks_are_opened() -> None:
