@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+
+from imagebatch_server.batches.model import ImageHeader
 
 PROBE_BYTES = 64 * 1024
 """How much of a file's start `header` is worth giving."""
@@ -15,22 +16,13 @@ PROBE_BYTES = 64 * 1024
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF"
 
 
-@dataclass(frozen=True)
-class Header:
-    """An image's format (`jpeg`, `png`, ...) and its size in pixels as stored, before EXIF rotation."""
-
-    format: str
-    width: int
-    height: int
-
-
-def header(data: bytes) -> Header | None:
+def header(data: bytes) -> ImageHeader | None:
     """The header in a file's first bytes; None when they are no accepted image or don't hold its size."""
     image_format = sniff(data)
     size = None if image_format is None else stored_size(image_format, data)
-    if image_format is None or size is None or 0 in size:
+    if image_format is None or size is None or not all(0 < side < 2**31 for side in size):  # the contract's int32
         return None
-    return Header(image_format, *size)
+    return ImageHeader(*size, image_format)
 
 
 def sniff(data: bytes) -> str | None:

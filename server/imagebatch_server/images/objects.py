@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -62,12 +62,18 @@ class LocalBlobStore:
 
     async def get(self, key: str, *, max_bytes: int) -> bytes:
         """Read a blob whole. Raises ItemError with OBJECT_NOT_FOUND or TOO_LARGE, and StoreUnavailable."""
-        try:
-            return await self._call(self._get, key, max_bytes)
-        except ObjectNotFound as error:
-            raise ItemError(ItemErrorCode.OBJECT_NOT_FOUND, str(error)) from error
+        return await self._call(self._get, key, max_bytes)
 
-    async def read(self, key: str, chunk_bytes: int = 256 * 1024) -> AsyncIterator[bytes]:
+    async def get_many(
+        self, keys: Sequence[str], *, max_bytes: int, max_total_bytes: int
+    ) -> Sequence[bytes | ItemError]:
+        """Read blobs whole, in order, in one call; an ItemError stands for one that can't be read.
+
+        Answers fewer, but at least one, once they hold `max_total_bytes`. Raises StoreUnavailable.
+        """
+        return await self._call(self._get_many, keys, max_bytes, max_total_bytes)
+
+    async def read(self, key: str, chunk_bytes: int = 256 * 1024) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks. Raises ObjectNotFound, also when it is deleted meanwhile, and StoreUnavailable."""
         file = await self._call(self._open, key)
         try:
@@ -123,8 +129,27 @@ class LocalBlobStore:
     def _part(self) -> Path:
         return self._temporary / secrets.token_hex(16)
 
+    def _get_many(self, keys: Sequence[str], max_bytes: int, max_total_bytes: int) -> Sequence[bytes | ItemError]:
+        found: list[bytes | ItemError] = []
+        held_bytes = 0
+        for key in keys:
+            if found and held_bytes >= max_total_bytes:
+                break
+            try:
+                data = self._get(key, max_bytes)
+            except ItemError as error:
+                found.append(error)
+            else:
+                found.append(data)
+                held_bytes += len(data)
+        return found
+
     def _get(self, key: str, max_bytes: int) -> bytes:
-        with self._open(key) as file, store_errors():
+        try:
+            file = self._open(key)
+        except ObjectNotFound as error:
+            raise ItemError(ItemErrorCode.OBJECT_NOT_FOUND, str(error)) from error
+        with file, store_errors():
             size_bytes = os.fstat(file.fileno()).st_size
             if size_bytes > max_bytes:
                 raise ItemError(

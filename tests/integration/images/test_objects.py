@@ -15,6 +15,7 @@ import pytest
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError, ObjectNotFound, StoreUnavailable
+from imagebatch_server.batches.ports import BlobStore
 from imagebatch_server.images.objects import LocalBlobStore
 
 MANY_BYTES = 1 << 30
@@ -49,9 +50,10 @@ def files_no_larger_than(size_bytes: int) -> Iterator[None]:
 
 async def test_blobs_are_read_as_they_were_written(store: LocalBlobStore, root: Path) -> None:
     blobs = [(store.new_key("default"), os.urandom(size)) for size in (0, 1, 1000, 300_000)]
-    await store.put(*blobs[0])
-    await store.put_many(blobs[1:])
-    await store.put_many([])
+    port: BlobStore = store  # the type checker holds the store to what the core asks for
+    await port.put(*blobs[0])
+    await port.put_many(blobs[1:])
+    await port.put_many([])
     reopened = LocalBlobStore(root)
     for key, data in blobs:
         assert await reopened.get(key, max_bytes=MANY_BYTES) == data

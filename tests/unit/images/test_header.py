@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.unit.images.crafted import encoded, gif, jpeg_with, photo, png, riff, tiff, webp_canvas
 
-from imagebatch_server.images.header import PROBE_BYTES, Header, header, looks_like, sniff
+from imagebatch_server.batches.model import ImageHeader
+from imagebatch_server.images.header import PROBE_BYTES, header, looks_like, sniff
 
 FORMATS = ("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif")
 
@@ -13,34 +14,34 @@ FORMATS = ("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif")
 @pytest.mark.parametrize("image_format", FORMATS)
 def test_every_accepted_format_tells_its_size(image_format: str) -> None:
     data = encoded(photo(301, 203), image_format)
-    assert header(data[:PROBE_BYTES]) == Header(image_format, 301, 203)
+    assert header(data[:PROBE_BYTES]) == ImageHeader(301, 203, image_format)
 
 
 def test_webp_tells_its_size_in_each_of_its_three_forms() -> None:
     for options in ({}, {"lossless": True}, {"lossless": True, "exif": b"Exif\0\0"}):
-        assert header(encoded(photo(301, 203), "webp", **options)) == Header("webp", 301, 203)
+        assert header(encoded(photo(301, 203), "webp", **options)) == ImageHeader(301, 203, "webp")
     with_alpha = encoded(photo(301, 203).convert("RGBA"), "webp")
-    assert header(with_alpha) == Header("webp", 301, 203)
+    assert header(with_alpha) == ImageHeader(301, 203, "webp")
 
 
 def test_tiff_tells_its_size_in_both_byte_orders_and_as_bigtiff() -> None:
     tags = [(256, 3, 1, 301), (257, 4, 1, 203)]
-    assert header(tiff(tags, order="<")) == Header("tiff", 301, 203)
-    assert header(tiff(tags, order=">")) == Header("tiff", 301, 203)
-    assert header(encoded(photo(301, 203), "tiff", big_tiff=True)) == Header("tiff", 301, 203)
+    assert header(tiff(tags, order="<")) == ImageHeader(301, 203, "tiff")
+    assert header(tiff(tags, order=">")) == ImageHeader(301, 203, "tiff")
+    assert header(encoded(photo(301, 203), "tiff", big_tiff=True)) == ImageHeader(301, 203, "tiff")
 
 
 def test_bmp_may_start_from_the_top() -> None:
     data = bytearray(encoded(photo(301, 203), "bmp"))
     data[22:26] = (-203).to_bytes(4, "little", signed=True)
-    assert header(bytes(data)) == Header("bmp", 301, 203)
+    assert header(bytes(data)) == ImageHeader(301, 203, "bmp")
 
 
 def test_jpeg_is_found_behind_metadata_and_is_unknown_while_only_that_is_there() -> None:
     data = encoded(photo(301, 203), "jpeg")
     for _ in range(2):
         data = jpeg_with(data, 0xE2, b"x" * 60_000)
-    assert header(data) == Header("jpeg", 301, 203)
+    assert header(data) == ImageHeader(301, 203, "jpeg")
     assert header(data[:PROBE_BYTES]) is None
 
 
@@ -48,7 +49,7 @@ def test_jpeg_is_found_behind_metadata_and_is_unknown_while_only_that_is_there()
 def test_a_header_cut_anywhere_is_unknown_or_right(image_format: str) -> None:
     data = encoded(photo(301, 203), image_format)
     for end in range(min(len(data), 700)):
-        assert header(data[:end]) in (None, Header(image_format, 301, 203))
+        assert header(data[:end]) in (None, ImageHeader(301, 203, image_format))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +67,14 @@ def test_a_size_of_zero_is_no_header(data: bytes) -> None:
     assert header(data) is None
 
 
+def test_a_size_beyond_the_contracts_numbers_is_no_header() -> None:
+    assert header(png(2**31, 1)) is None
+    assert header(tiff([(256, 4, 1, 2**32 - 1), (257, 4, 1, 1)])) is None
+
+
 def test_nothing_is_allocated_for_a_claimed_size() -> None:
-    assert header(riff(webp_canvas(16_000_000, 16_000_000))) == Header("webp", 16_000_000, 16_000_000)
-    assert header(png(2**31 - 1, 2**31 - 1)) == Header("png", 2**31 - 1, 2**31 - 1)
+    assert header(riff(webp_canvas(16_000_000, 16_000_000))) == ImageHeader(16_000_000, 16_000_000, "webp")
+    assert header(png(2**31 - 1, 2**31 - 1)) == ImageHeader(2**31 - 1, 2**31 - 1, "png")
 
 
 def test_content_decides_and_not_a_lookalike() -> None:
