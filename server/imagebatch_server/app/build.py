@@ -100,7 +100,17 @@ class Server:
         batch_store = SqlBatchStore(database, owner=OWNER, max_running_batches=settings.max_running_batches)
         outcome_store = SqlOutcomeStore(database, max_read_bytes=RESULTS_BYTES)
         render = ResultRenderer(blobs.url)
-        self._executor = LocalExecutor()
+        self._executor = LocalExecutor(
+            operations=registry.references(),
+            fetcher=fetcher,
+            blobs=blobs,
+            workers=settings.workers,
+            memory_bytes=settings.worker_memory_bytes,
+            max_image_bytes=settings.max_image_bytes,
+            max_image_pixels=settings.max_image_pixels,
+            max_ready_bytes=settings.ready_memory_bytes,
+            warm=settings.warm_operations,
+        )
         self._recorder = Recorder(outcome_store)
         hosts = HostSlots(overall=settings.fetches, per_host=settings.fetches_per_host)
         self._scheduler = Scheduler(batch_store, self._recorder, self._executor, hosts)

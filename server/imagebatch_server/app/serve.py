@@ -18,9 +18,14 @@ from imagebatch_server.app.build import Server
 from imagebatch_server.app.folder import FolderInUse
 from imagebatch_server.app.settings import Settings, env_name
 from imagebatch_server.batches.errors import StoreUnavailable
+from imagebatch_server.executors.pool import WorkersCannotStart
+from imagebatch_server.operations.registry import DuplicateOperation
 from imagebatch_server.store.migrate import SchemaTooNew
 
 log = structlog.get_logger(__name__)
+
+STARTING_ERRORS = (FolderInUse, SchemaTooNew, StoreUnavailable, DuplicateOperation, WorkersCannotStart, OSError)
+"""What the operator can mend; anything else is a defect and shows its traceback."""
 
 
 def serve(**flags: str | None) -> None:
@@ -38,7 +43,7 @@ def serve(**flags: str | None) -> None:
     logs.configure(settings.log_format, settings.log_level)
     try:
         asyncio.run(_serve(settings))
-    except (FolderInUse, SchemaTooNew, StoreUnavailable, OSError) as error:
+    except STARTING_ERRORS as error:
         typer.echo(f"imagebatch serve: {error}", err=True)
         raise typer.Exit(1) from error
 

@@ -53,8 +53,12 @@ class Settings(BaseSettings):
     max_redirects: int = Field(default=5, ge=0, description="Redirects that a fetch follows.")
     fetches: int = Field(default=64, ge=1, description="Images being fetched at one time.")
     fetches_per_host: int = Field(default=8, ge=1, description="Images being fetched from one host at one time.")
-    fetch_memory_bytes: int = Field(
-        default=512 * MIB, ge=MIB, description="Memory for images that are fetched and not yet processed."
+    fetch_memory_bytes: int = Field(default=512 * MIB, ge=MIB, description="Memory for images that are being fetched.")
+    ready_memory_bytes: int = Field(
+        default=256 * MIB, ge=MIB, description="Memory for images that wait for a worker or are with one."
+    )
+    warm_operations: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        default=(), description="Operations, with commas between, that workers load before they are first asked for."
     )
     fetch_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         default=(), description="Host names, with commas between, that may be fetched from although they are private."
