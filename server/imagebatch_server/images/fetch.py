@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,6 +26,7 @@ from imagebatch_server.images.guard import ForbiddenAddress, Guard, shown
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 _HOST: ContextVar[str] = ContextVar("host being fetched")
 
 
@@ -33,7 +36,7 @@ class Fetched:
 
     data: bytes
     content_type: str | None
-    """As the host named it, without parameters; only a hint."""
+    """As the host named it, such as `image/png`, without parameters; only a hint. None for what is no media type."""
 
 
 class Fetcher:
@@ -114,7 +117,9 @@ class Fetcher:
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
             # Not inflated: an image gains nothing by it, and a bomb all.
-            raise _failed(target, f"answered with Content-Encoding {encoding!r}, unasked; serve the image as it is")
+            raise _failed(
+                target, f"answered with Content-Encoding {encoding[:40]!r}, unasked; serve the image as it is"
+            )
         if (response.content_length or 0) > self._max_bytes:
             raise self._too_large(target, f"{response.content_length:,} bytes")
         body = io.BytesIO()
@@ -125,7 +130,7 @@ class Fetcher:
                 if not self._budget.try_take(share, len(chunk)):
                     await self._take_off_the_clock(share, len(chunk), clock)
                 body.write(chunk)
-            return Fetched(body.getvalue(), response.headers.get("Content-Type", "").partition(";")[0].strip() or None)
+            return Fetched(body.getvalue(), _media_type(response.headers.get("Content-Type", "")))
 
     async def _take_off_the_clock(self, share: Share, size_bytes: int, clock: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
@@ -194,11 +199,16 @@ async def _lookup(host: str, port: int, family: int) -> list[Any]:
             result = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             result = error if isinstance(error, OSError) else OSError(str(error))
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop was closed meanwhile, and nobody waits any more
             loop.call_soon_threadsafe(deliver, result)
 
     threading.Thread(target=ask, name=f"lookup {host}", daemon=True).start()
     return await answer
+
+
+def _media_type(header: str) -> str | None:
+    media_type = header.partition(";")[0].strip().lower()
+    return media_type if _MEDIA_TYPE.fullmatch(media_type) else None
 
 
 def _failed(target: URL, what: str, *, transient: bool = False) -> ItemError:

@@ -32,7 +32,7 @@ async def test_a_file_arrives_whole_with_its_type(host: Host) -> None:
     host.pages["/picture"] = picture
     async with fetching() as fetcher:
         fetched = await fetcher.fetch(f"{host.url}/picture?signature=a%2Bb", timeout_s=20)
-    assert (fetched.data, fetched.content_type) == (bytes(range(256)) * 400, "Image/PNG")
+    assert (fetched.data, fetched.content_type) == (bytes(range(256)) * 400, "image/png")
     (request,) = host.requests
     assert request.raw_path == "/picture?signature=a%2Bb"
     assert request.headers["User-Agent"].startswith("imagebatch/")
@@ -40,8 +40,12 @@ async def test_a_file_arrives_whole_with_its_type(host: Host) -> None:
     assert not {"Cookie", "Authorization", "Referer"} & set(request.headers)
 
 
-async def test_no_type_is_none() -> None:
-    async with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi") as url, fetching() as fetcher:
+@pytest.mark.parametrize(
+    "header", [b"", b"Content-Type: picture\r\n", b"Content-Type: image/\xff\r\n", b"Content-Type:\r\n"]
+)
+async def test_what_is_no_type_is_none(header: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\n" + header + b"Content-Length: 2\r\n\r\nhi"
+    async with raw_server(answer) as url, fetching() as fetcher:
         fetched = await fetcher.fetch(url, timeout_s=20)
     assert (fetched.data, fetched.content_type) == (b"hi", None)
 
