@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
 
-from imagebatch_server.batches.errors import Violation
+from imagebatch_server.batches.errors import ItemError, Violation
 from imagebatch_server.batches.model import (
     AttemptResult,
     Batch,
@@ -181,6 +181,14 @@ class BlobStore(Protocol):
 
     async def get(self, key: str, *, max_bytes: int) -> bytes:
         """Read a blob whole. Raises ItemError with OBJECT_NOT_FOUND or TOO_LARGE."""
+
+    async def get_many(
+        self, keys: Sequence[str], *, max_bytes: int, max_total_bytes: int
+    ) -> Sequence[bytes | ItemError]:
+        """Read blobs whole, in order; an ItemError, OBJECT_NOT_FOUND or TOO_LARGE, stands for one that can't be read.
+
+        Answers fewer, but at least one, once they hold `max_total_bytes`. Raises StoreUnavailable.
+        """
 
     def writer(self, key: str) -> BlobWriter:
         """Write one blob in chunks."""

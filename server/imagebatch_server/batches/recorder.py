@@ -39,8 +39,8 @@ class CommitListener(Protocol):
     def committed(self, batch: Batch, indexes: Sequence[int], results: Sequence[ItemResult] | None) -> None:
         """The outcomes of these items are durable; None where their sequences must be read from the store."""
 
-    def lost(self, batch_id: str) -> None:
-        """The batch is not ours any more; none of its outcomes was written."""
+    def lost(self, batch_id: str, owner_epoch: int) -> None:
+        """The batch is not ours at this epoch any more; none of its outcomes was written."""
 
 
 class Rate:
@@ -180,7 +180,7 @@ class Recorder:
         if batch is None:
             self._rates.pop(queue.batch_id, None)
             for listener in self._listeners:
-                listener.lost(queue.batch_id)
+                listener.lost(queue.batch_id, queue.owner_epoch)
             return
         if lifecycle.is_terminal(batch.status):
             self._rates.pop(queue.batch_id, None)

@@ -60,6 +60,9 @@ class Scheduler:
 
     def add(self, batch: Batch, first_items: Sequence[Item] = ()) -> None:
         """Run a batch that this server owns; `first_items` are its first ones, if they are at hand."""
+        earlier = self._running.get(batch.batch_id)
+        if earlier is not None:  # a retry came before the news of the batch's end
+            self._drop(earlier)
         running = RunningBatch(batch, first_items)
         self._running[batch.batch_id] = running
         if batch.cancel_requested_at is not None:
@@ -127,7 +130,7 @@ class Scheduler:
 
     def committed(self, batch: Batch, indexes: Sequence[int], results: Sequence[ItemResult] | None) -> None:
         running = self._running.get(batch.batch_id)
-        if running is None:
+        if running is None or running.batch.owner_epoch != batch.owner_epoch:
             return
         running.recorded(indexes)
         self._unrecorded -= len(indexes)
@@ -138,14 +141,13 @@ class Scheduler:
             self.cancel(batch)
         self._pump_soon()
 
-    def lost(self, batch_id: str) -> None:
+    def lost(self, batch_id: str, owner_epoch: int) -> None:
         running = self._running.get(batch_id)
-        if running is None:
+        if running is None or running.batch.owner_epoch != owner_epoch:
             return
         log.warning("batch is no longer owned by this server", batch_id=batch_id)
         for flight in running.flights.values():
             self._executor.forget(flight.dispatch)
-        self._unrecorded -= len(running.unrecorded)
         self._drop(running)
 
     # Drawing and dispatching.
@@ -250,6 +252,7 @@ class Scheduler:
 
     def _drop(self, running: RunningBatch) -> None:
         running.close()
+        self._unrecorded -= len(running.unrecorded)
         del self._running[running.batch.batch_id]
 
     # Reading items; a store that is away is waited for.

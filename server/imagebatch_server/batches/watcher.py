@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches import lifecycle
-from imagebatch_server.batches.errors import Draining, SequenceOutOfRange
+from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
 from imagebatch_server.batches.model import Batch, ItemResult
 from imagebatch_server.batches.ports import BatchStore, OutcomeStore
 
@@ -51,6 +51,7 @@ class _Ring:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self.watchers = 0
+        self.deleted = False
         self.changed = asyncio.Event()
         self._entries: deque[_Rendered] = deque()
         self._bytes = 0
@@ -107,8 +108,21 @@ class Watchers:
         if ring is not None:
             ring.append(batch, None if results is None else self._rendered(results))
 
-    def lost(self, batch_id: str) -> None:
+    def lost(self, batch_id: str, owner_epoch: int) -> None:
         """Nothing to do: another server records the batch now, and watchers read the store."""
+
+    def reopened(self, batch: Batch) -> None:
+        """A retry took outcomes of the batch away."""
+        ring = self._rings.get(batch.batch_id)
+        if ring is not None:
+            ring.append(batch, None)
+
+    def deleted(self, batch_id: str) -> None:
+        """End the batch's watches with BatchNotFound."""
+        ring = self._rings.pop(batch_id, None)
+        if ring is not None:
+            ring.deleted = True
+            ring.wake()
 
     def drain(self) -> None:
         """End every watch with Draining."""
@@ -156,8 +170,14 @@ class Watchers:
         while True:
             if self._draining:
                 raise Draining
-            changed = ring.changed
-            for part in _parts(await self._next(ring, cursor), self._max_update_bytes):
+            if ring.deleted:
+                raise BatchNotFound(ring.batch.batch_id)
+            changed, last_sequence = ring.changed, ring.last_sequence
+            entries = await self._next(ring, cursor)
+            if not entries:
+                # Nothing is left up to here: what a retry took away leaves numbers that nobody waits for.
+                cursor = max(cursor, last_sequence)
+            for part in _parts(entries, self._max_update_bytes):
                 cursor = part[-1].sequence
                 wanted = [entry.data for entry in part if not statuses or entry.status in statuses]
                 if cursor == ring.last_sequence and lifecycle.is_terminal(ring.batch.status):
