@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from imagebatch_server import structs
 from imagebatch_server.batches.errors import UnknownOperation, Violation
+from imagebatch_server.batches.model import OperationInfo
 from imagebatch_server.operations.base import Operation, Output, Parameters
 
 ENTRY_POINT_GROUP = "imagebatch.operations"
@@ -35,17 +35,6 @@ class InvalidOperation(Exception):
     """A registered object is no usable operation."""
 
 
-@dataclass(frozen=True)
-class OperationInfo:
-    """What ListOperations says of one operation; schemas are JSON Schema 2020-12."""
-
-    name: str
-    version: str
-    description: str
-    parameters_schema: dict[str, Any]
-    output_schema: dict[str, Any]
-
-
 class OperationRegistry:
     """The operations of one process; their classes are imported, their models are not loaded."""
 
@@ -65,7 +54,7 @@ class OperationRegistry:
             self._add(points[0])
 
     @classmethod
-    def discover(cls) -> OperationRegistry:
+    def load(cls) -> OperationRegistry:
         """Find what the installed packages register; raises DuplicateOperation."""
         return cls(entry_points(group=ENTRY_POINT_GROUP))
 
@@ -145,7 +134,7 @@ def _violation(operation: str, model: type[Parameters], detail: ErrorDetails) ->
     reason = detail["msg"][:1].lower() + detail["msg"][1:]
     if detail["type"] == "missing":
         return Violation(field, f"is missing: {reason}")
-    return Violation(field, f"{str(detail['input'])[:100]!r} is refused: {reason}")
+    return Violation(field, f"{repr(detail['input'])[:100]} is refused: {reason}")
 
 
 def _origin(point: EntryPoint) -> str:

@@ -29,7 +29,8 @@ _ANCHORS: tuple[tuple[str, str], ...] = (
     ("dark green", "#1e4d24"), ("dark green", "#233a1f"),
     ("turquoise", "#2fc4bf"), ("turquoise", "#8adcd6"), ("teal", "#137a7f"), ("blue", "#2457d6"), ("blue", "#3f7fc9"),
     ("blue", "#4d6fa3"), ("light blue", "#8fc3ee"), ("light blue", "#bcdcf3"), ("light blue", "#9db6d3"),
-    ("dark blue", "#14256b"), ("dark blue", "#1c2b45"), ("dark blue", "#2b3f66"), ("purple", "#7a35a5"),
+    ("dark blue", "#14256b"), ("dark blue", "#1c2b45"), ("dark blue", "#2b3f66"),
+    ("dark blue", "#000080"), ("dark blue", "#00004d"), ("blue", "#0000ff"), ("blue", "#1414c8"), ("purple", "#7a35a5"),
     ("purple", "#4b2566"), ("purple", "#7d5a8c"), ("lavender", "#bfa6e0"), ("magenta", "#d42bc4"),
 )  # fmt: skip
 

@@ -20,9 +20,17 @@ from imagebatch_server.operations.describe.output import (
     Tag,
 )
 from imagebatch_server.operations.describe.quality import Measures, measure
-from imagebatch_server.operations.describe.reader import SCENE_PX, TEXT_MODEL_NAME, Line, TextReader
+from imagebatch_server.operations.describe.reader import (
+    SCENE_PX,
+    TEXT_MODEL_NAME,
+    Line,
+    TextReader,
+    closer_look,
+    gains_by_closer_look,
+)
 from imagebatch_server.operations.describe.sentence import Findings, compose
 
+_PAGE_FROM_SHARE = 0.10
 _PAGE_FROM_LINES = 5
 _PAGE_FROM_CHARACTERS = 120
 _MOST_TAGS = 10
@@ -51,17 +59,14 @@ class Describe(Operation[DescribeParameters]):
         self._classifier.suggest(PillowImage.new("RGB", (256, 256)))
 
     def run(self, image: Image, parameters: DescribeParameters, item: ItemContext) -> DescribeOutput:
-        """Describe the first frame; 0.1 s for a scene without text, 2 s for a full page.
+        """Describe the first frame; 0.1 s for a scene without text, seconds for a full page.
 
         Raises ItemError: DECODE_FAILED, TOO_LARGE.
         """
         scene = image.reduced(SCENE_PX)
         medium: Medium = judge_medium(scene)
-        lines: tuple[Line, ...] | None = None
-        if parameters.read_text != "never":
-            wanted = parameters.read_text == "always" or (medium != "blank" and self._reader.shows_text(scene))
-            lines = self._reader.read(image, scene) if wanted else ()
-            medium = "page" if _is_page(lines) else medium
+        lines = self._read(image, scene, parameters, medium)
+        medium = "page" if _is_page(lines or ()) else medium
         suggestions = self._classifier.suggest(scene) if medium in ("photograph", "unknown") else []
         measures = measure(scene, is_photograph=medium == "photograph")
         palette = find_palette(scene)
@@ -78,6 +83,21 @@ class Describe(Operation[DescribeParameters]):
             frame_count=image.frame_count,
         )
         return self._output(image, findings, measures, _tags(suggestions), has_read=lines is not None)
+
+    def _read(
+        self, image: Image, scene: PillowImage.Image, parameters: DescribeParameters, medium: Medium
+    ) -> tuple[Line, ...] | None:
+        if parameters.read_text == "never":
+            return None
+        if medium == "blank":
+            return ()
+        if parameters.read_text == "always":
+            return self._reader.read(closer_look(image))
+        # Most drawings, charts and screenshots have text, often too small to be seen at a glance.
+        share = 1.0 if medium == "graphic" else self._reader.glance(scene)
+        if share >= _PAGE_FROM_SHARE and gains_by_closer_look(image) and self._reader.shows_page(scene):
+            return self._reader.read(closer_look(image))
+        return self._reader.read(scene) if share > 0 else ()
 
     def _output(
         self, image: Image, findings: Findings, measures: Measures, tags: list[Tag], *, has_read: bool

@@ -23,9 +23,9 @@ class DescribeParameters(Parameters):
     )
     read_text: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="Whether to read visible text. `auto`: where a glance at the image, scaled to 320 pixels, shows "
-        "text; small print in a large scene may be missed. `always`: every image, about 0.15 s more each. `never`: "
-        "not at all.",
+        description="Whether to read visible text. `auto`: drawings, and photographs in which a glance at 320 pixels "
+        "shows text; small print in a large scene may be missed. `always`: every image, and from up to 2,000 pixels; "
+        "about half a second more for each. `never`: not at all.",
     )
 
 

@@ -52,10 +52,8 @@ def compose(findings: Findings) -> Sentence:
     if findings.medium == "blank":
         return Sentence(f"A blank image, plain {findings.palette.colours[0].name}.{_frames(findings)}", 1.0)
     quoted = [line for line in findings.lines if line.confidence >= _QUOTED_FROM]
-    if findings.medium == "page" and quoted:
-        begins, used = _beginning(quoted)
-        text = f'A page of text that begins "{begins}".{_frames(findings)}'
-        return Sentence(text, min(line.confidence for line in used))
+    if findings.medium == "page":
+        return _page(findings, quoted)
     shown = quoted[:_QUOTED_LINES]
     text = f"{_opening(findings)}.{_text(shown, len(quoted))}{_frames(findings)}"
     if findings.subject is None and not (findings.medium == "graphic" and shown):
@@ -66,11 +64,20 @@ def compose(findings: Findings) -> Sentence:
     return Sentence(text, min([*stated, CEILING]))
 
 
+def _page(findings: Findings, quoted: Sequence[Line]) -> Sentence:
+    if not quoted:
+        best = max((line.confidence for line in findings.lines), default=0.0)
+        return Sentence(f"A page of text, no line of which was read with certainty.{_frames(findings)}", best)
+    begins, used = _beginning(quoted)
+    text = f'A page of text that begins "{begins}".{_frames(findings)}'
+    return Sentence(text, min(line.confidence for line in used))
+
+
 def _opening(findings: Findings) -> str:
     adjectives = [_ADJECTIVES.get(verdict, verdict) for verdict in findings.verdicts]
     if findings.palette.is_grey and findings.medium == "photograph":
         adjectives.append("black-and-white")
-    noun = _NOUNS.get(findings.medium, "image")
+    noun = _NOUNS[findings.medium]
     what = _with_article(f"{', '.join(adjectives)} {noun}".strip())
     colours = _colours(findings.palette)
     if findings.subject is not None:

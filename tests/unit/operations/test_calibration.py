@@ -1,0 +1,94 @@
+"""Confidences: monotone, consistent from the narrow word to the wide one, and stated only from a bar on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagebatch_server.operations.describe.calibration import (
+    CEILING,
+    STATED_FROM,
+    Suggestion,
+    calibrate,
+    most_telling,
+)
+from imagebatch_server.operations.describe.labels import LABELS_PATH, Term, Vocabulary, load_vocabulary
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return load_vocabulary()
+
+
+@given(st.lists(st.floats(0.0, 1.0, width=32), min_size=2, max_size=50))
+def test_calibration_keeps_the_order_and_never_promises_certainty(values: list[float]) -> None:
+    calibrated = calibrate(np.array(sorted(values), dtype=np.float32))
+
+    assert (np.diff(calibrated) >= 0).all()
+    assert calibrated.min() >= 0.0
+    assert calibrated.max() <= CEILING
+
+
+def test_the_curve_passes_where_its_description_says() -> None:
+    assert calibrate(np.array([0.5, 0.9], dtype=np.float32)) == pytest.approx([0.666, 0.959], abs=0.001)
+
+
+def _suggestion(
+    name: str, confidence: float, depth: int = 0, *, is_class: bool = False, stated: bool = True
+) -> Suggestion:
+    return Suggestion(Term(name, f"a {name}", depth, is_class=is_class, is_stated=stated), confidence)
+
+
+def test_the_narrowest_sure_term_is_the_one_to_say() -> None:
+    animal, cat, tabby = (
+        _suggestion("animal", 0.97),
+        _suggestion("cat", 0.95, 1),
+        _suggestion("tabby", 0.9, 2, is_class=True),
+    )
+
+    assert most_telling([animal, cat, tabby]) == tabby
+
+
+def test_a_sure_wider_term_goes_before_an_unsure_narrow_one() -> None:
+    cat, tabby = _suggestion("cat", 0.95, 1), _suggestion("tabby", 0.75, 2, is_class=True)
+
+    assert most_telling([cat, tabby]) == cat
+    assert most_telling([tabby]) == tabby
+
+
+def test_nothing_is_said_below_the_bar_nor_of_kinds_that_make_no_subject() -> None:
+    assert most_telling([]) is None
+    assert most_telling([_suggestion("cat", STATED_FROM - 0.01)]) is None
+    assert most_telling([_suggestion("clothing", 0.97, stated=False)]) is None
+
+
+def test_every_class_has_one_label_and_known_kinds() -> None:
+    content = json.loads(LABELS_PATH.read_text(encoding="utf-8"))
+    kinds = {kind["name"] for kind in content["kinds"]}
+
+    assert [label["index"] for label in content["labels"]] == list(range(1000))
+    assert {kind for label in content["labels"] for kind in label["is_a"]} <= kinds
+    assert all(
+        label["name"] in label["phrase"].replace("-", " ") or "-" in label["name"] for label in content["labels"]
+    )
+
+
+def test_a_kind_covers_its_members_so_it_is_never_less_likely(vocabulary: Vocabulary) -> None:
+    classes = {
+        term.name: set(indexes) for term, indexes in zip(vocabulary.terms, vocabulary.classes_of_term, strict=True)
+    }
+
+    assert classes["tabby cat"] < classes["cat"] < classes["animal"]
+    assert classes["airliner"] < classes["aircraft"] < classes["vehicle"]
+    assert vocabulary.membership.shape == (1000, len(vocabulary.terms))
+    assert (vocabulary.membership.sum(axis=1) >= 1).all()
+
+
+def test_depth_counts_the_wider_terms(vocabulary: Vocabulary) -> None:
+    depths = {term.name: term.depth for term in vocabulary.terms}
+
+    assert (depths["animal"], depths["cat"], depths["tabby cat"]) == (0, 1, 2)

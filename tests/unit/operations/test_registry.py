@@ -1,0 +1,145 @@
+"""The registry: what is found, what is left out, and what a caller is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import Field
+from structlog.testing import capture_logs
+
+from imagebatch_server.batches.errors import UnknownOperation
+from imagebatch_server.operations import ItemContext, Operation, Output, Parameters
+from imagebatch_server.operations.registry import ENTRY_POINT_GROUP, DuplicateOperation, OperationRegistry
+from imagebatch_server.structs import from_dict
+
+
+class CropParameters(Parameters):
+    side: int = Field(ge=1, description="Pixels.")
+    corners: list[int] = Field(default_factory=list)
+
+
+class CropOutput(Output):
+    kept: float = Field(description="The share of the image that was kept.")
+
+
+class Crop(Operation[CropParameters]):
+    name: ClassVar[str] = "crop"
+    version: ClassVar[str] = "2.1.0"
+    description: ClassVar[str] = "Crops."
+    parameters: ClassVar[type[Parameters]] = CropParameters
+    output: ClassVar[type[Output]] = CropOutput
+
+    def run(self, image: Any, parameters: CropParameters, item: ItemContext) -> CropOutput:
+        return CropOutput(kept=1.0)
+
+
+class NoOutput(Operation[CropParameters]):
+    name = "no-output"
+    version = "1"
+    description = "Lacks its output model."
+    parameters = CropParameters
+
+
+class Misnamed(Crop):
+    name = "other"
+
+
+not_an_operation = dict
+
+
+def point(name: str, attribute: str, module: str = __name__) -> EntryPoint:
+    return EntryPoint(name, f"{module}:{attribute}", ENTRY_POINT_GROUP)
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> OperationRegistry:
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    return OperationRegistry([point("crop", "Crop")])
+
+
+def test_our_own_operations_are_found_through_the_installed_package() -> None:
+    assert "describe" in OperationRegistry.load().names()
+
+
+def test_an_operation_is_described_by_its_schemas(registry: OperationRegistry) -> None:
+    (info,) = registry.describe_all()
+
+    assert (info.name, info.version, info.description) == ("crop", "2.1.0", "Crops.")
+    assert info.parameters_schema["properties"]["side"] == {
+        "description": "Pixels.", "minimum": 1, "title": "Side", "type": "integer",
+    }  # fmt: skip
+    assert info.output_schema["properties"]["kept"]["description"] == "The share of the image that was kept."
+    assert registry.get("crop") is Crop
+    assert registry.references() == {"crop": f"{__name__}:Crop"}
+
+
+def test_every_field_of_our_output_is_explained() -> None:
+    for info in OperationRegistry.load().describe_all():
+        for schema in (info.parameters_schema, info.output_schema):
+            for model in (schema, *schema.get("$defs", {}).values()):
+                for name, field in model.get("properties", {}).items():
+                    assert field.get("description"), f"{info.name}: {name}"
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(registry: OperationRegistry) -> None:
+    with pytest.raises(UnknownOperation, match="no operation is called 'crp'; this server has crop"):
+        registry.get("crp")
+
+
+def test_parameters_are_checked_all_at_once_with_paths_and_remedies(registry: OperationRegistry) -> None:
+    refused = registry.violations("crop", from_dict({"side": 0, "corners": [1, "x"], "sides": 4}))
+
+    assert {violation.field: violation.description for violation in refused} == {
+        "options.parameters.side": "0 is refused: input should be greater than or equal to 1",
+        "options.parameters.corners[1]": "'x' is refused: input should be a valid integer, "
+        "unable to parse string as an integer",
+        "options.parameters.sides": "is no parameter of crop, which takes side, corners",
+    }
+    (missing,) = registry.violations("crop", None)
+    assert (missing.field, missing.description) == ("options.parameters.side", "is missing: field required")
+    assert registry.violations("crop", from_dict({"side": 3})) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (point("gone", "Gone"), "Gone"),
+        (point("gone", "X", "no_such_module"), "no_such_module"),
+        (point("dict", "not_an_operation"), "no subclass"),
+        (point("no-output", "NoOutput"), "'output'"),
+        (point("misnamed", "Misnamed"), "calls itself 'other'"),
+    ],
+)
+def test_a_broken_plug_in_is_left_out_with_a_warning(broken: EntryPoint, reason: str) -> None:
+    with capture_logs() as logs:
+        registry = OperationRegistry([broken, point("crop", "Crop")])
+
+    assert registry.names() == ["crop"]
+    (entry,) = logs
+    assert (entry["log_level"], entry["event"], entry["operation"]) == ("warning", "operation left out", broken.name)
+    assert reason in entry["error"]
+    assert broken.value in entry["origin"]
+
+
+def test_two_packages_with_one_name_stop_the_start_and_are_both_named() -> None:
+    with pytest.raises(DuplicateOperation) as caught:
+        OperationRegistry([point("crop", "Crop"), point("crop", "Crop", "another_package.operations")])
+
+    assert f"{__name__}:Crop" in str(caught.value)
+    assert "another_package.operations:Crop" in str(caught.value)
+
+
+def test_listing_operations_loads_no_model_library() -> None:
+    code = (
+        "import sys; from imagebatch_server.operations.registry import OperationRegistry; "
+        "OperationRegistry.load().describe_all(); "
+        "print([name for name in ('onnxruntime', 'cv2', 'rapidocr') if name in sys.modules])"
+    )
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout.strip() == "[]"
