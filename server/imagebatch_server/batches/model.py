@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 
@@ -27,6 +28,17 @@ class BatchOptions:
     item_timeout_s: float
     max_attempts: int
     request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationInfo:
+    """What a server says of one of its operations; schemas are JSON Schema 2020-12."""
+
+    name: str
+    version: str
+    description: str
+    parameters_schema: Mapping[str, Any]
+    output_schema: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from imagebatch.v1 import batch_service_pb2
+from imagebatch_server.batches.model import OperationInfo
 from imagebatch_server.structs import from_dict
-
-
-@dataclass(frozen=True)
-class OperationInfo:
-    """One operation with the JSON Schemas of its parameters and output."""
-
-    name: str
-    version: str
-    description: str
-    parameters_schema: Mapping[str, Any]
-    output_schema: Mapping[str, Any]
 
 
 class Catalog:
