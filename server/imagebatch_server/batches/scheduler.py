@@ -276,7 +276,6 @@ class Scheduler:
 
     async def _skip_rest(self, running: RunningBatch) -> None:
         """Skip page by page what has no outcome, leaving the items in flight to end by themselves."""
-        batch = running.batch
         cursor = -1
         while items := await self._unknown_items(running, cursor):
             for item in items:

@@ -37,6 +37,11 @@ class Update:
     batch: Batch | None
     sequence: int
 
+    @property
+    def is_last(self) -> bool:
+        """Whether it carries the terminal status, which ends the watch."""
+        return self.batch is not None and lifecycle.is_terminal(self.batch.status)
+
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
@@ -168,10 +173,7 @@ class Watchers:
             clock()
         )  # the first message comes at once: it tells that the watch stands, and where the batch is
         while True:
-            if self._draining:
-                raise Draining
-            if ring.deleted:
-                raise BatchNotFound(ring.batch.batch_id)
+            self._check(ring)
             changed, last_sequence = ring.changed, ring.last_sequence
             entries = await self._next(ring, cursor)
             if not entries:
@@ -180,22 +182,28 @@ class Watchers:
             for part in _parts(entries, self._max_update_bytes):
                 cursor = part[-1].sequence
                 wanted = [entry.data for entry in part if not statuses or entry.status in statuses]
-                if cursor == ring.last_sequence and lifecycle.is_terminal(ring.batch.status):
-                    yield Update(wanted, ring.batch, cursor)
-                    return
-                if wanted or clock() >= next_quiet_at:
-                    yield Update(wanted, ring.batch if cursor == ring.last_sequence else None, cursor)
+                update = Update(wanted, ring.batch if cursor == ring.last_sequence else None, cursor)
+                if wanted or update.is_last or clock() >= next_quiet_at:
+                    yield update
                     next_quiet_at = clock() + QUIET_S
+                if update.is_last:
+                    return
             if cursor < ring.last_sequence:
                 continue
-            if lifecycle.is_terminal(ring.batch.status):
-                yield Update((), ring.batch, cursor)
-                return
-            if clock() >= next_quiet_at:
-                yield Update((), ring.batch, cursor)
+            update = Update((), ring.batch, cursor)
+            if update.is_last or clock() >= next_quiet_at:
+                yield update
                 next_quiet_at = clock() + QUIET_S
             elif not await _set_by(changed, next_quiet_at):
                 await self._refresh(ring)
+            if update.is_last:
+                return
+
+    def _check(self, ring: _Ring) -> None:
+        if self._draining:
+            raise Draining
+        if ring.deleted:
+            raise BatchNotFound(ring.batch.batch_id)
 
     async def _next(self, ring: _Ring, cursor: int) -> Sequence[_Rendered]:
         entries = ring.after(cursor)

@@ -18,8 +18,8 @@ DOMAIN = "imagebatch.v1"
 DETAILS_KEY = "grpc-status-details-bin"
 
 VIOLATIONS_SENT = 20
-# A peer may refuse a trailer of more than 8 KiB. Base64 makes the details a third longer, and the message stands in them
-# and beside them, where percent-encoding may make it three times as long.
+# A peer may refuse a trailer of more than 8 KiB. Base64 makes the details a third longer, and the message stands in
+# them and beside them, where percent-encoding may make it three times as long.
 MAX_VIOLATIONS_BYTES = 3_000
 MAX_DESCRIPTION_BYTES = 400
 MAX_MESSAGE_BYTES = 600
