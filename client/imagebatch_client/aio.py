@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
@@ -19,6 +22,7 @@ from imagebatch.v1.batch_service_pb2_grpc import BatchServiceStub
 from imagebatch.v1.image_service_pb2_grpc import ImageServiceStub
 from imagebatch_client import convert, errors, images, requests, resume, transport
 from imagebatch_client.resume import CallAttempts, ResultsWalk, WatchProgress
+from imagebatch_client.threads import RequestFeed
 from imagebatch_client.transport import DEFAULT_ADDRESS, ConnectionSettings
 from imagebatch_client.types import (
     BatchImageInput,
@@ -38,6 +42,9 @@ from imagebatch_client.types import (
 
 Q = TypeVar("Q", bound=Message)
 R = TypeVar("R")
+
+# Uploads and streamed submits that are under way at one time; more wait.
+_MOST_TRANSFERS = 32
 
 
 class AsyncBatchClient:
@@ -59,6 +66,8 @@ class AsyncBatchClient:
         self._metadata = transport.call_metadata(self._settings)
         self._batches = BatchServiceStub(self._channel)
         self._images = ImageServiceStub(self._channel)
+        self._stream_channel = transport.open_channel(self._settings)
+        self._transfers = ThreadPoolExecutor(_MOST_TRANSFERS, thread_name_prefix="imagebatch-transfer")
 
     @classmethod
     def from_env(cls) -> Self:
@@ -68,6 +77,8 @@ class AsyncBatchClient:
     async def close(self) -> None:
         """Closes the connection. Calls under way are cancelled."""
         await self._channel.close()
+        self._stream_channel.close()
+        self._transfers.shutdown(wait=False, cancel_futures=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -272,7 +283,9 @@ class AsyncBatchClient:
             nonlocal unread
             taken, unread = unread, requests.item_chunks(items)
             messages = requests.submit_stream(options, taken)
-            return await self._send(self._batches.SubmitBatchStream, _each(messages), timeout_s)
+            return await self._send(
+                BatchServiceStub(self._stream_channel).SubmitBatchStream, _each(messages), timeout_s
+            )
 
         return await self._repeat("SubmitBatchStream", attempt, is_repeatable=not isinstance(items, Iterator))
 
@@ -304,11 +317,12 @@ class AsyncBatchClient:
     async def _upload_once(self, upload: images.Upload, timeout_s: float) -> image_service_pb2.UploadImageResponse:
         async def messages() -> AsyncIterator[image_service_pb2.UploadImageRequest]:
             yield upload.header
-            while chunk := await asyncio.to_thread(file.read, images.CHUNK_BYTES):
+            while chunk := await asyncio.get_running_loop().run_in_executor(self._transfers, read):
                 yield images.chunk_request(chunk)
 
         with upload.open() as file:
-            return await self._send(self._images.UploadImage, messages(), timeout_s)
+            read = partial(file.read, images.CHUNK_BYTES)
+            return await self._send(ImageServiceStub(self._stream_channel).UploadImage, messages(), timeout_s)
 
     async def _download_once(self, object_key: str, timeout_s: float) -> DownloadedImage:
         download = images.Download(object_key)
@@ -333,28 +347,32 @@ class AsyncBatchClient:
         while True:
             try:
                 return await attempt(attempts.remaining_s())
-            except grpc.aio.AioRpcError as error:
+            except grpc.RpcError as error:
                 failure = self._failure(error, rpc)
                 if not is_repeatable:
                     raise failure from error
                 await asyncio.sleep(attempts.pause_s(failure))
 
     async def _send(
-        self, method: grpc.aio.StreamUnaryMultiCallable[Q, R], messages: AsyncIterator[Q], timeout_s: float
+        self, method: grpc.StreamUnaryMultiCallable[Q, R], messages: AsyncIterator[Q], timeout_s: float
     ) -> R:
-        call = method(timeout=timeout_s, metadata=self._metadata)
+        # A stream of the synchronous API: grpc.aio loses a server's early answer to a stream, such as a refusal of too
+        # large an upload, when a write is under way (grpc/grpc#36066).
+        in_thread = partial(asyncio.get_running_loop().run_in_executor, self._transfers)
+        feed = RequestFeed[Q]()
+        call = method.future(feed, timeout=timeout_s, metadata=self._metadata)
+        call.add_done_callback(feed.abandon)
         try:
             async for message in messages:
-                await call.write(message)
-            await call.done_writing()
-        except asyncio.InvalidStateError:
-            pass  # answered already: by an error, or because the batch exists
+                if not await in_thread(feed.put, message):
+                    break  # answered already: by an error, or because the batch exists
+            feed.close()
+            return await in_thread(call.result)
         except BaseException:
-            call.cancel()
+            call.cancel()  # without it, gRPC would half-close and make a batch of what was sent so far
             raise
-        return await call
 
-    def _failure(self, error: grpc.aio.AioRpcError, rpc: str) -> errors.ImagebatchError:
+    def _failure(self, error: grpc.RpcError, rpc: str) -> errors.ImagebatchError:
         return errors.from_rpc_error(error, rpc, self._settings.address)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # ships .pyi without py.typed
+from google.rpc import error_details_pb2, status_pb2
 
 from imagebatch.v1.enums import ErrorReason
 

@@ -1,4 +1,4 @@
-"""Two helpers of the synchronous client, where gRPC calls back on threads of its own."""
+"""Where gRPC works on threads of its own: what it is fed with, and what interrupts it."""
 
 from __future__ import annotations
 
