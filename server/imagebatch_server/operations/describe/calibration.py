@@ -32,7 +32,7 @@ CEILING = 0.97
 SURE_FROM = 0.80
 """From here on the most telling term is taken; below, a wider one that is surer goes first (a cat, not the breed)."""
 STATED_FROM = 0.70
-"""The least confidence that a sentence states: of the 128 photographs 66 got a right subject so, and 6 a wrong one."""
+"""The least confidence that a sentence states: of the 128 photographs 66 got a right subject so, and 7 a wrong one."""
 TAGGED_FROM = 0.50
 """The least confidence of a tag: more likely right than not."""
 
