@@ -1,0 +1,34 @@
+"""How much an executor has taken on, and how much more it wants: enough to keep its workers busy, and no more."""
+
+from __future__ import annotations
+
+import math
+
+_MOST_ITEMS_A_WORKER = 512
+
+
+class Load:
+    """Attempts that wait for a worker or are with one, counted by the work they are expected to be."""
+
+    def __init__(self, *, workers: int, ahead_s: float, least_items: int) -> None:
+        """Want `ahead_s` seconds of work for each worker, and `least_items` items however long these take."""
+        self._most_s = workers * ahead_s
+        self._least_items = workers * least_items
+        self._most_items = workers * _MOST_ITEMS_A_WORKER
+        self._items = 0
+        self._work_s = 0.0
+
+    def add(self, work_s: float) -> None:
+        """Count an item."""
+        self._items += 1
+        self._work_s += work_s
+
+    def remove(self, work_s: float) -> None:
+        """Count it no more; `work_s` as it was added."""
+        self._items -= 1
+        self._work_s = self._work_s - work_s if self._items else 0.0
+
+    def room(self, item_s: float) -> int:
+        """How many more items are wanted, of so much work each."""
+        by_work = math.ceil((self._most_s - self._work_s) / max(item_s, 1e-6))
+        return max(0, min(max(by_work, self._least_items - self._items), self._most_items - self._items))

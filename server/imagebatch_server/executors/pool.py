@@ -1,0 +1,162 @@
+"""The workers of a machine, and what is ready for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from imagebatch.v1.enums import ItemErrorCode
+from imagebatch_server.batches.errors import ItemError
+from imagebatch_server.executors.attempt import Attempt
+from imagebatch_server.executors.life import ChildSettings
+from imagebatch_server.executors.loads import LoadRecord
+from imagebatch_server.executors.messages import Done
+from imagebatch_server.executors.ready import Pace, ReadyQueue
+from imagebatch_server.executors.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+_FAILED_STARTS = 3
+
+
+class WorkersCannotStart(Exception):
+    """No child process comes up; the message says how they ended."""
+
+
+class PoolEvents(Protocol):
+    """What becomes of attempts; each ends in `done` or `failed`, unless the pool is stopped."""
+
+    def started(self, attempt: Attempt) -> None:
+        """A child began with it."""
+
+    def done(self, attempt: Attempt, done: Done) -> None:
+        """A child has ended it."""
+
+    def failed(self, attempt: Attempt, error: ItemError, run_s: float) -> None:
+        """It came to no answer of a child."""
+
+    def progressed(self) -> None:
+        """One or more of the above happened."""
+
+
+class Pool:
+    """Gives chunks to workers as they can take them. Implements `LifeEvents`; belongs to one event loop."""
+
+    def __init__(self, settings: ChildSettings, workers: int, events: PoolEvents) -> None:
+        self._events = events
+        self._loads = LoadRecord()
+        self._pace = Pace()
+        self._ready = ReadyQueue(self._pace)
+        self._workers = [Worker(settings, self._loads, self, self._start_failed) for _ in range(workers)]
+        self._supervisors: list[asyncio.Task[None]] = []
+        self._first_up: asyncio.Future[None]
+        self._failed_starts = 0
+        self._closed = False
+
+    @property
+    def alive(self) -> int:
+        """Workers whose child takes chunks."""
+        return sum(worker.is_ready for worker in self._workers)
+
+    @property
+    def restarts(self) -> int:
+        """Children that were replaced."""
+        return sum(worker.restarts for worker in self._workers)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a child has work."""
+        return any(worker.held for worker in self._workers)
+
+    def expected_s(self, operation: str) -> float:
+        """What an item of the operation will take a child."""
+        return self._pace.expected_s(operation)
+
+    async def start(self) -> None:
+        """Start the children and wait for the first to run; they load after that. Raises WorkersCannotStart."""
+        loop = asyncio.get_running_loop()
+        self._first_up = loop.create_future()
+        for worker in self._workers:
+            supervisor = loop.create_task(worker.supervise())
+            supervisor.add_done_callback(_log_if_it_failed)
+            self._supervisors.append(supervisor)
+        try:
+            await self._first_up
+        except WorkersCannotStart:
+            await self.stop()
+            raise
+
+    def close(self) -> None:
+        """Hand out no more chunks."""
+        self._closed = True
+
+    async def stop(self) -> None:
+        """End the children; nothing more is reported."""
+        self._closed = True
+        for supervisor in self._supervisors:
+            supervisor.cancel()
+        await asyncio.gather(*self._supervisors, return_exceptions=True)
+
+    def add(self, attempt: Attempt) -> None:
+        """Let an attempt wait for a child; its image is here."""
+        self._ready.add(attempt)
+
+    def pump(self) -> None:
+        """Give chunks to the workers that can take one: first to those that have nothing to do."""
+        if self._closed:
+            return
+        idle = [worker for worker in self._workers if worker.is_ready and not worker.held]
+        finishing = [worker for worker in self._workers if worker.is_about_to_finish(self._pace)]
+        for workers in (idle, finishing):
+            for position, worker in enumerate(workers):
+                chunk = self._next_chunk(len(workers) - position)
+                if not chunk:
+                    return
+                worker.send(chunk)
+
+    def _next_chunk(self, workers: int) -> list[Attempt]:
+        while (operation := self._ready.next_operation()) is not None:
+            refusal = self._loads.refusal(operation)
+            if refusal is None:
+                return self._ready.take(workers)
+            error = ItemError(ItemErrorCode.INTERNAL, f"{refusal}; the server's log says more")
+            for attempt in self._ready.take(1):
+                self._events.failed(attempt, error, 0.0)
+        return []
+
+    # What the children's lives report.
+
+    def started(self, attempt: Attempt) -> None:
+        self._events.started(attempt)
+
+    def done(self, attempt: Attempt, done: Done) -> None:
+        self._pace.observe(attempt.dispatch.operation, done.run_s)
+        self._events.done(attempt, done)
+
+    def failed(self, attempt: Attempt, error: ItemError, run_s: float) -> None:
+        self._events.failed(attempt, error, run_s)
+
+    def returned(self, attempts: Sequence[Attempt]) -> None:
+        self._ready.put_back(attempts)
+
+    def progressed(self) -> None:
+        if not self._first_up.done() and any(worker.has_come_up for worker in self._workers):
+            self._first_up.set_result(None)
+        self._events.progressed()
+
+    def _start_failed(self, how: str) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= _FAILED_STARTS and not self._first_up.done():
+            self._first_up.set_exception(
+                WorkersCannotStart(
+                    f"no worker process can start: the last one {how}; see the log, or raise its memory limit"
+                )
+            )
+
+
+def _log_if_it_failed(supervisor: asyncio.Task[None]) -> None:
+    if not supervisor.cancelled() and supervisor.exception() is not None:
+        log.critical("a worker is no longer supervised", exc_info=supervisor.exception())

@@ -1,0 +1,100 @@
+"""A worker: a child process that is replaced whenever it dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from imagebatch_server.executors.attempt import Attempt
+from imagebatch_server.executors.life import ChildSettings, Life, LifeEvents
+from imagebatch_server.executors.loads import LoadRecord
+from imagebatch_server.executors.ready import Pace
+
+log = structlog.get_logger(__name__)
+
+_LITTLE_S = 0.05
+"""What is left of a chunk when the next is sent, so that the child never waits. Where an item takes longer, the child
+does wait a moment: an item sent ahead would be stuck behind one that hangs.
+"""
+
+_FIRST_BACKOFF_S = 0.1
+_LONGEST_BACKOFF_S = 10.0
+
+
+class Worker:
+    """Supervises one child at a time. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        settings: ChildSettings,
+        loads: LoadRecord,
+        events: LifeEvents,
+        on_start_failed: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._loads = loads
+        self._events = events
+        self._on_start_failed = on_start_failed
+        self._life: Life | None = None
+        self.restarts = 0
+        """Children that were replaced."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of its child, if it has one."""
+        return self._life.pid if self._life is not None else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its child takes chunks."""
+        return self._life is not None and self._life.is_ready
+
+    @property
+    def has_come_up(self) -> bool:
+        """Whether its child runs, be it still loading."""
+        return self._life is not None and self._life.is_up
+
+    @property
+    def held(self) -> int:
+        """Attempts that its child has."""
+        return self._life.held if self._life is not None else 0
+
+    def is_about_to_finish(self, pace: Pace) -> bool:
+        """Whether its child has work, but of one chunk only, and little of it."""
+        life = self._life
+        if life is None or not life.is_ready or life.last is None or life.chunks > 1:
+            return False
+        return life.held * pace.expected_s(life.last.dispatch.operation) <= _LITTLE_S
+
+    def send(self, attempts: Sequence[Attempt]) -> None:
+        """Send a chunk, while `is_ready`."""
+        assert self._life is not None  # noqa: S101 - it is ready
+        self._life.send(attempts)
+
+    async def supervise(self) -> None:
+        """Keep a child running until cancelled; then end it and report nothing more."""
+        backoff_s = _FIRST_BACKOFF_S
+        while True:
+            came_up, how = await self._live()
+            self.restarts += 1
+            if came_up:
+                log.warning("a worker is replaced", how=how, restarts=self.restarts)
+                backoff_s = _FIRST_BACKOFF_S
+                continue
+            log.error("a worker can't start", how=how, again_in_s=backoff_s)
+            self._on_start_failed(how)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
+
+    async def _live(self) -> tuple[bool, str]:
+        try:
+            self._life = life = Life(self._settings, self._loads, self._events)
+        except OSError as error:
+            return False, str(error)
+        try:
+            how = await life.run()
+        finally:
+            self._life = None
+        return life.is_up, how

@@ -1,0 +1,261 @@
+"""Operations that misbehave when told to, for tests that run real child processes.
+
+Children load them by reference, `tests.operations_for_tests:Scripted`; OPERATIONS has them all by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from imagebatch.v1.enums import ItemErrorCode
+from imagebatch_server.batches.errors import ItemError
+from imagebatch_server.images.decode import Image
+from imagebatch_server.operations.base import ItemContext, Operation, Output, Parameters, Stored
+
+
+class Nothing(Output):
+    """Says nothing."""
+
+
+class Echoed(Output):
+    """What the operation was given."""
+
+    item_index: int
+    metadata: dict[str, Any]
+    declared_type: str | None = None
+    format: str
+    word: str
+    pid: int
+
+
+class EchoParameters(Parameters):
+    """A word to be repeated."""
+
+    word: str = ""
+
+
+class Noop(Operation[Parameters]):
+    """Does nothing; shows what everything around an operation costs."""
+
+    name: ClassVar[str] = "noop"
+    version: ClassVar[str] = "1"
+    description: ClassVar[str] = "does nothing"
+    parameters: ClassVar[type[Parameters]] = Parameters
+    output: ClassVar[type[Output]] = Nothing
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        return Nothing()
+
+
+class Scripted(Operation[EchoParameters]):
+    """Does what the item's metadata says under `do`, one of the functions of DEEDS; then answers what it was given."""
+
+    name: ClassVar[str] = "scripted"
+    version: ClassVar[str] = "1"
+    description: ClassVar[str] = "does what the metadata says, then echoes it"
+    parameters: ClassVar[type[Parameters]] = EchoParameters
+    output: ClassVar[type[Output]] = Echoed
+
+    def run(self, image: Image, parameters: EchoParameters, item: ItemContext) -> Output:
+        if "do" in item.metadata:
+            DEEDS[item.metadata["do"]](item.metadata)
+        return Echoed(
+            item_index=item.item_index,
+            metadata=dict(item.metadata),
+            declared_type=item.declared_type,
+            format=image.format,
+            word=parameters.word,
+            pid=os.getpid(),
+        )
+
+
+class OtherScripted(Scripted):
+    """The same under another name."""
+
+    name: ClassVar[str] = "other"
+
+
+class Storing(Noop):
+    """Answers with the image itself, to be stored."""
+
+    name: ClassVar[str] = "storing"
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Any:
+        return Stored(Nothing(), image.data, f"image/{image.format}")
+
+
+class Verbose(Noop):
+    """Answers with as many characters as the metadata says under `characters`."""
+
+    name: ClassVar[str] = "verbose"
+    output: ClassVar[type[Output]] = Echoed
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        text = "x" * int(item.metadata["characters"])
+        return Echoed(item_index=item.item_index, metadata={}, format=image.format, word=text, pid=os.getpid())
+
+
+class NoOutput(Noop):
+    """Breaks the interface."""
+
+    name: ClassVar[str] = "no-output"
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Any:
+        return 7
+
+
+class LoadFails(Noop):
+    """Can't be loaded."""
+
+    name: ClassVar[str] = "load-fails"
+
+    def load(self) -> None:
+        raise FileNotFoundError("the model is missing")
+
+
+class LoadCrashes(Noop):
+    """Takes the process down that loads it."""
+
+    name: ClassVar[str] = "load-crashes"
+
+    def load(self) -> None:
+        os.abort()
+
+
+class LoadHangs(Noop):
+    """Is never loaded."""
+
+    name: ClassVar[str] = "load-hangs"
+
+    def load(self) -> None:
+        _hang({})
+
+
+class LoadSlow(Noop):
+    """Takes half a second to load."""
+
+    name: ClassVar[str] = "load-slow"
+
+    def load(self) -> None:
+        time.sleep(0.5)
+
+
+def _crash(metadata: Mapping[str, Any]) -> None:
+    """Die as a decoder does that reads where it must not."""
+    ctypes.string_at(0)
+
+
+def _hang(metadata: Mapping[str, Any]) -> None:
+    """Sleep in C with the interpreter's lock held, where no Python code of the process can run."""
+    ctypes.PyDLL(None).sleep(3600)
+
+
+def _backtrack(metadata: Mapping[str, Any]) -> None:
+    """Compute for longer than anyone lives, in C."""
+    re.fullmatch(r"(a|aa)+", "a" * 100 + "b")
+
+
+def _exhaust(metadata: Mapping[str, Any]) -> None:
+    """Take all the memory there is."""
+    hoard = []
+    while True:
+        hoard.append(np.ones(8 * 1024 * 1024))
+
+
+def _exhaust_in_c(metadata: Mapping[str, Any]) -> None:
+    """Take memory until malloc has none left, and use what it gave all the same."""
+    malloc = ctypes.CDLL(None).malloc
+    malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    while True:
+        ctypes.memset(malloc(64 * 1024 * 1024), 1, 64 * 1024 * 1024)
+
+
+_HOARD: list[np.ndarray[Any, Any]] = []
+
+
+def _hoard(metadata: Mapping[str, Any]) -> None:
+    """Keep memory, as a library that leaks; and take long enough for that to be looked at."""
+    _HOARD.append(np.ones(int(metadata["bytes"]) // 8))
+    time.sleep(1.1)
+
+
+def _fail(metadata: Mapping[str, Any]) -> None:
+    """Fail with a code that the contract knows."""
+    raise ItemError(ItemErrorCode(metadata["code"]), metadata["message"], transient=bool(metadata.get("transient")))
+
+
+def _misbehave(metadata: Mapping[str, Any]) -> None:
+    """Raise what an operation has no reason to."""
+    raise ZeroDivisionError(metadata.get("message", "a mistake"))
+
+
+def _once(metadata: Mapping[str, Any]) -> None:
+    """Crash the first time only; the file at `marker` remembers."""
+    marker = Path(metadata["marker"])
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _babble(metadata: Mapping[str, Any]) -> None:
+    """Say to the worker what no child says, as a decoder might that was taken over."""
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(fd.name))) as channel:
+            channel.sendall(bytes.fromhex(metadata["bytes"]))
+    _hang(metadata)
+
+
+def _spawn_and_hang(metadata: Mapping[str, Any]) -> None:
+    """Start another program, as an operation might, and never return from it; its id goes to the file at `pid`."""
+    with subprocess.Popen(["sleep", "3600"]) as program:
+        Path(metadata["pid"]).write_text(str(program.pid))
+
+
+def _wait(metadata: Mapping[str, Any]) -> None:
+    """Wait until the file at `until` exists; one at `begun` says that it waits."""
+    if "begun" in metadata:
+        Path(metadata["begun"]).touch()
+    while not Path(metadata["until"]).exists():
+        time.sleep(0.005)
+
+
+DEEDS: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    "crash": _crash,
+    "abort": lambda _: os.abort(),
+    "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
+    "exit": lambda _: os._exit(3),
+    "hang": _hang,
+    "backtrack": _backtrack,
+    "exhaust": _exhaust,
+    "exhaust-in-c": _exhaust_in_c,
+    "hoard": _hoard,
+    "fail": _fail,
+    "misbehave": _misbehave,
+    "once": _once,
+    "babble": _babble,
+    "spawn-and-hang": _spawn_and_hang,
+    "wait": _wait,
+    "sleep": lambda metadata: time.sleep(metadata["seconds"]),
+    "print": lambda metadata: sys.stdout.write(f"{metadata['message']}\n"),
+}
+
+OPERATIONS = {
+    operation.name: f"{__name__}:{operation.__name__}"
+    for operation in (
+        Noop, Scripted, OtherScripted, Storing, Verbose, NoOutput, LoadFails, LoadCrashes, LoadHangs, LoadSlow,
+    )
+}  # fmt: skip
+"""Import references by name, as `LocalExecutor` takes them."""
