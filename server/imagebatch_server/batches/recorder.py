@@ -36,8 +36,8 @@ RETRY_MOST_S = 2.0
 class CommitListener(Protocol):
     """Hears what was committed, on the event loop's thread, in commit order."""
 
-    def committed(self, batch: Batch, indexes: Sequence[int], results: Sequence[ItemResult] | None) -> None:
-        """The outcomes of these items are durable; None where their sequences must be read from the store."""
+    def committed(self, batch: Batch, outcomes: Sequence[Outcome], results: Sequence[ItemResult] | None) -> None:
+        """These outcomes are durable; `results` is None where their sequences must be read from the store."""
 
     def lost(self, batch_id: str, owner_epoch: int) -> None:
         """The batch is not ours at this epoch any more; none of its outcomes was written."""
@@ -79,7 +79,7 @@ class _Queue:
 
 
 class Recorder:
-    """Commits outcomes in groups and tells its listeners. A store that is away is waited for, with what there is in hand.
+    """Commits outcomes in groups and tells its listeners. A store that is away is waited for, outcomes in hand.
 
     What waits is bounded by those who add: the scheduler counts an item as in flight until its outcome is committed.
     """
@@ -191,9 +191,9 @@ class Recorder:
                 _result(batch.batch_id, item, outcome, sequence, at)
                 for sequence, (item, outcome) in enumerate(queue.outcomes, start=first)
             ]
-        indexes = [item.item_index for item, _ in queue.outcomes]
+        outcomes = [outcome for _, outcome in queue.outcomes]
         for listener in self._listeners:
-            listener.committed(batch, indexes, results)
+            listener.committed(batch, outcomes, results)
 
 
 def _result(batch_id: str, item: Item, outcome: Outcome, sequence: int, at: datetime) -> ItemResult:

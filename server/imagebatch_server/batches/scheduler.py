@@ -128,12 +128,12 @@ class Scheduler:
 
     # What the recorder reports.
 
-    def committed(self, batch: Batch, indexes: Sequence[int], results: Sequence[ItemResult] | None) -> None:
+    def committed(self, batch: Batch, outcomes: Sequence[Outcome], results: Sequence[ItemResult] | None) -> None:
         running = self._running.get(batch.batch_id)
         if running is None or running.batch.owner_epoch != batch.owner_epoch:
             return
-        running.recorded(indexes)
-        self._unrecorded -= len(indexes)
+        running.recorded(outcome.item_index for outcome in outcomes)
+        self._unrecorded -= len(outcomes)
         if lifecycle.is_terminal(batch.status):
             log.info("batch ended", batch_id=batch.batch_id, status=batch.status.value, items=batch.total_items)
             self._drop(running)

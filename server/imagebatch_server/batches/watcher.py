@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
-from imagebatch_server.batches.model import Batch, ItemResult
+from imagebatch_server.batches.model import Batch, ItemResult, Outcome
 from imagebatch_server.batches.ports import BatchStore, OutcomeStore
 
 RING_ROWS = 4_096
@@ -108,7 +108,7 @@ class Watchers:
         self._rings: dict[str, _Ring] = {}
         self._draining = False
 
-    def committed(self, batch: Batch, indexes: Sequence[int], results: Sequence[ItemResult] | None) -> None:
+    def committed(self, batch: Batch, outcomes: Sequence[Outcome], results: Sequence[ItemResult] | None) -> None:
         ring = self._rings.get(batch.batch_id)
         if ring is not None:
             ring.append(batch, None if results is None else self._rendered(results))
