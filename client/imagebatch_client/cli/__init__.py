@@ -1,0 +1,1 @@
+"""The command line: one verb a file, on Typer and Rich (the extra `cli`)."""

@@ -1,0 +1,49 @@
+"""Watching a batch to its end, for `watch` and for `submit --watch`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imagebatch_client.cli import exits, render
+from imagebatch_client.cli.connection import note
+from imagebatch_client.cli.progress import display_for
+from imagebatch_client.errors import UnavailableError
+from imagebatch_client.sync import BatchClient
+from imagebatch_client.types import BatchItemStatus, BatchStatusResult
+
+
+def follow(
+    client: BatchClient,
+    batch_id: str,
+    *,
+    after_sequence: int = 0,
+    statuses: Sequence[BatchItemStatus] = (),
+    as_json: bool = False,
+) -> int:
+    """Shows each item as it finishes until the batch has ended, and answers the exit code."""
+    # Tells at once of a wrong id or address; the watch itself would be patient with a server that is away.
+    last: BatchStatusResult = client.get_status(batch_id)
+    shown = after_sequence
+    try:
+        with display_for(as_json) as display:
+            display.status(last)
+            for update in client.watch_updates(batch_id, after_sequence, statuses=statuses):
+                for result in update.results:
+                    display.item(result)
+                    shown = result.sequence or shown
+                shown = update.sequence
+                last = update.status or last
+                display.status(last)
+    except KeyboardInterrupt:
+        note(f"Stopped watching; batch {batch_id} goes on. Cancel it with: imagebatch cancel {batch_id}")
+        note(resume_hint(batch_id, shown))
+        return exits.INTERRUPTED
+    except UnavailableError:
+        note(resume_hint(batch_id, shown))
+        raise
+    note(render.ending(last))
+    return exits.of_batch(last.status)
+
+
+def resume_hint(batch_id: str, after_sequence: int) -> str:
+    return f"Go on watching with: imagebatch watch {batch_id} --after-sequence {after_sequence}"
