@@ -12,20 +12,29 @@ _STRIP_ROWS = 512
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """RGB of a loaded image: alpha on white, CMYK and colour profiles converted, deeper greys scaled to 8 bits.
+    """RGB of a loaded image: as `to_rgb_or_rgba`, with alpha on white. Raises ValueError as that does."""
+    shown = to_rgb_or_rgba(image)
+    return _on_white(shown) if shown.mode == "RGBA" else shown
+
+
+def to_rgb_or_rgba(image: Image.Image) -> Image.Image:
+    """RGB of a loaded image, RGBA where it has transparency: CMYK and colour profiles converted, deeper greys scaled
+    to 8 bits.
 
     Raises ValueError for a mode or for values that have no RGB.
     """
     if image.mode.startswith("I") or image.mode == "F":
         return _grey(image).convert("RGB")
-    if image.has_transparency_data:
-        return _on_white(image if image.mode == "RGBA" else image.convert("RGBA"))
-    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+    if image.has_transparency_data and image.mode != "RGBA":
+        image = image.convert("RGBA")
+    elif image.mode == "P":
+        image = image.convert("RGB")
+    elif image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted.
         image = ImageChops.invert(image)
-    if image.mode in ("RGB", "CMYK"):
+    if image.mode in ("RGB", "RGBA", "CMYK"):
         image = _in_srgb(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -71,7 +80,8 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(profile_bytes))
         if "sRGB" in (profile.profile.profile_description or ""):
             return image
-        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        mode = "RGB" if image.mode == "CMYK" else image.mode
+        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode=mode)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image  # a profile that is damaged or for other colours; browsers ignore those too
     return image if converted is None else converted

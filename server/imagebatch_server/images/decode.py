@@ -16,7 +16,6 @@ import PIL.Image
 from PIL import ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
-from PIL.ExifTags import IFD, Base
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -25,7 +24,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError
-from imagebatch_server.images.colour import to_rgb
+from imagebatch_server.images.colour import to_rgb, to_rgb_or_rgba
+from imagebatch_server.images.exif import captured_at, exif_of, orientation
 from imagebatch_server.images.frames import count_frames
 from imagebatch_server.images.header import ACCEPTED, looks_like, sniff, stored_size
 
@@ -59,6 +59,7 @@ _TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+_LYING = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,7 +99,7 @@ class Image:
             )
         with _errors_of(image_format):
             opened = _open(image_format, data, max_pixels)
-            exif = _exif(opened)
+            exif = exif_of(opened, image_format, data)
             # Pillow turns a TIFF's size by its orientation, and no other format's.
             width, height = size if size is not None and image_format == "tiff" else opened.size
             return cls(
@@ -107,14 +108,19 @@ class Image:
                 width=width,
                 height=height,
                 frame_count=count_frames(image_format, data, lambda: getattr(opened, "n_frames", 1)),
-                orientation=_orientation(exif),
-                captured_at=_captured_at(exif),
+                orientation=orientation(exif),
+                captured_at=captured_at(exif),
                 max_pixels=max_pixels,
             )
 
     @property
     def size_bytes(self) -> int:
         return len(self.data)
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Width and height of `pixels`: as the image is shown, turned as EXIF says."""
+        return (self.height, self.width) if self.orientation in _LYING else (self.width, self.height)
 
     @property
     def is_animated(self) -> bool:
@@ -143,24 +149,42 @@ class Image:
         factor = longest_side / max(self.width, self.height)
         if factor >= 1:
             return self.pixels
+        width, height = (max(1, round(side * factor)) for side in self.upright_size)
+        return self.resized((width, height))
+
+    def resized(
+        self,
+        size: tuple[int, int],
+        *,
+        box: tuple[float, float, float, float] | None = None,
+        keep_alpha: bool = False,
+    ) -> PIL.Image.Image:
+        """The part `box` of `pixels` (left, top, right, bottom; absent: all) at exactly `size` (width, height).
+
+        With `keep_alpha` it is RGBA where the image has transparency. As cheap as `reduced`. Not cached.
+        Raises ItemError: DECODE_FAILED, TOO_LARGE.
+        """
+        width, height = self.upright_size
+        left, top, right, bottom = box or (0, 0, width, height)
+        scale = max(size[0] / (right - left), size[1] / (bottom - top))
         with _errors_of(self.format):
-            if "pixels" in self.__dict__:
+            if "pixels" in self.__dict__ and not keep_alpha:
                 whole = self.pixels
             else:
                 opened = _open(self.format, self.data, self.max_pixels)
                 # Twice the size asked for, so that the resampling below sees more than the decoder's coarse average.
-                opened.draft(None, (math.ceil(self.width * factor) * 2, math.ceil(self.height * factor) * 2))
-                whole = self._upright(opened)
-            side = longest_side / max(whole.size)
-            target = (max(1, round(whole.width * side)), max(1, round(whole.height * side)))
-            return whole.resize(target, PIL.Image.Resampling.LANCZOS, reducing_gap=2.0)
+                opened.draft(None, (math.ceil(self.width * scale * 2), math.ceil(self.height * scale * 2)))
+                whole = self._upright(opened, keep_alpha=keep_alpha)
+            across, down = whole.width / width, whole.height / height
+            part = (left * across, top * down, min(right * across, whole.width), min(bottom * down, whole.height))
+            return whole.resize(size, PIL.Image.Resampling.LANCZOS, part, reducing_gap=2.0)
 
-    def _upright(self, opened: ImageFile.ImageFile) -> PIL.Image.Image:
+    def _upright(self, opened: ImageFile.ImageFile, *, keep_alpha: bool = False) -> PIL.Image.Image:
         opened.load()
-        # After loading, because Pillow has by then turned a TIFF itself and read what follows a PNG's pixels.
-        turn = _TURNS.get(_orientation(_exif(opened)))
-        rgb = to_rgb(opened)
-        return rgb if turn is None else rgb.transpose(turn)
+        shown = to_rgb_or_rgba(opened) if keep_alpha else to_rgb(opened)
+        shown.info = {}  # whatever is made of it, and saved, is to carry nothing of the file but the picture
+        turn = None if self.format == "tiff" else _TURNS.get(self.orientation)  # Pillow turns a TIFF itself
+        return shown if turn is None else shown.transpose(turn)
 
 
 def _open(image_format: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
@@ -182,28 +206,6 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
             ItemErrorCode.TOO_LARGE,
             f"{width} x {height} pixels are above the limit of {max_pixels:,}; send the image scaled down",
         )
-
-
-def _exif(opened: ImageFile.ImageFile) -> PIL.Image.Exif | None:
-    try:
-        return PIL.Image.Image.getexif(opened)  # the plain one: PNG's own would decode the pixels to look behind them
-    except Exception:  # a damaged EXIF block raises nearly anything, and is no reason to refuse a picture
-        return None
-
-
-def _orientation(exif: PIL.Image.Exif | None) -> int:
-    value = None if exif is None else exif.get(Base.Orientation)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _captured_at(exif: PIL.Image.Exif | None) -> datetime | None:
-    if exif is None:
-        return None
-    try:
-        value = exif.get_ifd(IFD.Exif).get(Base.DateTimeOriginal)
-        return datetime.strptime(str(value).rstrip("\0 "), "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007 (naive, see the field)
-    except Exception:  # as in _exif; and a clock that was never set writes zeros or blanks
-        return None
 
 
 def _unsupported(data: bytes) -> ItemError:

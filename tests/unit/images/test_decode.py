@@ -74,6 +74,24 @@ def test_pixels_are_turned_as_exif_says(image_format: str, orientation: int) -> 
     assert difference(image.reduced(48), expected.resize(image.reduced(48).size)) < 6
 
 
+def test_exif_behind_a_pngs_pixels_counts_too() -> None:
+    data = encoded(photo(), "png", exif=exif(6, "2024:02:29 13:14:15"))
+    block = data[data.index(b"eXIf") - 4 : data.index(b"IDAT") - 4]
+    end = data.index(b"IEND") - 4
+    late = data.replace(block, b"")[: end - len(block)] + block + data[end:]
+    image = Image.open(late)
+    assert (image.orientation, image.captured_at) == (6, datetime.fromisoformat("2024-02-29T13:14:15"))
+    assert difference(image.pixels, TURNS[6](photo())) == 0
+    assert Image.open(late.replace(block, block[:-1] + b"?")).orientation == 1
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_the_upright_size_is_that_of_the_pixels(image_format: str, orientation: int) -> None:
+    image = Image.open(encoded(photo(), image_format, exif=exif(orientation)))
+    assert image.upright_size == image.pixels.size
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_is_none_is_upright(orientation: int) -> None:
     image = Image.open(encoded(photo(), "jpeg", exif=exif(orientation)))
@@ -201,6 +219,11 @@ def test_a_colour_profile_is_applied_and_a_damaged_one_is_not() -> None:
     swapped = swapped.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
     red, green = PIL.Image.new("RGB", (8, 8), (255, 0, 0)), PIL.Image.new("RGB", (8, 8), (0, 255, 0))
     assert difference(Image.open(encoded(red, "png", icc_profile=swapped)).pixels, green) < 3
+    assert difference(Image.open(encoded(red.quantize(2), "png", icc_profile=swapped)).pixels, green) < 3
+    half = red.copy()
+    half.putalpha(128)
+    kept = Image.open(encoded(half, "png", icc_profile=swapped)).resized((8, 8), keep_alpha=True)
+    assert kept.getpixel((3, 3)) == pytest.approx((0, 255, 0, 128), abs=3)
     assert difference(Image.open(encoded(red, "png", icc_profile=srgb)).pixels, red) == 0
     assert difference(Image.open(encoded(red, "png", icc_profile=swapped[:200])).pixels, red) == 0
     assert difference(Image.open(encoded(red, "png", icc_profile=b"no profile")).pixels, red) == 0
@@ -229,6 +252,40 @@ def test_reduced_after_pixels_does_not_decode_again() -> None:
     image = Image.open(encoded(photo(), "png"))
     image.pixels.paste("red", (0, 0, 96, 64))
     assert difference(image.reduced(48), PIL.Image.new("RGB", (48, 32), "red")) == 0
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("image_format", ["jpeg", "png"])
+def test_resized_gives_the_part_that_was_asked_for_as_it_is_shown(image_format: str, orientation: int) -> None:
+    stored = photo(1600, 1200)
+    image = Image.open(encoded(stored, image_format, exif=exif(orientation)))
+    shown = TURNS[orientation](stored)
+    box = (100, 50, 900, 1150)
+    expected = shown.resize((80, 110), PIL.Image.Resampling.LANCZOS, box)
+    assert difference(image.resized((80, 110), box=box), expected) < 3
+    assert image.resized((31, 17)).size == (31, 17)
+
+
+@pytest.mark.parametrize("image_format", ["png", "webp", "avif"])
+def test_resized_keeps_alpha_when_asked(image_format: str) -> None:
+    clear = photo()
+    clear.putalpha(PIL.Image.linear_gradient("L").resize(clear.size))
+    image = Image.open(encoded(clear, image_format))
+    assert image.pixels.mode == "RGB"
+    kept = image.resized((48, 32), keep_alpha=True)
+    assert kept.mode == "RGBA"
+    assert difference(kept.convert("RGB"), clear.resize((48, 32)).convert("RGB")) < 8
+    assert image.resized((48, 32)).mode == "RGB"
+    assert Image.open(encoded(photo(), image_format)).resized((48, 32), keep_alpha=True).mode == "RGB"
+
+
+def test_what_is_decoded_carries_no_metadata() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for image_format in FORMATS:
+        options = {} if image_format in ("gif", "bmp") else {"exif": exif(3, "2024:02:29 13:14:15")}
+        image = Image.open(encoded(photo(), image_format, icc_profile=profile, **options))
+        for picture in (image.pixels, image.reduced(20), image.resized((96, 64), keep_alpha=True)):
+            assert picture.info == {}, image_format
 
 
 @pytest.mark.parametrize("image_format", ["gif", "png", "webp", "avif"])
