@@ -31,7 +31,9 @@ def bind_to_parent(parent_pid: int) -> None:
 def limit(memory_bytes: int) -> None:
     """Cap memory, and leave no core files of strangers' images; a crash prints where it happened."""
     # Of data rather than of addresses: models are mapped files, and allocators reserve addresses they never use.
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most_bytes = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable()
 

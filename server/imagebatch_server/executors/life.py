@@ -80,8 +80,8 @@ class LifeEvents(Protocol):
 class Life:
     """Starts a child and stays with it to the end. Belongs to one event loop."""
 
-    def __init__(self, settings: ChildSettings, loads: LoadRecord, events: LifeEvents) -> None:
-        """Start the child. Raises OSError if the system can't."""
+    def __init__(self, settings: ChildSettings, warm: Sequence[str], loads: LoadRecord, events: LifeEvents) -> None:
+        """Start the child, which loads the operations in `warm` before it takes chunks. Raises OSError if it can't."""
         self._settings = settings
         self._loads = loads
         self._events = events
@@ -91,6 +91,8 @@ class Life:
         self._started_at: float | None = None
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[str | None] = self._loop.create_future()
+        self.loaded: list[str] = []
+        """Operations that the child has loaded."""
         self.is_up = False
         """Whether the child ever spoke."""
         self.is_ready = False
@@ -100,8 +102,7 @@ class Life:
         self._channel = Channel(self._process.channel_end, self._hear, events.progressed, self._end)
         self._deadline = Deadline(self._overdue)
         self._deadline.set(SILENCE_S)
-        warm = loads.safe(settings.warm)
-        start = Start(dict(settings.operations), warm, settings.max_image_pixels, settings.memory_bytes)
+        start = Start(dict(settings.operations), list(warm), settings.max_image_pixels, settings.memory_bytes)
         self._channel.send([frame(start)])
 
     @property
@@ -113,6 +114,11 @@ class Life:
     def last(self) -> Attempt | None:
         """The last attempt that was sent, if any has not ended."""
         return self._held[-1] if self._held else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the child is at an item, rather than loading or waiting."""
+        return self._started_at is not None
 
     @property
     def held(self) -> int:
@@ -203,6 +209,7 @@ class Life:
             raise BadFrame("it loaded without having said so")
         log.info("operation loaded", operation=self._loading, seconds=loaded.seconds, worker_pid=self.pid)
         self._loads.loaded(self._loading)
+        self.loaded.append(self._loading)
         self._loading = None
         self._deadline.set(SILENCE_S)
 

@@ -38,6 +38,7 @@ class Worker:
         self._events = events
         self._on_start_failed = on_start_failed
         self._life: Life | None = None
+        self._warm = list(settings.warm)
         self.restarts = 0
         """Children that were replaced."""
 
@@ -64,7 +65,7 @@ class Worker:
     def is_about_to_finish(self, pace: Pace) -> bool:
         """Whether its child has work, but of one chunk only, and little of it."""
         life = self._life
-        if life is None or not life.is_ready or life.last is None or life.chunks > 1:
+        if life is None or life.last is None or life.chunks > 1 or not life.is_running:
             return False
         return life.held * pace.expected_s(life.last.dispatch.operation) <= _LITTLE_S
 
@@ -90,11 +91,14 @@ class Worker:
 
     async def _live(self) -> tuple[bool, str]:
         try:
-            self._life = life = Life(self._settings, self._loads, self._events)
+            # What an earlier child had loaded is loaded before chunks come, which other workers can run meanwhile.
+            warm = self._loads.safe(self._warm)
+            self._life = life = Life(self._settings, warm, self._loads, self._events)
         except OSError as error:
             return False, str(error)
         try:
             how = await life.run()
         finally:
             self._life = None
+            self._warm = list(dict.fromkeys([*self._warm, *life.loaded]))
         return life.is_up, how

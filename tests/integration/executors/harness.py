@@ -7,6 +7,7 @@ import io
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import PIL.Image
@@ -38,12 +39,12 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {"picture": PICTURE}
-        self.reads: list[Sequence[str]] = []
+        self._numbers = count()
         self.before_read: Callable[[], None] = lambda: None
         self.before_write: Callable[[], None] = lambda: None
 
     def new_key(self, tenant: str) -> str:
-        return f"{tenant}.{len(self.blobs)}"
+        return f"{tenant}.{next(self._numbers)}"
 
     async def put(self, key: str, data: bytes) -> None:
         await self.put_many([(key, data)])
@@ -61,7 +62,6 @@ class MemoryBlobs:
     async def get_many(
         self, keys: Sequence[str], *, max_bytes: int, max_total_bytes: int
     ) -> Sequence[bytes | ItemError]:
-        self.reads.append(keys)
         self.before_read()
         found: list[bytes | ItemError] = []
         held_bytes = 0
