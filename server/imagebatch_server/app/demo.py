@@ -83,7 +83,7 @@ def _photographs() -> Sequence[Path]:
 
 
 def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "imagebatch_client.cli.main", *arguments]
+    return [sys.executable, "-m", "imagebatch_client", *arguments]
 
 
 def _start(folder: Path) -> subprocess.Popen[str]:
