@@ -7,10 +7,6 @@ from itertools import islice
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from imagebatch_client.cli import options, render
 from imagebatch_client.cli.connection import connect, note
@@ -118,24 +114,20 @@ def list_batches(
         for batch in batches:
             sys.stdout.write(f"{render.as_json(batch)}\n")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("Batch", "Created", "Operation", "Status"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("Done", justify="right", no_wrap=True)
-    table.add_column("Failed", justify="right", no_wrap=True)
-    table.add_column("Labels", overflow="fold")
-    for batch in batches:
-        table.add_row(
+    rows = [("BATCH", "CREATED", "OPERATION", "STATUS", "DONE", "FAILED", "LABELS")]
+    rows += [
+        (
             batch.batch_id,
             render.local_time(batch.created_at),
-            Text(batch.operation),
-            Text(render.spaced(batch.status), style=render.BATCH_STYLES[batch.status]),
+            render.one_line(batch.operation),
+            render.spaced(batch.status),
             f"{batch.processed_items}/{batch.total_items}",
             str(batch.failed_items or ""),
-            Text(_labels(batch)),
+            _labels(batch),
         )
-    console = Console(highlight=False)
-    console.print(table, soft_wrap=not console.is_terminal)
+        for batch in batches
+    ]
+    sys.stdout.writelines(f"{line}\n" for line in render.aligned(rows))
     note(f"{len(batches)} batches." if len(batches) < limit else f"The newest {limit}; more with --limit.")
 
 
@@ -144,7 +136,6 @@ def _print_status(status: BatchStatusResult, as_json: bool) -> None:
         sys.stdout.write(f"{render.as_json(status)}\n")
         return
     cancelling = " (cancelling)" if status.cancel_requested_at and not status.is_terminal() else ""
-    failures = ", ".join(f"{code} {count}" for code, count in sorted(status.failure_counts.items()))
     mean = "" if status.avg_processing_time_ms is None else f"{status.avg_processing_time_ms} ms an item on average"
     lines = {
         "batch": status.batch_id,
@@ -153,7 +144,7 @@ def _print_status(status: BatchStatusResult, as_json: bool) -> None:
         "parameters": render.as_json(status.parameters) if status.parameters else "",
         "labels": _labels(status),
         "items": f"{status.processed_items} of {status.total_items} done: {render.counts(status)}",
-        "failures": failures,
+        "failures": render.failures(status),
         "created": render.local_time(status.created_at),
         "started": render.local_time(status.started_at),
         "completed": render.local_time(status.completed_at),

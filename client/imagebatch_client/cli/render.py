@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from imagebatch_client.types import BatchItemResult, BatchItemStatus, BatchStatus, BatchStatusResult
+from imagebatch_client.types import BatchItemResult, BatchItemStatus, BatchStatusResult
 
 # Colours by state, for terminals that have them.
 ITEM_STYLES = {
@@ -19,14 +20,6 @@ ITEM_STYLES = {
     BatchItemStatus.SKIPPED: "yellow",
     BatchItemStatus.PROCESSING: "cyan",
     BatchItemStatus.PENDING: "dim",
-}
-BATCH_STYLES = {
-    BatchStatus.COMPLETED: "green",
-    BatchStatus.FAILED: "red",
-    BatchStatus.PARTIALLY_COMPLETED: "yellow",
-    BatchStatus.CANCELLED: "yellow",
-    BatchStatus.PROCESSING: "cyan",
-    BatchStatus.PENDING: "dim",
 }
 
 # Control characters would let a file's name or a picture's text steer the terminal.
@@ -63,13 +56,20 @@ def outcome(result: BatchItemResult) -> str:
     return ""
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows as lines with aligned columns, never cut: an id must be whole to be copied."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
 def counts(status: BatchStatusResult) -> str:
     text = f"{status.successful_items} succeeded, {status.failed_items} failed"
     return f"{text}, {status.skipped_items} skipped" if status.skipped_items else text
 
 
 def ending(status: BatchStatusResult) -> str:
-    """The last line of a watch, and what to do next about failures."""
+    """The last lines of a watch: how the batch ended, why items failed, and where to read it."""
     if status.completed_at is not None and status.created_at is not None:
         took = f" in {duration((status.completed_at - status.created_at).total_seconds())}"
     else:
@@ -77,8 +77,12 @@ def ending(status: BatchStatusResult) -> str:
     line = f"Batch {status.batch_id} {spaced(status.status)}{took}: {counts(status)}."
     if not status.failed_items:
         return line
-    reasons = ", ".join(f"{code} {count}" for code, count in sorted(status.failure_counts.items()))
-    return f"{line} Failures: {reasons}. See: imagebatch results {status.batch_id} --failed-only"
+    return f"{line}\nFailures: {failures(status)}.\nSee them with: imagebatch results {status.batch_id} --failed-only"
+
+
+def failures(status: BatchStatusResult) -> str:
+    """Failed items by code, such as "fetch_failed 2, timeout 1"."""
+    return ", ".join(f"{code} {count}" for code, count in sorted(status.failure_counts.items()))
 
 
 def spaced(value: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from imagebatch_client.cli import options
-from imagebatch_client.cli.connection import connect, note
+from imagebatch_client.cli.connection import connect, note, usage_error
 from imagebatch_client.cli.follow import follow
 from imagebatch_client.cli.render import as_json as json_line
 from imagebatch_client.cli.sources import ImageFile, ImageUrl, Source, find_sources, item_ids
@@ -74,6 +74,7 @@ def submit(
     chosen = options.parameters(parameters, param or [])
     sources = find_sources(paths)
     with connect(ctx) as client:
+        _check_operation(client, operation)
         batch = client.submit(
             operation,
             _items(client, sources),
@@ -92,6 +93,13 @@ def submit(
             raise typer.Exit(follow(client, batch.batch_id, as_json=as_json))
     sys.stdout.write(f"{json_line(batch) if as_json else batch.batch_id}\n")
     note(f"Submitted {batch.total_items} items. Watch them with: imagebatch watch {batch.batch_id}")
+
+
+def _check_operation(client: BatchClient, name: str) -> None:
+    """Refuses an unknown operation before files are uploaded for it."""
+    offered = [operation.name for operation in client.list_operations()]
+    if name not in offered:
+        raise usage_error("--operation", f"{name!r} is unknown to the server; it offers {', '.join(offered)}")
 
 
 def _items(client: BatchClient, sources: Sequence[Source]) -> list[BatchImageInput]:
