@@ -28,6 +28,7 @@ class BatchOptions:
     item_timeout_s: float
     max_attempts: int
     request_id: str | None = None
+    skip_duplicates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Item:
     """One item as submitted; exactly one of `image_url` and `object_key` is set.
 
     `size_bytes` and `sha256` are set where the image was given as base64 and stored under `object_key`.
+    `duplicate_of_index` is set where duplicates are skipped and an item of this lower index is the same.
     """
 
     item_index: int
@@ -78,6 +80,7 @@ class Item:
     sha256: str | None
     declared_type: str | None
     metadata: bytes | None
+    duplicate_of_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +126,8 @@ class ItemResult:
     def size_bytes(self) -> int:
         """About what the result takes on the wire."""
         item = self.item
-        return RESULT_OVERHEAD_BYTES + sum(
-            len(part)
-            for part in (item.image_url, item.metadata, self.output_data, self.error_message)
-            if part is not None
-        )
+        given_bytes = len(item.image_url or "") + len(item.metadata or b"")
+        return RESULT_OVERHEAD_BYTES + given_bytes + len(self.output_data or b"") + len(self.error_message or "")
 
 
 @dataclass(frozen=True, slots=True)

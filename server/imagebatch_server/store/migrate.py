@@ -1,4 +1,8 @@
-"""Brings a database's schema up to date when the server starts."""
+"""Brings a database's schema up to date when the server starts.
+
+A migration is a file `migrations/versions/v<revision>_<what>.py`, written after the example of the first one; a test
+holds what the migrations make against what `tables` declares.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from imagebatch_server.store import dialects
 from imagebatch_server.store.database import Database
-
-MIGRATION_LOCK = 7_217_301_411  # any number that nothing else in the database locks
 
 
 class SchemaTooNew(Exception):
@@ -24,14 +27,14 @@ async def migrate(database: Database) -> None:
 
     Raises SchemaTooNew if the schema is one that this version does not know, StoreUnavailable.
     """
-    await database.write(_migrate)
+    await database.write(_migrate, timeout_s=None)
 
 
 def _migrate(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+    dialects.lock_for_migration(connection)
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))  # the option's text is a format
     config.attributes["connection"] = connection
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     current = MigrationContext.configure(connection).get_current_revision()

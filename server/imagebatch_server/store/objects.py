@@ -1,10 +1,10 @@
-"""The rows of stored objects in SQL."""
+"""The port `ObjectRows` in SQL."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from imagebatch_server.batches.errors import ObjectNotFound
 from imagebatch_server.batches.model import StoredObject
@@ -31,9 +31,12 @@ def _add(connection: Connection, stored: StoredObject) -> None:
 
 
 def _get(connection: Connection, tenant: str, object_key: str) -> StoredObject:
-    row = connection.execute(
-        select(objects).where(objects.c.tenant == tenant, objects.c.object_key == object_key)
-    ).one_or_none()
+    row = connection.execute(_GET, {"of_tenant": tenant, "of_object_key": object_key}).one_or_none()
     if row is None:
         raise ObjectNotFound(object_key)
     return rows.to_object(row)
+
+
+_GET = select(objects).where(
+    objects.c.tenant == bindparam("of_tenant"), objects.c.object_key == bindparam("of_object_key")
+)

@@ -2,10 +2,15 @@
 
 There are no foreign keys: a deleted batch is hidden first and its rows are removed in chunks afterwards, and the
 recorder's hot path should not look up what its own WHERE clause has already proved.
+
+On SQLite these are ordinary rowid tables. WITHOUT ROWID was measured for items and outcomes: it takes 10 % less space
+and as much less time to insert small rows, but at outputs of 2,000 bytes it records a fifth slower, reads pages 1.5
+times slower and looks for pending items 8 times slower, because every index scan then drags the outputs along.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,13 +29,23 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return None if value is None else value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        # Instead of `process_result_value` upon SQLAlchemy's own parsing, which takes three times as long a row.
+        return _from_text if dialect.name == "sqlite" else _from_aware
 
 
-RUNNING = text("status IN ('pending', 'processing')")
+def _from_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value + "+00:00")
+
+
+def _from_aware(value: datetime | None) -> datetime | None:
+    return None if value is None else value.astimezone(UTC)
+
+
+RUNNING = text("visible AND status IN ('pending', 'processing')")
+"""Of `batches`. Queries use these very words: a condition on parameters could not be proved to imply the index's."""
+
+HIDDEN = text("NOT visible")
 
 FAILURE_CODES = (
     ItemErrorCode.FETCH_FAILED,
@@ -46,24 +61,46 @@ FAILURE_CODES = (
 )
 """Codes of failed items; each has a counter column of its name in `batches`."""
 
+COUNTERS = (
+    "successful_items",
+    "failed_items",
+    "skipped_items",
+    *(code.value for code in FAILURE_CODES),
+    "processing_time_ms",
+    "timed_items",
+    "input_tokens",
+    "output_tokens",
+)
+"""Columns of `batches` that its outcomes add up to."""
+
+
+def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
 
 class BatchRow(SQLModel, table=True):
-    """A batch: what was asked, who owns it, its counters."""
+    """A batch: what was asked, who owns it, its counters.
+
+    A row that is not visible is a deleted batch whose rows are being removed; no read answers it.
+    """
 
     __tablename__ = "batches"
     __table_args__ = (
         Index("batches_request_id", "tenant", "request_id", unique=True),
-        Index("batches_running", "tenant", "batch_id", sqlite_where=RUNNING, postgresql_where=RUNNING),
+        _partial_index("batches_running", "tenant", "batch_id", where=RUNNING.text),
+        _partial_index("batches_hidden", "tenant", "batch_id", where=HIDDEN.text),
     )
 
     tenant: str = Field(primary_key=True)
     batch_id: str = Field(primary_key=True)
+    visible: bool
     request_id: str | None
     content_sha256: str
     operation: str
-    parameters: bytes | None = Field(sa_column=Column(LargeBinary))
-    labels: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
+    parameters: bytes | None
+    labels: dict[str, str] = Field(sa_type=JSON)
     priority: int
+    skip_duplicates: bool
     item_timeout_s: float
     max_attempts: int
     status: str
@@ -81,11 +118,11 @@ class BatchRow(SQLModel, table=True):
     provider_error: int = 0
     worker_crashed: int = 0
     internal: int = 0
-    processing_time_ms: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    processing_time_ms: int = Field(default=0, sa_type=BigInteger)
     timed_items: int = 0
-    input_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
-    output_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
-    last_sequence: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    input_tokens: int = Field(default=0, sa_type=BigInteger)
+    output_tokens: int = Field(default=0, sa_type=BigInteger)
+    last_sequence: int = Field(default=0, sa_type=BigInteger)
     owner: str
     owner_epoch: int
     lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -110,26 +147,12 @@ class BatchLabelRow(SQLModel, table=True):
 
 
 class ItemRow(SQLModel, table=True):
-    """An item as submitted; never changed."""
+    """An item as submitted; never changed. Indexes of a batch's items are dense, from 0."""
 
     __tablename__ = "items"
     __table_args__ = (
-        Index(
-            "items_item_id",
-            "tenant",
-            "batch_id",
-            "item_id",
-            unique=True,
-            sqlite_where=text("item_id IS NOT NULL"),
-            postgresql_where=text("item_id IS NOT NULL"),
-        ),
-        Index(
-            "items_object_key",
-            "tenant",
-            "object_key",
-            sqlite_where=text("object_key IS NOT NULL"),
-            postgresql_where=text("object_key IS NOT NULL"),
-        ),
+        _partial_index("items_item_id", "tenant", "batch_id", "item_id", where="item_id IS NOT NULL", unique=True),
+        _partial_index("items_object_key", "tenant", "object_key", where="object_key IS NOT NULL"),
     )
 
     tenant: str = Field(primary_key=True)
@@ -138,11 +161,12 @@ class ItemRow(SQLModel, table=True):
     item_id: str | None
     image_url: str | None
     object_key: str | None
-    size_bytes: int | None = Field(sa_column=Column(BigInteger))
+    size_bytes: int | None = Field(sa_type=BigInteger)
     sha256: str | None
     declared_type: str | None
     # A declarative class has an attribute `metadata` of its own.
     item_metadata: bytes | None = Field(sa_column=Column("metadata", LargeBinary))
+    duplicate_of_index: int | None
 
 
 class OutcomeRow(SQLModel, table=True):
@@ -151,28 +175,26 @@ class OutcomeRow(SQLModel, table=True):
     __tablename__ = "outcomes"
     __table_args__ = (
         Index("outcomes_sequence", "tenant", "batch_id", "sequence", unique=True),
-        Index(
-            "outcomes_stored_object_key",
-            "tenant",
-            "stored_object_key",
-            sqlite_where=text("stored_object_key IS NOT NULL"),
-            postgresql_where=text("stored_object_key IS NOT NULL"),
+        _partial_index(
+            "outcomes_stored_object_key", "tenant", "stored_object_key", where="stored_object_key IS NOT NULL"
         ),
     )
 
     tenant: str = Field(primary_key=True)
     batch_id: str = Field(primary_key=True)
     item_index: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    sequence: int = Field(sa_column=Column(BigInteger, nullable=False))
+    sequence: int = Field(sa_type=BigInteger)
     status: str
     error_code: str | None
     error_message: str | None
-    output_data: bytes | None = Field(sa_column=Column(LargeBinary))
-    processing_time_ms: int | None = Field(sa_column=Column(BigInteger))
+    output_data: bytes | None
+    processing_time_ms: int | None = Field(sa_type=BigInteger)
     attempts: int
     image_sha256: str | None
     stored_object_key: str | None
     duplicate_of_index: int | None
+    input_tokens: int = Field(sa_type=BigInteger)
+    output_tokens: int = Field(sa_type=BigInteger)
     completed_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -184,7 +206,7 @@ class ObjectRow(SQLModel, table=True):
     tenant: str = Field(primary_key=True)
     object_key: str = Field(primary_key=True)
     sha256: str
-    size_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    size_bytes: int = Field(sa_type=BigInteger)
     content_type: str
     file_name: str
     created_at: datetime = Field(sa_type=UtcDateTime)

@@ -27,12 +27,14 @@ def upgrade() -> None:
         "batches",
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("batch_id", sa.String(), nullable=False),
+        sa.Column("visible", sa.Boolean(), nullable=False),
         sa.Column("request_id", sa.String(), nullable=True),
         sa.Column("content_sha256", sa.String(), nullable=False),
         sa.Column("operation", sa.String(), nullable=False),
         sa.Column("parameters", sa.LargeBinary(), nullable=True),
         sa.Column("labels", sa.JSON(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("skip_duplicates", sa.Boolean(), nullable=False),
         sa.Column("item_timeout_s", sa.Float(), nullable=False),
         sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
@@ -66,14 +68,22 @@ def upgrade() -> None:
         sa.Column("rated_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("tenant", "batch_id"),
     )
+    op.create_index(
+        "batches_hidden",
+        "batches",
+        ["tenant", "batch_id"],
+        unique=False,
+        sqlite_where=sa.text("NOT visible"),
+        postgresql_where=sa.text("NOT visible"),
+    )
     op.create_index("batches_request_id", "batches", ["tenant", "request_id"], unique=True)
     op.create_index(
         "batches_running",
         "batches",
         ["tenant", "batch_id"],
         unique=False,
-        sqlite_where=sa.text("status IN ('pending', 'processing')"),
-        postgresql_where=sa.text("status IN ('pending', 'processing')"),
+        sqlite_where=sa.text("visible AND status IN ('pending', 'processing')"),
+        postgresql_where=sa.text("visible AND status IN ('pending', 'processing')"),
     )
     op.create_table(
         "items",
@@ -87,6 +97,7 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(), nullable=True),
         sa.Column("declared_type", sa.String(), nullable=True),
         sa.Column("metadata", sa.LargeBinary(), nullable=True),
+        sa.Column("duplicate_of_index", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("tenant", "batch_id", "item_index"),
     )
     op.create_index(
@@ -131,6 +142,8 @@ def upgrade() -> None:
         sa.Column("image_sha256", sa.String(), nullable=True),
         sa.Column("stored_object_key", sa.String(), nullable=True),
         sa.Column("duplicate_of_index", sa.Integer(), nullable=True),
+        sa.Column("input_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "batch_id", "item_index"),
     )

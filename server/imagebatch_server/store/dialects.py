@@ -1,0 +1,169 @@
+"""All that differs between SQLite and PostgreSQL: connections, transactions, bulk inserts, and what errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from imagebatch_server.store.tables import UtcDateTime
+
+INSERTS: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""By dialect, `insert` that knows ON CONFLICT."""
+
+BUSY_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_S = 25
+DEAD_PEER_S = 15
+"""After so long without an answer a connection, and what its transaction holds in the server, is given up."""
+
+MIGRATION_LOCK = 7_217_301_411  # any number that nothing else in the database locks
+
+
+def engines(url: URL, *, readers: int) -> tuple[Engine, Engine]:
+    """Make an engine with one connection that writes, and one with `readers` connections that only read snapshots."""
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, size=1, writes=True), _sqlite_engine(url, size=readers, writes=False)
+    return (
+        _postgres_engine(url, size=1, isolation="read committed", read_only=False),
+        _postgres_engine(url, size=readers, isolation="repeatable read", read_only=True),
+    )
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert whole rows by the driver's fastest way. Values stand in the order of the table's columns.
+
+    They go to the driver as they are: times must come from `time_value`.
+    """
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table, rows)
+    else:
+        connection.exec_driver_sql(_insert_statement(table), list(rows))
+
+
+def time_value(connection: Connection, at: datetime) -> Any:
+    """A time as the driver stores it."""
+    processor = UtcDateTime().dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    return at if processor is None else processor(at)
+
+
+def lock_for_migration(connection: Connection) -> None:
+    """Let one server at a time go on, until its transaction ends. (On SQLite every writing transaction does.)"""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+
+
+def is_defect(engine: Engine, error: Exception) -> bool:
+    """Whether the error is our own mistake rather than the database's state."""
+    driver = engine.dialect.loaded_dbapi
+    mistakes = (driver.IntegrityError, driver.ProgrammingError, driver.DataError, driver.InterfaceError)
+    return isinstance(_original(error), mistakes)
+
+
+def reason(error: Exception) -> str:
+    """What the database says is wrong, in one line."""
+    original = _original(error)
+    diagnosis = getattr(original, "diag", None)  # of PostgreSQL; None where the server said nothing
+    lines = str(getattr(diagnosis, "message_primary", None) or original).strip().splitlines()
+    return lines[0] if lines else type(original).__name__
+
+
+def _original(error: Exception) -> BaseException:
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+
+
+def _sqlite_engine(url: URL, *, size: int, writes: bool) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S, "cached_statements": 256},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver begins no transaction by itself; `begin` below does
+        connection.execute("PRAGMA temp_store = MEMORY")  # no files outside of the data folder
+        if writes:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A deferred transaction that upgrades to writing fails at once, whatever the timeout.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgres_engine(url: URL, *, size: int, isolation: str, read_only: bool) -> Engine:
+    import psycopg  # an extra: servers on SQLite do without
+
+    class BinaryCursor(psycopg.Cursor[Any]):
+        """Asks for results in binary, which halves the time to read pages of outputs."""
+
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self.format = psycopg.pq.Format.BINARY
+
+    settings = {
+        "synchronous_commit": "on",
+        "default_transaction_isolation": isolation,
+        "default_transaction_read_only": "on" if read_only else "off",
+        "lock_timeout": f"{BUSY_TIMEOUT_S}s",
+        "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+        # A server that vanished must not keep the rows of its batches locked.
+        "idle_in_transaction_session_timeout": f"{DEAD_PEER_S}s",
+        "tcp_user_timeout": f"{DEAD_PEER_S}s",
+        "timezone": "UTC",
+        "jit": "off",  # compiling costs more than any of these queries
+    }
+    options = [str(url.query.get("options", ""))]
+    options += ["-c {}={}".format(name, value.replace(" ", r"\ ")) for name, value in settings.items()]
+    arguments = {
+        "application_name": "imagebatch",
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "tcp_user_timeout": DEAD_PEER_S * 1000,
+        "keepalives_idle": DEAD_PEER_S,
+        "options": " ".join(options).strip(),
+        "cursor_factory": BinaryCursor,
+    }
+    return create_engine(url, pool_size=size, max_overflow=0, connect_args=arguments)
+
+
+@cache
+def _insert_statement(table: Table) -> str:
+    columns = ", ".join(table.columns.keys())
+    return f"INSERT INTO {table.name} ({columns}) VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608
+
+
+def _copy(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    driver_connection: Any = connection.connection.driver_connection
+    statement, types = _copy_statement(table)
+    try:
+        with driver_connection.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+    except connection.dialect.loaded_dbapi.Error as error:
+        if driver_connection.closed:
+            connection.invalidate(error)
+        raise
+
+
+@cache
+def _copy_statement(table: Table) -> tuple[str, list[str]]:
+    dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
+    types = [column.type.compile(dialect).lower() for column in table.columns]
+    return f"COPY {table.name} ({', '.join(table.columns.keys())}) FROM STDIN (FORMAT BINARY)", types

@@ -1,0 +1,131 @@
+"""Items and their outcomes by index, and which indexes have no outcome.
+
+No query here joins tables. PostgreSQL takes a batch of a million rows that it has no statistics of for one row, and
+then joins by reading the whole batch once for every item; a range on one index can't go wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, Table, bindparam, func, select
+
+from imagebatch_server.batches.model import Item, ItemResult
+from imagebatch_server.store import rows
+from imagebatch_server.store.keys import BatchKey, of_batch, parameters
+from imagebatch_server.store.tables import items, outcomes
+
+ROWS_A_READ = 250
+"""Rows held at one time besides those that fit a budget: 64 MiB if each has the largest output."""
+
+INDEXES_A_READ = 10_000
+"""Indexes that are looked through at one time for those without an outcome."""
+
+
+def items_at(connection: Connection, key: BatchKey, indexes: Sequence[int]) -> list[Item]:
+    """Items by ascending index; indexes that don't exist are left out."""
+    return [rows.to_item(row) for row in _at(connection, _ITEMS, key, indexes)]
+
+
+def results_at(connection: Connection, key: BatchKey, indexes: Sequence[int], max_bytes: int) -> list[ItemResult]:
+    """Items with their outcomes by ascending index, fewer than asked for, but one, if they exceed `max_bytes`."""
+    results: list[ItemResult] = []
+    held_bytes = 0
+    for start in range(0, len(indexes), ROWS_A_READ):
+        part = indexes[start : start + ROWS_A_READ]
+        recorded = {row[0]: row for row in _at(connection, _OUTCOMES, key, part)}
+        for item in items_at(connection, key, part):
+            result = rows.to_item_result(key[1], item, recorded.get(item.item_index))
+            held_bytes += result.size_bytes
+            if results and held_bytes > max_bytes:
+                return results
+            results.append(result)
+    return results
+
+
+def recorded_indexes(
+    connection: Connection, key: BatchKey, statuses: Sequence[str], offset: int, limit: int
+) -> list[int]:
+    """Indexes of the items whose outcome has one of these statuses, ascending."""
+    values = {**parameters(key), "statuses": statuses, "skipped": offset, "most": limit}
+    return list(connection.execute(_RECORDED, values).scalars())
+
+
+def recorded_statuses(connection: Connection, key: BatchKey, indexes: Sequence[int]) -> dict[int, str]:
+    """Of these ascending indexes those that have an outcome, with its status."""
+    return {row.item_index: row.status for row in _at(connection, _STATUSES, key, indexes)}
+
+
+def unrecorded_indexes(
+    connection: Connection,
+    key: BatchKey,
+    indexes: range,
+    offset: int,
+    limit: int,
+    *,
+    statuses: Sequence[str] | None = None,
+) -> list[int]:
+    """Of these indexes those without an outcome, or without an outcome of one of these statuses, ascending.
+
+    Indexes are dense, so it is enough to look at what is there: the ones between are those that are not.
+    """
+    found: list[int] = []
+    for start in range(0, len(indexes), INDEXES_A_READ):
+        part = indexes[start : start + INDEXES_A_READ]
+        values = {**parameters(key), "first": part[0], "last": part[-1], "statuses": statuses}
+        present = connection.execute(_COUNT if statuses is None else _COUNT_STATUSES, values).scalar_one()
+        absent = len(part) - present
+        if absent <= offset:
+            offset -= absent
+            continue
+        missing: Sequence[int] = part
+        if present:
+            taken = connection.execute(_PRESENT if statuses is None else _PRESENT_STATUSES, values).scalars()
+            missing = sorted(set(part).difference(taken))
+        found.extend(missing[offset : offset + limit - len(found)])
+        offset = 0
+        if len(found) == limit:
+            break
+    return found
+
+
+class _ByIndex:
+    """A query of one batch's rows by index: a range where the indexes follow one another, else a list."""
+
+    def __init__(self, table: Table, columns: Sequence[Any]) -> None:
+        query = select(*columns).where(of_batch(table)).order_by(table.c.item_index)
+        self.range = query.where(_in_range(table))
+        self.list = query.where(table.c.item_index.in_(bindparam("indexes", expanding=True)))
+
+
+def _at(connection: Connection, query: _ByIndex, key: BatchKey, indexes: Sequence[int]) -> Sequence[Row[Any]]:
+    if not indexes:
+        return ()
+    values = parameters(key)
+    if indexes[-1] - indexes[0] + 1 == len(indexes):
+        return connection.execute(query.range, {**values, "first": indexes[0], "last": indexes[-1]}).all()
+    return connection.execute(query.list, {**values, "indexes": indexes}).all()
+
+
+def _in_range(table: Table) -> Any:
+    return table.c.item_index.between(bindparam("first"), bindparam("last"))
+
+
+def _of_statuses(query: Select[Any]) -> Select[Any]:
+    return query.where(outcomes.c.status.in_(bindparam("statuses", expanding=True)))
+
+
+_ITEMS = _ByIndex(items, rows.ITEM_COLUMNS)
+_OUTCOMES = _ByIndex(outcomes, rows.RESULT_COLUMNS)
+_STATUSES = _ByIndex(outcomes, [outcomes.c.item_index, outcomes.c.status])
+_COUNT = select(func.count()).select_from(outcomes).where(of_batch(outcomes), _in_range(outcomes))
+_COUNT_STATUSES = _of_statuses(_COUNT)
+_PRESENT = select(outcomes.c.item_index).where(of_batch(outcomes), _in_range(outcomes))
+_PRESENT_STATUSES = _of_statuses(_PRESENT)
+_RECORDED = (
+    _of_statuses(select(outcomes.c.item_index).where(of_batch(outcomes)))
+    .order_by(outcomes.c.item_index)
+    .offset(bindparam("skipped"))
+    .limit(bindparam("most"))
+)

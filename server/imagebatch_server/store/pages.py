@@ -1,0 +1,107 @@
+"""Reading items with their outcomes: pages by index, and outcomes by sequence.
+
+A page without a filter is a range of the dense index and costs the same wherever it stands. With a filter the indexes
+that match are found first, and the batch's counters, read on the same snapshot, tell how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, select
+
+from imagebatch.v1.enums import BatchItemStatus
+from imagebatch_server.batches import lifecycle
+from imagebatch_server.batches.model import Batch, ItemFilter, ItemResult
+from imagebatch_server.store import rows
+from imagebatch_server.store.batches import read_batch
+from imagebatch_server.store.items import (
+    ROWS_A_READ,
+    items_at,
+    recorded_indexes,
+    recorded_statuses,
+    results_at,
+    unrecorded_indexes,
+)
+from imagebatch_server.store.keys import BatchKey, of_batch, parameters
+from imagebatch_server.store.tables import items, outcomes
+
+RECORDED = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKIPPED)
+
+
+def page(
+    connection: Connection, key: BatchKey, match: ItemFilter, offset: int, limit: int, max_bytes: int
+) -> tuple[Batch, int, Sequence[ItemResult]]:
+    """A page in index order, with the batch and the number of matches. Raises BatchNotFound."""
+    batch = read_batch(connection, key)
+    total, indexes = _matching(connection, key, batch, match, offset, limit)
+    return batch, total, results_at(connection, key, indexes, max_bytes)
+
+
+def after(connection: Connection, key: BatchKey, sequence: int, limit: int, max_bytes: int) -> Sequence[ItemResult]:
+    """Outcomes that follow `sequence`, in sequence order. Raises BatchNotFound."""
+    read_batch(connection, key)
+    results: list[ItemResult] = []
+    held_bytes = 0
+    while len(results) < limit:
+        values = {**parameters(key), "after": sequence, "most": min(ROWS_A_READ, limit - len(results))}
+        found = connection.execute(_AFTER, values).all()
+        if not found:
+            break
+        by_index = {item.item_index: item for item in items_at(connection, key, sorted(row[0] for row in found))}
+        for row in found:
+            result = rows.to_item_result(key[1], by_index[row[0]], row)
+            held_bytes += result.size_bytes
+            if results and held_bytes > max_bytes:
+                return results
+            results.append(result)
+        sequence = found[-1].sequence
+    return results
+
+
+def _matching(
+    connection: Connection, key: BatchKey, batch: Batch, match: ItemFilter, offset: int, limit: int
+) -> tuple[int, Sequence[int]]:
+    """How many items match, and the indexes of those on the page."""
+    wanted = set(match.statuses or (BatchItemStatus.PENDING, *RECORDED))
+    if not match.include_failed:
+        wanted.discard(BatchItemStatus.FAILED)
+    if match.item_ids:
+        named = _named(connection, key, batch, match.item_ids)
+        statuses = recorded_statuses(connection, key, named)
+        indexes = [index for index in named if statuses.get(index, BatchItemStatus.PENDING.value) in wanted]
+        return len(indexes), indexes[offset : offset + limit]
+    counts = {
+        BatchItemStatus.PENDING: batch.total_items - batch.processed_items,
+        BatchItemStatus.SUCCESS: batch.successful_items,
+        BatchItemStatus.FAILED: batch.failed_items,
+        BatchItemStatus.SKIPPED: batch.skipped_items,
+    }
+    total = sum(count for status, count in counts.items() if status in wanted)
+    unwanted = [status for status, count in counts.items() if count and status not in wanted]
+    everything = range(batch.total_items)
+    if not unwanted:
+        return total, everything[offset : offset + limit]
+    if BatchItemStatus.PENDING in unwanted:
+        recorded = [status.value for status in RECORDED if status in wanted]
+        return total, recorded_indexes(connection, key, recorded, offset, limit)
+    hidden = [status.value for status in unwanted]
+    return total, unrecorded_indexes(connection, key, everything, offset, limit, statuses=hidden)
+
+
+def _named(connection: Connection, key: BatchKey, batch: Batch, item_ids: Sequence[str]) -> list[int]:
+    """Indexes of the items with these ids, the callers' own or those that stand in for them."""
+    own = connection.execute(_OWN_IDS, {**parameters(key), "item_ids": item_ids}).scalars()
+    derived = {lifecycle.derived_index(batch.batch_id, item_id) for item_id in item_ids}
+    candidates = sorted(index for index in derived if 0 <= index < batch.total_items)
+    without_id = [item.item_index for item in items_at(connection, key, candidates) if item.item_id is None]
+    return sorted({*own, *without_id})
+
+
+_AFTER = (
+    select(*rows.RESULT_COLUMNS)
+    .where(of_batch(outcomes), outcomes.c.sequence > bindparam("after"))
+    .order_by(outcomes.c.sequence)
+    .limit(bindparam("most"))
+)
+_OWN_IDS = select(items.c.item_index).where(of_batch(items), items.c.item_id.in_(bindparam("item_ids", expanding=True)))

@@ -1,0 +1,119 @@
+"""The recorder's transaction: outcomes of several batches, their sequences and the batches' counters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
+
+from imagebatch.v1.enums import BatchItemStatus, BatchStatus
+from imagebatch_server.batches import lifecycle
+from imagebatch_server.batches.model import Batch, Outcome
+from imagebatch_server.batches.ports import BatchCommit
+from imagebatch_server.store import rows
+from imagebatch_server.store.dialects import insert_rows, time_value
+from imagebatch_server.store.items import recorded_statuses
+from imagebatch_server.store.keys import of_batch, parameters
+from imagebatch_server.store.tables import COUNTERS, FAILURE_CODES, RUNNING, UtcDateTime, batches, objects, outcomes
+
+
+def record(
+    connection: Connection, commits: Sequence[BatchCommit], at: datetime, recheck: bool
+) -> Sequence[Batch | None]:
+    """What the port's `record` says, in one transaction."""
+    recorded: dict[tuple[str, str], Batch | None] = {}
+    new_outcomes: list[tuple[Any, ...]] = []
+    new_objects: list[dict[str, Any]] = []
+    completed_at = time_value(connection, at)
+    # In the order of their ids, so that two servers never lock two batches crosswise.
+    for commit in sorted(commits, key=lambda commit: (commit.tenant, commit.batch_id)):
+        key = (commit.tenant, commit.batch_id)
+        fresh = _unrecorded(connection, commit) if recheck else commit.outcomes
+        if recheck and commit.outcomes and not fresh:
+            recorded[key] = _owned(connection, commit)
+            continue
+        batch = _move_counters(connection, commit, fresh, at)
+        recorded[key] = batch
+        if batch is None:
+            continue
+        for sequence, outcome in enumerate(fresh, start=batch.last_sequence - len(fresh) + 1):
+            new_outcomes.append(rows.from_outcome(key, sequence, outcome, completed_at))
+            if outcome.stored_object is not None:
+                new_objects.append(rows.from_object(outcome.stored_object))
+    if new_objects:
+        connection.execute(insert(objects), new_objects)
+    if new_outcomes:
+        insert_rows(connection, outcomes, new_outcomes)
+    return [recorded[commit.tenant, commit.batch_id] for commit in commits]
+
+
+def _unrecorded(connection: Connection, commit: BatchCommit) -> Sequence[Outcome]:
+    """Leave out what an earlier try committed although its answer was lost."""
+    key = (commit.tenant, commit.batch_id)
+    connection.execute(_LOCK, parameters(key))  # the earlier try may be committing only now: wait for it
+    known = recorded_statuses(connection, key, sorted(outcome.item_index for outcome in commit.outcomes))
+    return [outcome for outcome in commit.outcomes if outcome.item_index not in known]
+
+
+def _owned(connection: Connection, commit: BatchCommit) -> Batch | None:
+    """The batch as an earlier try left it, terminal perhaps."""
+    key = (commit.tenant, commit.batch_id)
+    row = connection.execute(_OWNED, {**parameters(key), "epoch": commit.owner_epoch}).one_or_none()
+    return None if row is None else rows.to_batch(row)
+
+
+def _move_counters(connection: Connection, commit: BatchCommit, fresh: Sequence[Outcome], at: datetime) -> Batch | None:
+    """Take the sequences and move the counters, in one statement whose row lock makes sequence order commit order."""
+    key = (commit.tenant, commit.batch_id)
+    values = {**parameters(key), "epoch": commit.owner_epoch}
+    moved = {"by_last_sequence": len(fresh), "rate": commit.outcomes_per_s, "at": at, **_moves(fresh)}
+    if commit.started_at is None:
+        row = connection.execute(_MOVE, {**values, **moved}).one_or_none()
+    else:
+        row = connection.execute(_MOVE_AND_START, {**values, **moved, "start": commit.started_at}).one_or_none()
+    if row is None:
+        return None
+    batch = rows.to_batch(row)
+    if batch.processed_items < batch.total_items:
+        return batch
+    ended = connection.execute(_END, {**values, "end": lifecycle.terminal_status(batch).value, "at": at}).one()
+    return rows.to_batch(ended)
+
+
+def _moves(fresh: Sequence[Outcome]) -> dict[str, int]:
+    """By how much these outcomes move each counter."""
+    moved = dict.fromkeys(_MOVES, 0)
+    for outcome in fresh:
+        moved[_MOVE_OF_STATUS[outcome.status]] += 1
+        if outcome.status is BatchItemStatus.FAILED and outcome.error_code in _MOVE_OF_CODE:
+            moved[_MOVE_OF_CODE[outcome.error_code]] += 1
+        if outcome.processing_time_ms is not None:
+            moved["by_processing_time_ms"] += outcome.processing_time_ms
+            moved["by_timed_items"] += 1
+        moved["by_input_tokens"] += outcome.input_tokens
+        moved["by_output_tokens"] += outcome.output_tokens
+    return moved
+
+
+_MOVES = [f"by_{counter}" for counter in COUNTERS]
+_MOVE_OF_STATUS = {
+    BatchItemStatus.SUCCESS: "by_successful_items",
+    BatchItemStatus.FAILED: "by_failed_items",
+    BatchItemStatus.SKIPPED: "by_skipped_items",
+}
+_MOVE_OF_CODE = {code: f"by_{code.value}" for code in FAILURE_CODES}
+
+_IS_OWNED = and_(of_batch(batches), batches.c.owner_epoch == bindparam("epoch"))
+_LOCK = select(batches.c.batch_id).where(of_batch(batches)).with_for_update()
+_OWNED = select(batches).where(_IS_OWNED)
+_UPDATE = update(batches).where(_IS_OWNED, RUNNING).returning(batches)
+_MOVE = _UPDATE.values(
+    {counter: batches.c[counter] + bindparam(f"by_{counter}") for counter in ("last_sequence", *COUNTERS)}
+).values(outcomes_per_s=bindparam("rate"), rated_at=bindparam("at"))
+_MOVE_AND_START = _MOVE.values(
+    started_at=func.coalesce(batches.c.started_at, bindparam("start", type_=UtcDateTime())),
+    status=BatchStatus.PROCESSING.value,
+)
+_END = _UPDATE.values(status=bindparam("end"), completed_at=bindparam("at"))

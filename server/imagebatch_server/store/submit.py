@@ -1,0 +1,82 @@
+"""Storing a new batch, whole, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, func, insert, select
+
+from imagebatch_server.batches.errors import LimitExceeded, RequestIdReused
+from imagebatch_server.batches.model import Batch, Item, StoredObject
+from imagebatch_server.batches.ports import NewBatch
+from imagebatch_server.store import rows
+from imagebatch_server.store.dialects import INSERTS, insert_rows
+from imagebatch_server.store.tables import RUNNING, batch_labels, batches, items, objects
+
+
+def create(
+    connection: Connection,
+    batch: NewBatch,
+    new_items: Sequence[Item],
+    new_objects: Sequence[StoredObject],
+    owner: str,
+    max_running_batches: int,
+) -> Batch:
+    """What the port's `create` says."""
+    existing = find_request(connection, batch)
+    if existing is not None:
+        return existing
+    check_room(connection, batch.tenant, max_running_batches)
+    statement = _INSERT_BATCH[connection.dialect.name]
+    row = connection.execute(statement, rows.from_new_batch(batch, len(new_items), owner)).one_or_none()
+    if row is None:
+        # Another server has just made a batch with this request_id: begin anew, and find it.
+        return create(connection, batch, new_items, new_objects, owner, max_running_batches)
+    key = (batch.tenant, batch.batch_id)
+    if batch.options.labels:
+        labels = [(*key, *label) for label in batch.options.labels.items()]
+        insert_rows(connection, batch_labels, labels)
+    if new_objects:
+        connection.execute(insert(objects), [rows.from_object(stored) for stored in new_objects])
+    insert_rows(connection, items, [rows.from_item(key, item) for item in new_items])
+    return rows.to_batch(row)
+
+
+def check_room(connection: Connection, tenant: str, max_running_batches: int) -> None:
+    """Raise LimitExceeded if so many batches are running that another one must wait.
+
+    Servers that share a database may each let one in at the same moment.
+    """
+    running = connection.execute(_COUNT_RUNNING, {"of_tenant": tenant}).scalar_one()
+    if running >= max_running_batches:
+        raise LimitExceeded(
+            "max_running_batches",
+            f"{running} batches are running, and this server runs at most {max_running_batches} at a time; "
+            "wait for one to end, cancel one, or raise IMAGEBATCH_MAX_RUNNING_BATCHES",
+            value=running,
+            setting="IMAGEBATCH_MAX_RUNNING_BATCHES",
+            retry_after_s=5.0,
+        )
+
+
+def find_request(connection: Connection, batch: NewBatch) -> Batch | None:
+    """What the port's `find_request` says."""
+    request_id = batch.options.request_id
+    if request_id is None:
+        return None
+    row = connection.execute(_OF_REQUEST, {"of_tenant": batch.tenant, "of_request_id": request_id}).one_or_none()
+    if row is None:
+        return None
+    if row.content_sha256 != batch.content_sha256:
+        raise RequestIdReused(request_id, row.batch_id)
+    return rows.to_batch(row)
+
+
+_INSERT_BATCH = {
+    dialect: insert_or_not(batches).on_conflict_do_nothing(index_elements=["tenant", "request_id"]).returning(batches)
+    for dialect, insert_or_not in INSERTS.items()
+}
+_COUNT_RUNNING = select(func.count()).select_from(batches).where(batches.c.tenant == bindparam("of_tenant"), RUNNING)
+_OF_REQUEST = select(batches).where(
+    batches.c.tenant == bindparam("of_tenant"), batches.c.request_id == bindparam("of_request_id")
+)
