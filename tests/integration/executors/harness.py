@@ -132,6 +132,7 @@ class Recorded:
     events: list[tuple[str, Dispatch]] = field(default_factory=list)
     results: dict[int, AttemptResult] = field(default_factory=dict)
     on_event: Callable[[str, Dispatch], None] = lambda name, dispatch: None
+    _names: dict[int, list[str]] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def fetched(self, dispatch: Dispatch) -> None:
@@ -150,7 +151,7 @@ class Recorded:
 
     def names_of(self, item_index: int) -> list[str]:
         """The events of one item."""
-        return [name for name, dispatch in self.events if dispatch.item.item_index == item_index]
+        return self._names.get(item_index, [])
 
     async def until(self, holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Wait for a fact, looked at after each event."""
@@ -166,6 +167,7 @@ class Recorded:
 
     def _add(self, name: str, dispatch: Dispatch) -> None:
         self.events.append((name, dispatch))
+        self._names.setdefault(dispatch.item.item_index, []).append(name)
         self.on_event(name, dispatch)
         self._changed.set()
 
@@ -229,8 +231,10 @@ class Bench:
 
 @asynccontextmanager
 async def bench(*, workers: int = 1, grace_s: float = 0.0, **settings: Any) -> AsyncGenerator[Bench, None]:
-    """Start an executor, and stop it."""
+    """Start an executor, and stop it. No callback or task of its may have failed unseen."""
     blobs, fetcher, recorded = MemoryBlobs(), ScriptedFetcher(), Recorded()
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
     given: dict[str, Any] = {
         "operations": OPERATIONS,
         "workers": workers,
@@ -245,6 +249,7 @@ async def bench(*, workers: int = 1, grace_s: float = 0.0, **settings: Any) -> A
         yield Bench(executor, blobs, fetcher, recorded)
     finally:
         await executor.stop(grace_s)
+    assert not unseen
 
 
 def runs(pid: int) -> bool:

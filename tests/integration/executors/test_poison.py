@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from tests.integration.executors.harness import MIB, Bench, bench, eventually, output, png, runs
 
 from imagebatch.v1.enums import ItemErrorCode
+from imagebatch_server.batches.model import Dispatch
 
 CRASHES = {
     "crash": "was killed by SIGSEGV",
@@ -93,6 +96,34 @@ async def test_a_death_between_items_is_charged_to_nobody() -> None:
         after = output(await on.run())["pid"]
         assert after != before
         assert on.executor.workers_restarted == 1
+
+
+async def test_nothing_is_lost_or_doubled_while_children_are_killed_at_random() -> None:
+    chance = random.Random(4)
+    items, kills = 3_000, 0
+    async with bench(workers=2) as on:
+
+        def kill_sometimes(name: str, _: Dispatch) -> None:
+            nonlocal kills
+            if name == "started" and chance.random() < 0.004:
+                kills += 1
+                os.kill(chance.choice(on.pids()), signal.SIGKILL)
+
+        on.recorded.on_event = kill_sometimes
+        while len(on.recorded.results) < items:
+            while on.submitted < items and on.executor.room():
+                url = None if on.submitted % 5 else "http://ok/"
+                on.submit(operation="noop", url=url, batch_id=str(on.submitted % 3))
+            seen = len(on.recorded.events)
+            await on.recorded.until(lambda: len(on.recorded.events) > seen)  # noqa: B023 - awaited here
+        codes = Counter(result.error_code for result in on.recorded.results.values())
+        assert set(codes) <= {None, ItemErrorCode.WORKER_CRASHED}
+        assert codes[ItemErrorCode.WORKER_CRASHED] <= kills
+        assert kills > 5
+        for index in range(items):
+            assert on.recorded.names_of(index)[-2:] == ["started", "finished"]
+        assert on.executor._space.free_bytes == 64 * MIB
+        assert not on.executor._attempts
 
 
 async def test_an_image_that_kills_the_child_before_it_begins_pays_in_the_end() -> None:
