@@ -43,6 +43,7 @@ class Attempt:
     reason: str = ""
     message: str = "as scripted"
     retry_after_s: float | None = None
+    violations: Sequence[tuple[str, str]] = ()
     hangs: bool = False
     reads: int | None = None
 
@@ -116,7 +117,12 @@ class ScriptedServer(grpc.GenericRpcHandler):
 
 def _abort(context: grpc.ServicerContext, attempt: Attempt) -> None:
     assert attempt.code is not None
-    details = []
+    details: list[Any] = []
+    if attempt.violations:
+        bad_request = error_details_pb2.BadRequest()
+        for field, description in attempt.violations:
+            bad_request.field_violations.add(field=field, description=description)
+        details.append(bad_request)
     if attempt.reason:
         details.append(error_details_pb2.ErrorInfo(reason=attempt.reason, domain="imagebatch.v1"))
     if attempt.retry_after_s is not None:
