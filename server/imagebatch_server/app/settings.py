@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     )
     workers: int = Field(default=os.cpu_count() or 1, ge=1, le=256, description="Worker processes that run operations.")
     worker_memory_bytes: int = Field(
-        default=4096 * MIB, ge=256 * MIB, description="Memory that one worker process may use."
+        default=4096 * MIB, ge=512 * MIB, description="Memory that one worker process may use."
     )
     max_items_per_submit: int = Field(default=10_000, ge=1, description="Items of one SubmitBatch.")
     max_items_per_batch: int = Field(default=1_000_000, ge=1, description="Items of one batch.")

@@ -26,9 +26,9 @@ class HostSlots:
         self._busy_overall = 0
         self._parked: dict[str, deque[tuple[RunningBatch, int]]] = {}
 
-    def has_room(self) -> bool:
-        """Whether any host may be fetched from."""
-        return self._busy_overall < self._overall
+    def room(self) -> int:
+        """How many more fetches there may be, of whichever hosts."""
+        return self._overall - self._busy_overall
 
     def acquire(self, host: str) -> bool:
         """Take a slot of the host; False if it is at its limit."""

@@ -120,7 +120,10 @@ class Executor(Protocol):
         """Drop an attempt that no child has begun; its `finished` does not come, a due `fetched` still does."""
 
     def room(self) -> int:
-        """How many more items it can take beside those being fetched, to stay busy and no more."""
+        """How many more stored images it wants, to stay busy and no more."""
+
+    def room_to_fetch(self) -> int:
+        """How many more images given by URL it wants to fetch ahead."""
 
 
 class DispatchEvents(Protocol):
@@ -136,7 +139,7 @@ class DispatchEvents(Protocol):
         """The attempt came to an end."""
 
     def room_changed(self) -> None:
-        """`room` may have grown without an attempt ending."""
+        """There may be more room although no attempt has ended."""
 
 
 class OperationDirectory(Protocol):

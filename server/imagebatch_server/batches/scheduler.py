@@ -170,8 +170,10 @@ class Scheduler:
         self._pump_is_due = False
         if self._stopping:
             return
-        room = min(self._executor.room(), MAX_UNRECORDED - self._unrecorded)
-        while (running := self._turns.next(stored=room > 0, fetched=self._hosts.has_room())) is not None:
+        held_back = MAX_UNRECORDED - self._unrecorded
+        room = min(self._executor.room(), held_back)
+        room_to_fetch = min(self._executor.room_to_fetch(), self._hosts.room(), held_back)
+        while (running := self._turns.next(stored=room > 0, fetched=room_to_fetch > 0)) is not None:
             for _ in range(self._turns.items_a_turn(running)):
                 if not running.window:
                     break
@@ -181,24 +183,23 @@ class Scheduler:
                         break
                     room -= 1
                     self._dispatch(running, running.window.popleft())
-                elif not self._draw_url(running, item):
+                elif room_to_fetch <= 0:
+                    break
+                elif self._hosts.acquire(host_of(item.image_url)):
+                    room_to_fetch -= 1
+                    self._dispatch(running, running.window.popleft())
+                elif not self._set_aside(running, item):
                     break
             self._offer(running)
 
-    def _draw_url(self, running: RunningBatch, item: Item) -> bool:
-        """Dispatch the next item or park it; False if neither can be done now."""
-        if not self._hosts.has_room():
-            return False
-        host = host_of(item.image_url or "")
-        if self._hosts.acquire(host):
-            self._dispatch(running, running.window.popleft())
-            return True
+    def _set_aside(self, running: RunningBatch, item: Item) -> bool:
+        """Let the next item wait for its host; False if too many wait already, and then the batch waits."""
         if running.set_aside >= MAX_SET_ASIDE:
             running.stuck = True
             return False
         running.window.popleft()
         running.put_aside()
-        self._hosts.park(host, running, item.item_index)
+        self._hosts.park(host_of(item.image_url or ""), running, item.item_index)
         return True
 
     def _dispatch(self, running: RunningBatch, item: Item) -> None:

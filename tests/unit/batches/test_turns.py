@@ -77,9 +77,9 @@ def test_hosts_have_slots_of_their_own_and_parked_items_come_back_in_order() -> 
     assert hosts.acquire("a")
     assert hosts.acquire("a")
     assert not hosts.acquire("a")
-    assert hosts.has_room()
+    assert hosts.room() == 1
     assert hosts.acquire("b")
-    assert not hosts.has_room()
+    assert hosts.room() == 0
     hosts.park("a", first, 1)
     hosts.park("a", second, 2)
     hosts.park("a", second, 3)
