@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -75,15 +76,28 @@ def _unary_stream(answer: Any, read: Callable[[bytes], Any], method: str) -> Any
 
 
 def _stream_unary(answer: Any, read: Callable[[bytes], Any], method: str) -> Any:
-    async def read_all(stream: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async def read_all(stream: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
         async for data in stream:
             yield read(data)
+        await _half_closed(context)
 
     async def behavior(stream: AsyncIterator[bytes], context: Context) -> Any:
         async with _Statuses(method, context):
-            return await answer(read_all(stream), context)
+            return await answer(read_all(stream, context), context)
 
     return behavior
+
+
+async def _half_closed(context: Context) -> None:
+    """Make sure that a stream came to its end; one that was cut raises CancelledError.
+
+    gRPC ends the iteration alike in both cases, and cancels the call's task only some milliseconds after a cut, when half
+    an image would be stored already. But nothing can be sent on a call that was cut.
+    """
+    try:
+        await context.send_initial_metadata(())
+    except aio.BaseError as error:
+        raise asyncio.CancelledError from error
 
 
 class _Statuses:
