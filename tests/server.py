@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,26 +14,47 @@ from pathlib import Path
 from typing import IO
 
 READY = " listening on "
-START_TIMEOUT_S = 60.0
+REPOSITORY = Path(__file__).parents[1]
+SERVE = (sys.executable, "-m", "imagebatch_client", "serve")
 
 
 def free_port() -> int:
-    """A port that was free a moment ago, so that a restarted server can keep its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that was free a moment ago, so that a restarted server can keep its address.
+
+    Below the ports that systems give to outgoing connections: one of those could take it while the server is down.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
 
 
 class ServerProcess:
-    """`imagebatch serve` on one data folder and one address."""
+    """`imagebatch serve` on one data folder and one address.
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+    `operations` are offered besides the installed ones: import references, `module:Class`, by name. Modules of this
+    repository's root, such as `tests.operations_for_tests`, can be imported.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: Mapping[str, str] | None = None,
+        operations: Mapping[str, str] | None = None,
+    ) -> None:
         self.data_dir = data_dir
         self.address = f"127.0.0.1:{free_port()}"
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
+        paths = [str(REPOSITORY), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        if operations:
+            paths.insert(0, str(_plugin(data_dir.parent / f"{data_dir.name}-operations", operations)))
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("IMAGEBATCH_")},
+            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             "IMAGEBATCH_ADDRESS": self.address,
             "IMAGEBATCH_DATA_DIR": str(data_dir),
             "IMAGEBATCH_WORKERS": "1",
@@ -55,42 +77,61 @@ class ServerProcess:
         return self.log_path.read_text() if self.log_path.exists() else ""
 
     def start(self) -> None:
-        """Start, and wait until it listens."""
+        """Start, and wait until it listens. Raises RuntimeError with the end of its log if it does not."""
+        process = self.spawn()
+        output: IO[str] | None = process.stdout
+        if output is None or not any(READY in line for line in output):
+            raise RuntimeError(f"the server ended with code {process.wait()}:\n{self.log[-4000:]}")
+
+    def spawn(self) -> subprocess.Popen[str]:
+        """Start, and wait for nothing."""
         with self.log_path.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "imagebatch_client.cli.main", "serve"],
-                env=self._environment,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
+                SERVE, env=self._environment, stdout=subprocess.PIPE, stderr=log, text=True
             )
-        _wait_for_ready(self._process, self)
+        return self._process
 
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()
-        self.process.wait()
+        self._ended()
+
+    def terminate(self) -> None:
+        """SIGTERM, and wait for nothing."""
+        self.process.send_signal(signal.SIGTERM)
 
     def stop(self, timeout_s: float = 40.0) -> int:
         """SIGTERM, and wait for the end; answers the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout_s)
+        self.terminate()
+        return self._ended(timeout_s)
+
+    def wait(self, timeout_s: float = 40.0) -> int:
+        """Wait for the end of a server that was told to stop, or can't start; answers the exit code."""
+        return self._ended(timeout_s)
+
+    def _ended(self, timeout_s: float | None = None) -> int:
+        code = self.process.wait(timeout_s)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
 
 
-def _wait_for_ready(process: subprocess.Popen[str], server: ServerProcess) -> None:
-    output: IO[str] | None = process.stdout
-    if output is None:
-        raise RuntimeError("the server has no output")
-    for line in output:
-        if READY in line:
-            return
-    raise RuntimeError(f"the server ended with code {process.wait(START_TIMEOUT_S)}:\n{server.log[-4000:]}")
+def _plugin(folder: Path, operations: Mapping[str, str]) -> Path:
+    """What `pip install` leaves of a package with operations; on the path, it counts as installed."""
+    installed = folder / "imagebatch_test_operations-0.dist-info"
+    installed.mkdir(parents=True, exist_ok=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: imagebatch-test-operations\nVersion: 0\n")
+    points = [f"{name} = {reference}" for name, reference in operations.items()]
+    (installed / "entry_points.txt").write_text("\n".join(["[imagebatch.operations]", *points, ""]))
+    return folder
 
 
 @contextmanager
-def running_server(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
+def running_server(
+    data_dir: Path, settings: Mapping[str, str] | None = None, operations: Mapping[str, str] | None = None
+) -> Iterator[ServerProcess]:
     """A server that runs while the block does."""
-    server = ServerProcess(data_dir, settings)
+    server = ServerProcess(data_dir, settings, operations)
     server.start()
     try:
         yield server
