@@ -64,6 +64,7 @@ class AsyncBatchClient:
         self._settings = server if isinstance(server, ConnectionSettings) else ConnectionSettings(server)
         self._channel = transport.open_aio_channel(self._settings)
         self._metadata = transport.call_metadata(self._settings)
+        self._was_reached = False
         self._batches = BatchServiceStub(self._channel)
         self._images = ImageServiceStub(self._channel)
         self._stream_channel = transport.open_channel(self._settings)
@@ -236,7 +237,7 @@ class AsyncBatchClient:
 
     async def delete(self, batch_id: str) -> None:
         """Deletes an ended batch with its results. Raises BatchNotFoundError, BatchNotTerminalError."""
-        attempts = CallAttempts(self._settings.timeout_s)
+        attempts = CallAttempts(self._settings.timeout_s, self._was_reached)
         request = batch_service_pb2.DeleteBatchRequest(batch_id=batch_id)
         try:
             await self._unary(self._batches.DeleteBatch, request, attempts)
@@ -250,14 +251,14 @@ class AsyncBatchClient:
         """Stores one image on the server, for BatchImageInput(object_key=...). Its file is read in threads."""
         upload = images.Upload(image, file_name, content_type)
         return convert.uploaded_image(
-            await self._repeat(
+            await self._transfer(
                 "UploadImage", lambda timeout_s: self._upload_once(upload, timeout_s), upload.is_repeatable
             )
         )
 
     async def download_image(self, object_key: str) -> DownloadedImage:
         """Reads one stored image whole. Raises ObjectNotFoundError."""
-        return await self._repeat("DownloadImage", lambda timeout_s: self._download_once(object_key, timeout_s))
+        return await self._transfer("DownloadImage", lambda timeout_s: self._download_once(object_key, timeout_s))
 
     async def list_operations(self) -> list[Operation]:
         """The operations that the server offers, by name."""
@@ -287,7 +288,7 @@ class AsyncBatchClient:
                 BatchServiceStub(self._stream_channel).SubmitBatchStream, _each(messages), timeout_s
             )
 
-        return await self._repeat("SubmitBatchStream", attempt, is_repeatable=not isinstance(items, Iterator))
+        return await self._transfer("SubmitBatchStream", attempt, is_repeatable=not isinstance(items, Iterator))
 
     async def _watch(
         self, batch_id: str, progress: WatchProgress, statuses: Iterable[BatchItemStatus]
@@ -334,24 +335,30 @@ class AsyncBatchClient:
     async def _unary(
         self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, attempts: CallAttempts | None = None
     ) -> R:
-        attempts = attempts or CallAttempts(self._settings.timeout_s)
         rpc = type(request).__name__.removesuffix("Request")
-        while True:
-            try:
-                return await method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
-            except grpc.aio.AioRpcError as error:
-                await asyncio.sleep(attempts.pause_s(self._failure(error, rpc)))
+        attempts = attempts or CallAttempts(self._settings.timeout_s, self._was_reached)
+        return await self._repeat(
+            rpc, lambda timeout_s: method(request, timeout=timeout_s, metadata=self._metadata), attempts
+        )
 
-    async def _repeat(self, rpc: str, attempt: Callable[[float], Awaitable[R]], is_repeatable: bool = True) -> R:
-        attempts = CallAttempts(self._settings.transfer_timeout_s)
+    async def _transfer(self, rpc: str, attempt: Callable[[float], Awaitable[R]], is_repeatable: bool = True) -> R:
+        attempts = CallAttempts(self._settings.transfer_timeout_s, self._was_reached)
+        return await self._repeat(rpc, attempt, attempts, is_repeatable)
+
+    async def _repeat(
+        self, rpc: str, attempt: Callable[[float], Awaitable[R]], attempts: CallAttempts, is_repeatable: bool = True
+    ) -> R:
         while True:
             try:
-                return await attempt(attempts.remaining_s())
+                answer = await attempt(attempts.remaining_s())
             except grpc.RpcError as error:
                 failure = self._failure(error, rpc)
                 if not is_repeatable:
                     raise failure from error
                 await asyncio.sleep(attempts.pause_s(failure))
+            else:
+                self._was_reached = True
+                return answer
 
     async def _send(
         self, method: grpc.StreamUnaryMultiCallable[Q, R], messages: AsyncIterator[Q], timeout_s: float

@@ -24,7 +24,7 @@ from imagebatch_client.types import (
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
-_CALL_ATTEMPTS = 5
+_ATTEMPTS_TO_REACH = 5
 
 # What proxies and gRPC itself report for a stream that was cut; from our server these codes come with a reason.
 _CUT_STREAM_CODES = frozenset(
@@ -58,10 +58,15 @@ class Backoff:
 
 
 class CallAttempts:
-    """The attempts of one call that is safe to repeat, bounded together by `timeout_s`."""
+    """The attempts of one call that is safe to repeat, bounded together by `timeout_s`.
 
-    def __init__(self, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    A server that was reached before (`was_reached`, or by this call) is waited for until then: it may be starting
+    again. One that never was has five attempts, about 3 s: the address may be wrong, and the caller is to be told.
+    """
+
+    def __init__(self, timeout_s: float, was_reached: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._was_reached = was_reached
         self._deadline = clock() + timeout_s
         self._backoff = Backoff()
         self._failed = 0
@@ -77,7 +82,9 @@ class CallAttempts:
     def pause_s(self, failure: ImagebatchError) -> float:
         """How long to wait before the next attempt. Raises `failure` if there is to be none."""
         pause_s = self._backoff.pause_s(failure.retry_after_s)
-        if not _is_passing(failure) or self._failed + 1 == _CALL_ATTEMPTS or pause_s >= self.remaining_s():
+        self._was_reached = self._was_reached or bool(failure.reason)
+        is_last = self._failed + 1 == _ATTEMPTS_TO_REACH and not self._was_reached
+        if not _is_passing(failure) or is_last or pause_s >= self.remaining_s():
             raise failure
         self._failed += 1
         return pause_s

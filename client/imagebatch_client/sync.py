@@ -44,9 +44,9 @@ R = TypeVar("R")
 class BatchClient:
     """A client of one server, safe to share between threads.
 
-    Every method raises a subclass of ImagebatchError. Calls that are safe to repeat are repeated a few times, with
-    pauses, while the server is unavailable; unary ones are bounded by the settings' `timeout_s`, repeats included.
-    Times given as numbers are seconds.
+    Every method raises a subclass of ImagebatchError. Calls that are safe to repeat are repeated, with pauses, while
+    the server is unavailable: until the settings' `timeout_s` if the server was reached before, else five times. Times
+    given as numbers are seconds.
 
         with BatchClient("127.0.0.1:50051") as client:
             batch = client.submit("describe", [BatchImageInput(image_url="https://example.com/cat.jpg")])
@@ -59,6 +59,7 @@ class BatchClient:
         self._settings = server if isinstance(server, ConnectionSettings) else ConnectionSettings(server)
         self._channel = transport.open_channel(self._settings)
         self._metadata = transport.call_metadata(self._settings)
+        self._was_reached = False
         self._batches = BatchServiceStub(self._channel)
         self._images = ImageServiceStub(self._channel)
 
@@ -251,7 +252,7 @@ class BatchClient:
 
     def delete(self, batch_id: str) -> None:
         """Deletes an ended batch with its results. Raises BatchNotFoundError, BatchNotTerminalError."""
-        attempts = CallAttempts(self._settings.timeout_s)
+        attempts = CallAttempts(self._settings.timeout_s, self._was_reached)
         request = batch_service_pb2.DeleteBatchRequest(batch_id=batch_id)
         try:
             self._unary(self._batches.DeleteBatch, request, attempts)
@@ -270,12 +271,12 @@ class BatchClient:
         """
         upload = images.Upload(image, file_name, content_type)
         return convert.uploaded_image(
-            self._repeat("UploadImage", lambda timeout_s: self._upload_once(upload, timeout_s), upload.is_repeatable)
+            self._transfer("UploadImage", lambda timeout_s: self._upload_once(upload, timeout_s), upload.is_repeatable)
         )
 
     def download_image(self, object_key: str) -> DownloadedImage:
         """Reads one stored image whole. Raises ObjectNotFoundError."""
-        return self._repeat("DownloadImage", lambda timeout_s: self._download_once(object_key, timeout_s))
+        return self._transfer("DownloadImage", lambda timeout_s: self._download_once(object_key, timeout_s))
 
     def list_operations(self) -> list[Operation]:
         """The operations that the server offers, by name."""
@@ -302,7 +303,7 @@ class BatchClient:
             taken, unread = unread, requests.item_chunks(items)
             return self._send(self._batches.SubmitBatchStream, requests.submit_stream(options, taken), timeout_s)
 
-        return self._repeat("SubmitBatchStream", attempt, is_repeatable=not isinstance(items, Iterator))
+        return self._transfer("SubmitBatchStream", attempt, is_repeatable=not isinstance(items, Iterator))
 
     def _watch(
         self, batch_id: str, progress: WatchProgress, statuses: Iterable[BatchItemStatus]
@@ -343,24 +344,28 @@ class BatchClient:
         return download.image()
 
     def _unary(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q, attempts: CallAttempts | None = None) -> R:
-        attempts = attempts or CallAttempts(self._settings.timeout_s)
         rpc = type(request).__name__.removesuffix("Request")
-        while True:
-            try:
-                return method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
-            except grpc.RpcError as error:
-                time.sleep(attempts.pause_s(self._failure(error, rpc)))
+        attempts = attempts or CallAttempts(self._settings.timeout_s, self._was_reached)
+        return self._repeat(
+            rpc, lambda timeout_s: method(request, timeout=timeout_s, metadata=self._metadata), attempts
+        )
 
-    def _repeat(self, rpc: str, attempt: Callable[[float], R], is_repeatable: bool = True) -> R:
-        attempts = CallAttempts(self._settings.transfer_timeout_s)
+    def _transfer(self, rpc: str, attempt: Callable[[float], R], is_repeatable: bool = True) -> R:
+        attempts = CallAttempts(self._settings.transfer_timeout_s, self._was_reached)
+        return self._repeat(rpc, attempt, attempts, is_repeatable)
+
+    def _repeat(self, rpc: str, attempt: Callable[[float], R], attempts: CallAttempts, is_repeatable: bool = True) -> R:
         while True:
             try:
-                return attempt(attempts.remaining_s())
+                answer = attempt(attempts.remaining_s())
             except grpc.RpcError as error:
                 failure = self._failure(error, rpc)
                 if not is_repeatable:
                     raise failure from error
                 time.sleep(attempts.pause_s(failure))
+            else:
+                self._was_reached = True
+                return answer
 
     def _send(self, method: grpc.StreamUnaryMultiCallable[Q, R], messages: Iterator[Q], timeout_s: float) -> R:
         feed = RequestFeed[Q]()

@@ -137,11 +137,18 @@ def test_a_call_that_is_not_answered_ends_with_the_timeout(connect: Connect, ser
         connect(serve(GetBatchStatus=[Attempt(hangs=True)]), timeout_s=0.3).get_status("b1")
 
 
-def test_a_call_is_given_up_after_five_attempts(connect: Connect, serve: Serve) -> None:
+def test_a_server_that_was_never_reached_is_given_up_after_five_attempts(connect: Connect, serve: Serve) -> None:
     server = serve(GetBatchStatus=[unavailable(retry_after_s=0.01)] * 6)
     with pytest.raises(UnavailableError):
         connect(server).get_status("b1")
     assert len(server.requests["GetBatchStatus"]) == 5
+
+
+def test_a_server_that_was_reached_is_waited_for_while_it_restarts(connect: Connect, serve: Serve) -> None:
+    server = serve(GetBatchStatus=[Attempt([status()])], CancelBatch=[*[unavailable()] * 5, Attempt([status()])])
+    client = connect(server)
+    client.get_status("b1")
+    assert client.cancel("b1").status == "completed"
 
 
 def test_a_full_server_is_asked_again_when_it_says_when(connect: Connect, serve: Serve) -> None:

@@ -58,8 +58,22 @@ def test_pauses_are_spread_and_never_shorter_than_the_server_asked() -> None:
     assert Backoff(draw=lambda: 0.0).pause_s(7.5) == 7.5
 
 
-def test_a_call_is_tried_five_times() -> None:
-    attempts = CallAttempts(30.0, Clock())
+@pytest.mark.parametrize(("was_reached", "reason"), [(True, ""), (False, "DRAINING")])
+def test_a_server_that_was_reached_is_waited_for_until_the_timeout(was_reached: bool, reason: str) -> None:
+    clock = Clock()
+    attempts = CallAttempts(30.0, was_reached, clock)
+
+    def go_on() -> None:
+        while True:
+            clock.now_s += attempts.pause_s(failure(reason=reason))
+
+    with pytest.raises(ImagebatchError):
+        go_on()
+    assert 1024.0 < clock.now_s < 1030.0
+
+
+def test_a_server_that_was_never_reached_is_tried_five_times() -> None:
+    attempts = CallAttempts(30.0, False, Clock())
     error = failure()
     pauses = [attempts.pause_s(error) for _ in range(4)]
     assert len(pauses) == 4
@@ -80,16 +94,19 @@ def test_a_call_is_tried_five_times() -> None:
 )
 def test_errors_that_will_not_pass_are_raised_at_once(error: ImagebatchError) -> None:
     with pytest.raises(ImagebatchError, match=error.message):
-        CallAttempts(30.0, Clock()).pause_s(error)
+        CallAttempts(30.0, False, Clock()).pause_s(error)
 
 
 def test_a_limit_is_tried_again_only_when_the_server_says_when() -> None:
-    assert CallAttempts(30.0, Clock()).pause_s(failure(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_s=3.0)) == 3.0
+    assert (
+        CallAttempts(30.0, False, Clock()).pause_s(failure(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_s=3.0))
+        == 3.0
+    )
 
 
 def test_no_pause_outlasts_the_calls_timeout() -> None:
     clock = Clock()
-    attempts = CallAttempts(30.0, clock)
+    attempts = CallAttempts(30.0, False, clock)
     clock.now_s += 28.0
     assert attempts.remaining_s() == 2.0
     with pytest.raises(ImagebatchError):
@@ -97,7 +114,7 @@ def test_no_pause_outlasts_the_calls_timeout() -> None:
 
 
 def test_only_a_call_that_was_tried_before_is_a_repeat() -> None:
-    attempts = CallAttempts(30.0, Clock())
+    attempts = CallAttempts(30.0, False, Clock())
     assert not attempts.is_repeat
     with pytest.raises(ImagebatchError):
         attempts.pause_s(failure(grpc.StatusCode.NOT_FOUND))
