@@ -200,7 +200,13 @@ class BlobWriter:
         return self._digest.hexdigest()
 
     async def __aenter__(self) -> Self:
-        self._file = await _run(self._threads, self._open)
+        opening = asyncio.ensure_future(_run(self._threads, self._open))
+        try:
+            self._file = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The block is never entered, so nothing leaves it: the file goes as soon as its thread has made it.
+            opening.add_done_callback(self._close_unused)
+            raise
         return self
 
     async def write(self, chunk: bytes) -> None:
@@ -214,6 +220,11 @@ class BlobWriter:
     def _open(self) -> IO[bytes]:
         with store_errors():
             return self._part.open("xb")
+
+    def _close_unused(self, opening: asyncio.Future[IO[bytes]]) -> None:
+        if opening.exception() is None:
+            self._file = opening.result()
+            self._abandon()
 
     def _write(self, chunk: bytes) -> None:
         with store_errors():

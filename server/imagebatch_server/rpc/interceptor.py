@@ -91,8 +91,8 @@ def _stream_unary(answer: Any, read: Callable[[bytes], Any], method: str) -> Any
 async def _half_closed(context: Context) -> None:
     """Make sure that a stream came to its end; one that was cut raises CancelledError.
 
-    gRPC ends the iteration alike in both cases, and cancels the call's task only some milliseconds after a cut, when half
-    an image would be stored already. But nothing can be sent on a call that was cut.
+    gRPC ends the iteration alike in both cases, and cancels the call's task only some milliseconds after a cut, when
+    half an image would be stored already. But nothing can be sent on a call that was cut.
     """
     try:
         await context.send_initial_metadata(())

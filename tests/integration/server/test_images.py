@@ -6,6 +6,7 @@ import hashlib
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -102,16 +103,36 @@ def test_an_image_that_is_too_large_is_refused_and_leaves_nothing(raw: Raw, serv
 def test_an_upload_that_is_cut_leaves_nothing(raw: Raw, server: ServerProcess) -> None:
     before = blobs(server)
     cut = threading.Event()
-
-    def messages() -> Iterator[UploadImageRequest]:
-        yield from upload_messages(bytes(2 * MIB), chunk_bytes=MIB)
-        cut.wait(20)
-
-    call = raw.images.UploadImage.future(messages())
+    call = raw.images.UploadImage.future(unfinished_upload(bytes(2 * MIB), cut))
     eventually(lambda: blobs(server) > before)
     call.cancel()
     cut.set()
     eventually(lambda: blobs(server) == before)
+
+
+def test_uploads_that_are_cut_at_any_moment_leave_nothing(raw: Raw, server: ServerProcess) -> None:
+    before = blobs(server)
+
+    def cut_uploads(seed: int) -> None:
+        dice = random.Random(seed)
+        for _ in range(20):
+            cut = threading.Event()
+            messages = unfinished_upload(bytes(dice.randrange(300_000)), cut)
+            call = raw.images.UploadImage.future(messages, timeout=dice.choice([None, 0.001, 0.01]))
+            cut.wait(dice.random() * 0.02)
+            call.cancel()
+            cut.set()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(cut_uploads, range(8)))
+    assert raw.upload(b"", file_name="the last one").size_bytes == 0
+    eventually(lambda: len(blobs(server)) == len(before) + 1)
+
+
+def unfinished_upload(data: bytes, cut: threading.Event) -> Iterator[UploadImageRequest]:
+    """Messages that don't end before the call is cut."""
+    yield from upload_messages(data, chunk_bytes=64 * 1024)
+    cut.wait(20)
 
 
 @pytest.mark.parametrize("key", ["default.nothing", "../../../etc/passwd", "default/../x", "ключ", "\0"])
