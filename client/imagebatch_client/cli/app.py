@@ -56,6 +56,12 @@ class Verbs(TyperGroup):
             raise typer.Exit(report(error)) from error
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"imagebatch {version('imagebatch')}\n")
+        raise typer.Exit
+
+
 def connection(
     ctx: typer.Context,
     address: Annotated[
@@ -65,7 +71,9 @@ def connection(
     token: Annotated[
         str | None, typer.Option(metavar="TOKEN", help="The caller's token (IMAGEBATCH_TOKEN, which hides it better).")
     ] = None,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Run image operations over batches of images, watch each one finish, and read the results.
 
@@ -77,9 +85,6 @@ def connection(
     Results go to standard output, all other words to standard error. TLS: set IMAGEBATCH_TLS=1, or IMAGEBATCH_TLS_CA to
     the PEM file of the server's authority. `imagebatch VERB --help` tells more, with examples.
     """
-    if show_version:
-        sys.stdout.write(f"imagebatch {version('imagebatch')}\n")
-        raise typer.Exit
     ctx.obj = chosen_settings(address, token)
 
 

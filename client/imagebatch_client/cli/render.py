@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -109,7 +110,9 @@ def local_time(time: datetime | None) -> str:
 
 def as_json(value: Any) -> str:
     """One of the public dataclasses, or a list of them, as one line of JSON with the contract's field names."""
-    return json.dumps(value, default=_jsonable, ensure_ascii=False, separators=(",", ":"))
+    # Elsewhere than in UTF-8, escapes: JSON must not lose a letter to the terminal's encoding.
+    is_utf8 = (sys.stdout.encoding or "utf-8").lower() in {"utf-8", "utf8"}
+    return json.dumps(value, default=_jsonable, ensure_ascii=not is_utf8, separators=(",", ":"))
 
 
 def _jsonable(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,11 @@ def test_help_names_every_verb_and_exit_code() -> None:
         assert f"\n  {verb} " in text
     for code in ("0 done", "1 the", "2 wrong", "3 the", "4 the", "130 "):
         assert code in " ".join(text.split())
+
+
+def test_the_version_needs_no_verb() -> None:
+    result = CliRunner().invoke(application.app, ["--version"])
+    assert (result.stdout, result.exit_code) == (f"imagebatch {version('imagebatch')}\n", 0)
 
 
 @pytest.mark.parametrize("verb", VERBS)

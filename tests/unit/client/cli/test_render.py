@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -93,6 +95,13 @@ def test_json_has_the_contracts_names_and_values() -> None:
     assert list(read) == list(BatchItemResult.__dataclass_fields__)
     assert (read["status"], read["error_code"]) == ("success", "timeout")
     assert datetime.fromisoformat(read["completed_at"]) == NOW
+
+
+def test_json_loses_no_letter_where_the_terminal_has_none_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    line = render.as_json(item(output_data={"description": "räksmörgås"}))
+    assert line.isascii()
+    assert json.loads(line)["output_data"] == {"description": "räksmörgås"}
 
 
 def test_the_ending_tells_what_to_do_about_failures() -> None:
