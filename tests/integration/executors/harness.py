@@ -254,7 +254,10 @@ async def bench(*, workers: int = 1, grace_s: float = 0.0, **settings: Any) -> A
 
 def runs(pid: int) -> bool:
     """Whether a process has not ended yet."""
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def eventually(holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
