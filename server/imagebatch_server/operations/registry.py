@@ -99,17 +99,22 @@ class OperationRegistry:
         self._infos[point.name] = info
 
 
-def _checked(point: EntryPoint) -> AnyOperation:
-    operation = point.load()
+def check_operation(operation: object, where: str) -> AnyOperation:
+    """Answer the object as an operation's class; raises InvalidOperation, which says `where` it was found."""
     if not (isinstance(operation, type) and issubclass(operation, Operation)):
-        raise InvalidOperation(f"{point.value} is no subclass of imagebatch_server.operations.Operation")
+        raise InvalidOperation(f"{where} is no subclass of imagebatch_server.operations.Operation")
     for attribute, kind in (("name", str), ("version", str), ("description", str)):
         if not isinstance(getattr(operation, attribute, None), kind):
-            raise InvalidOperation(f"{point.value} has no class attribute {attribute!r} of type {kind.__name__}")
+            raise InvalidOperation(f"{where} has no class attribute {attribute!r} of type {kind.__name__}")
     for attribute, base in (("parameters", Parameters), ("output", Output)):
         model = getattr(operation, attribute, None)
         if not (isinstance(model, type) and issubclass(model, base)):
-            raise InvalidOperation(f"{point.value} has no class attribute {attribute!r} derived from {base.__name__}")
+            raise InvalidOperation(f"{where} has no class attribute {attribute!r} derived from {base.__name__}")
+    return operation
+
+
+def _checked(point: EntryPoint) -> AnyOperation:
+    operation = check_operation(point.load(), point.value)
     if operation.name != point.name:
         raise InvalidOperation(f"{point.value} calls itself {operation.name!r} but is registered as {point.name!r}")
     return operation
@@ -131,9 +136,12 @@ def _violation(operation: str, model: type[Parameters], detail: ErrorDetails) ->
     if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
         known = ", ".join(model.model_fields) or "none"
         return Violation(field, f"is no parameter of {operation}, which takes {known}")
-    reason = detail["msg"][:1].lower() + detail["msg"][1:]
+    message = detail["msg"].removeprefix("Value error, ")
+    reason = message[:1].lower() + message[1:]
     if detail["type"] == "missing":
         return Violation(field, f"is missing: {reason}")
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):
+        return Violation(field, reason)  # about several fields, and it names them
     return Violation(field, f"{repr(detail['input'])[:100]} is refused: {reason}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -63,6 +64,8 @@ class TextReader:
         cv2.setNumThreads(1)
         folder = Path(rapidocr.__file__).with_name("models")
         detector, recogniser = (_require(folder / name) for name in (_DETECTOR, _RECOGNISER))
+        self.model_sha256s = {it.stem: hashlib.sha256(it.read_bytes()).hexdigest() for it in (detector, recogniser)}
+        """SHA-256 of each model's file, by its name."""
         # Files are named one by one because RapidOCR downloads what it can't find.
         settings = {
             "Global.log_level": "critical",  # it warns of every picture without text

@@ -1,0 +1,163 @@
+"""What `verify` takes: checks, thresholds, and what is expected of every image or of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+
+from imagebatch_server.operations.base import Parameters
+from imagebatch_server.operations.verify.text import has_letters
+from imagebatch_server.operations.verify.words import load_words
+
+METADATA_KEY = "expect"
+"""Where an item's metadata holds its expectations."""
+
+
+def _time(value: object) -> object:
+    if isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError("write a date or time as in 2024-05-31, 2024-05-31T18:30:00 or 2024-05-31T18:30:00Z") from None
+
+
+def _legible(value: str) -> str:
+    if not has_letters(value):
+        raise ValueError("there is no letter or digit in it, and nothing else is compared")
+    return value
+
+
+Time = Annotated[
+    datetime, BeforeValidator(_time), WithJsonSchema({"type": "string", "examples": ["2024-05-31T18:30:00"]})
+]
+
+
+class Expectations(BaseModel):
+    """What an image is expected to be; whatever is given is checked, and must be supported for `is_verified`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: Annotated[str, Field(min_length=1, max_length=1_000), BeforeValidator(_legible)] | None = Field(
+        default=None,
+        description="Text that is to be read in the image. Compared by letters and digits alone (case, accents, spaces "
+        "and punctuation don't count) with the part of all text read that is most like it: similarity is 1 minus the "
+        "edit distance divided by the length, where each wrong digit counts as five letters. Up to four characters "
+        "must be words of their own.",
+    )
+    label: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None,
+        description="What the image is to show, in an English word or two, such as `cat`, `school bus` or `sofa`; "
+        "alternatives with `or` between them. The local backend knows about a thousand things, the wider words above "
+        "them and common synonyms. It contradicts only where it is sure to see something that excludes it, such as "
+        "another animal.",
+    )
+    captured_after: Time | None = Field(
+        default=None,
+        description="The image was captured at this time or later, by its EXIF DateTimeOriginal. ISO 8601. Cameras "
+        "record local time without a zone, so a time without one is compared as it stands; against one with a zone, "
+        "what lies within the 14 hours that zones differ can't be told.",
+    )
+    captured_before: Time | None = Field(default=None, description="It was captured before this time, likewise.")
+    min_width: int | None = Field(default=None, ge=1, description="The least pixels across, EXIF rotation applied.")
+    min_height: int | None = Field(default=None, ge=1, description="The least pixels down, EXIF rotation applied.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Expectations:
+        after, before = self.captured_after, self.captured_before
+        if after and before and after.replace(tzinfo=None) >= before.replace(tzinfo=None):
+            raise ValueError("captured_after is not earlier than captured_before, so no time fits; exchange them")
+        return self
+
+
+class VerifyParameters(Parameters):
+    """Options of `verify`."""
+
+    backend: Literal["local"] = Field(
+        default="local",
+        description="What looks at the image. `local`: measurements, OCR and a classifier that ship with the server; "
+        "works offline.",
+    )
+    checks: list[Literal["declared_type", "not_blank", "sharpness", "exposure"]] = Field(
+        default=["declared_type", "not_blank", "sharpness", "exposure"],
+        description="Which claims are checked besides `integrity`, which always is, and besides what is expected. "
+        "Leave `exposure` out for scans and for products on white, `sharpness` for soft pictures.",
+    )
+    expect: Expectations = Field(
+        default=Expectations(),
+        description=f"What is expected of every image of the batch. An item's metadata may hold the same fields under "
+        f"`{METADATA_KEY}`, and each of them goes before the batch's. One that can't be understood there leaves the "
+        "check `expectations` at `cannot_tell`, so that the item is not verified.",
+    )
+    min_sharpness: float = Field(
+        default=0.5,
+        gt=0.0,
+        le=1.0,
+        description="The sharpness below which a photograph counts as blurred; `describe` explains the measure. "
+        "Ordinary photographs have 0.6 to 0.9, the same blurred by two pixels 0.3 to 0.55.",
+    )
+    min_highlight: float = Field(
+        default=0.45,
+        gt=0.0,
+        le=1.0,
+        description="The luma (0 black, 1 white) that the brightest hundredth of a photograph must reach; below it the "
+        "photograph is too dark. Night scenes with lamps in them reach it.",
+    )
+    max_white_share: float = Field(
+        default=0.4,
+        gt=0.0,
+        lt=1.0,
+        description="The share of a photograph that may be white (luma of at least 0.95); above it, it is burnt out.",
+    )
+    min_text_similarity: float = Field(
+        default=0.85, gt=0.0, le=1.0, description="The similarity from which an expected text counts as found."
+    )
+    min_label_confidence: float = Field(
+        default=0.7, gt=0.0, le=1.0, description="The calibrated probability from which an expected label is supported."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> VerifyParameters:
+        if self.expect.label is not None:
+            load_words().find(self.expect.label)
+        return self
+
+
+def expected_of(batch: Expectations, metadata: Mapping[str, Any]) -> tuple[Expectations, list[str]]:
+    """What is expected of an item, and what is wrong with what its metadata says of it."""
+    own = metadata.get(METADATA_KEY)
+    if own is None:
+        return batch, []
+    if not isinstance(own, Mapping):
+        return batch, [f"metadata.{METADATA_KEY} is {_shown(own)}; give a mapping with {_known()}"]
+    given = {str(field): value for field, value in own.items() if value is not None}
+    try:
+        return _over(batch, given), []
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+    wrong = {str(detail["loc"][0]) for detail in details if detail["loc"]} or set(given)
+    problems = [_problem(detail["type"], detail["loc"], detail["msg"], detail["input"]) for detail in details]
+    rest = {field: value for field, value in given.items() if field not in wrong}
+    return _over(batch, rest), problems
+
+
+def _over(batch: Expectations, given: Mapping[str, Any]) -> Expectations:
+    return batch.model_copy(update=Expectations.model_validate(given).model_dump(exclude_unset=True))
+
+
+def _problem(kind: str, location: tuple[int | str, ...], message: str, value: object) -> str:
+    path = ".".join(["metadata", METADATA_KEY, *(str(part) for part in location[:1])])
+    if kind == "extra_forbidden":
+        return f"{path} is no expectation that is known; known are {_known()}"
+    return f"{path} is {_shown(value)}: {message.removeprefix('Value error, ')}"
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:100]
+
+
+def _known() -> str:
+    return ", ".join(Expectations.model_fields)

@@ -1,0 +1,54 @@
+"""Everyday words for what the vocabulary calls otherwise; several names where a word means any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    # animals
+    "bug": ("insect",), "bull": ("ox or cow",), "bunny": ("rabbit or hare",), "calf": ("ox or cow",),
+    "chicken": ("hen", "rooster"), "doggy": ("dog",), "ewe": ("ram", "bighorn sheep"), "foal": ("horse",),
+    "goat": ("ibex",), "hippo": ("hippopotamus",), "hound": ("dog",), "kitten": ("cat",), "kitty": ("cat",),
+    "ladybug": ("ladybird",), "lamb": ("ram", "bighorn sheep"), "mare": ("horse",), "orang-utan": ("orangutan",),
+    "panda": ("giant panda",), "penguin": ("king penguin",), "piglet": ("pig",), "pony": ("horse",), "pup": ("dog",),
+    "puppy": ("dog",), "sheep": ("ram", "bighorn sheep"), "stallion": ("horse",),
+    "stork": ("white stork", "black stork"), "tortoise": ("turtle",), "wolf": ("grey wolf", "white wolf", "red wolf"),
+    # vehicles
+    "aeroplane": ("aircraft",), "airplane": ("aircraft",), "automobile": ("car",),
+    "bike": ("bicycle", "motorcycle or scooter"), "cab": ("taxi",), "caravan": ("camper van",), "coach": ("bus",),
+    "fire truck": ("fire engine",), "garbage truck": ("rubbish truck",), "jet": ("airliner", "military aircraft"),
+    "lorry": ("truck",), "motor car": ("car",), "motorbike": ("motorcycle or scooter",), "plane": ("aircraft",),
+    "race car": ("racing car",), "sailboat": ("sailing boat",), "station wagon": ("estate car",),
+    "streetcar": ("tram",), "van": ("minivan", "moving van", "police van"), "warplane": ("military aircraft",),
+    "yacht": ("sailing boat",),
+    # food and drink
+    "burger": ("cheeseburger",), "cappuccino": ("espresso",), "coffee": ("espresso",),
+    "corn": ("sweetcorn", "ear of corn"), "hamburger": ("cheeseburger",), "hotdog": ("hot dog",),
+    "maize": ("sweetcorn", "ear of corn"), "meal": ("food",), "popsicle": ("ice lolly",), "wine": ("red wine",),
+    "zucchini": ("courgette",),
+    # things at home and at work
+    "armchair": ("seat",), "bench": ("park bench",), "bin": ("waste bin",), "bookshelf": ("bookcase",),
+    "cell phone": ("mobile phone",), "cellphone": ("mobile phone",),
+    "chair": ("folding chair", "rocking chair", "barber chair"),
+    "clock": ("analogue clock", "digital clock", "wall clock"), "cooker": ("stove",), "couch": ("sofa",),
+    "crib": ("cot",), "cupboard": ("wardrobe", "china cabinet", "medicine cabinet"), "diaper": ("nappy",),
+    "dresser": ("chest of drawers",), "fan": ("electric fan",), "flashlight": ("torch",), "freezer": ("refrigerator",),
+    "fridge": ("refrigerator",), "garbage can": ("waste bin",), "hairdryer": ("hair dryer",),
+    "hoover": ("vacuum cleaner",), "iron": ("clothes iron",), "jacuzzi": ("hot tub",), "lamp": ("table lamp",),
+    "mailbox": ("letterbox",), "mobile": ("mobile phone",), "monitor": ("computer monitor",), "mug": ("coffee mug",),
+    "notebook computer": ("laptop",), "oven": ("stove",), "pacifier": ("baby's dummy",), "pan": ("frying pan",),
+    "pc": ("desktop computer",), "phone": ("telephone",), "pitcher": ("jug",),
+    "pot": ("cauldron", "slow cooker", "Dutch oven"), "remote": ("remote control",), "settee": ("sofa",),
+    "smartphone": ("mobile phone",), "spoon": ("wooden spoon",), "table": ("dining table",),
+    "television set": ("television",), "trash can": ("waste bin",), "tv": ("television",), "watch": ("digital watch",),
+    # things to wear and to carry
+    "boot": ("cowboy boot",), "clothes": ("clothing",), "garment": ("clothing",),
+    "helmet": ("crash helmet", "football helmet"), "luggage": ("bag",), "purse": ("handbag", "wallet"),
+    "rucksack": ("backpack",), "sneaker": ("running shoe",), "tee shirt": ("T-shirt",), "tie": ("necktie", "bow tie"),
+    "trainer": ("running shoe",), "trousers": ("jeans",),
+    # places and the rest
+    "beach": ("seashore",), "coast": ("seashore",), "football": ("soccer ball", "rugby ball"),
+    "gas pump": ("petrol pump",), "lake": ("lakeside",), "movie theater": ("cinema",), "people": ("person",),
+    "scenery": ("landscape",), "sea": ("seashore",), "shore": ("seashore",), "store": ("shop",),
+    "teddy": ("teddy bear",), "traffic sign": ("street sign",), "website": ("web page",),
+}  # fmt: skip

@@ -1,0 +1,114 @@
+"""What a caller's word means in the classifier's vocabulary."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from imagebatch_server.operations.describe.labels import Term, Vocabulary, load_vocabulary
+from imagebatch_server.operations.verify.synonyms import SYNONYMS
+
+_ARTICLES = ("a ", "an ", "the ", "some ")
+_EXCLUSIVE_KIND = "animal"
+"""Nothing is two kinds of animal at once, while a mug is a cup too."""
+
+
+class UnknownWord(ValueError):
+    """The vocabulary has no such word; the message names some that are like it."""
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """The terms that a word stands for, any of them."""
+
+    terms: frozenset[str]
+    is_whole: bool
+    """Whether whatever bears the word is among them: of chairs only a few kinds are known, of dogs all count."""
+
+
+class Words:
+    """The vocabulary by word."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        classes = dict(zip(vocabulary.terms, map(frozenset, vocabulary.classes_of_term), strict=True))
+        self._terms: dict[str, Term] = {term.name: term for term in vocabulary.terms}
+        self._names = {name.casefold(): name for name in self._terms}
+        kinds = [term for term in classes if not term.is_class]
+        self._above = {
+            term.name: sorted((kind.name for kind in kinds if classes[kind] > classes[term]), key=self._height)
+            for term in classes
+        }
+        """The wider terms of each, nearest first."""
+
+    def find(self, label: str) -> Meaning:
+        """The meaning of a word, or of several with `or` between them. Raises UnknownWord."""
+        plain = _plain(label)
+        found = [self._exactly(plain)] if plain in self._names else [self._one(it) for it in plain.split(" or ")]
+        return Meaning(frozenset().union(*(it.terms for it in found)), all(it.is_whole for it in found))
+
+    def excludes(self, found: str, expected: str) -> bool:
+        """Whether what bears the term `found` can't well be the main thing in a picture of `expected`."""
+        if found == expected or found in self._above[expected] or expected in self._above[found]:
+            return False
+        tops = self._top(found), self._top(expected)
+        if tops[0] != tops[1]:
+            return False
+        kinds = self._kind(found), self._kind(expected)
+        related = kinds[0] == kinds[1] or kinds[0] in self._above[kinds[1]] or kinds[1] in self._above[kinds[0]]
+        return tops[0] == _EXCLUSIVE_KIND or not related
+
+    def _one(self, word: str) -> Meaning:
+        for form in _forms(word):
+            if form in self._names:
+                return self._exactly(form)
+            if form in SYNONYMS:
+                terms = SYNONYMS[form]
+                return Meaning(frozenset(terms), is_whole=all(map(self._is_kind, terms)))
+            wider = [name for low, name in self._names.items() if form in low.split(" or ")]
+            if wider:
+                return Meaning(frozenset(wider), is_whole=True)
+            narrower = [name for low, name in self._names.items() if low.endswith(f" {form}")]
+            if narrower:
+                return Meaning(frozenset(narrower), is_whole=False)
+        like = difflib.get_close_matches(word, [*self._names, *SYNONYMS], n=3)
+        remedy = f"; perhaps {', '.join(like)}?" if like else "; try a wider word"
+        raise UnknownWord(f'"{word}" is none of the things that the local backend can recognise{remedy}')
+
+    def _exactly(self, form: str) -> Meaning:
+        return Meaning(frozenset({self._names[form]}), is_whole=True)
+
+    def _is_kind(self, name: str) -> bool:
+        return not self._terms[name].is_class
+
+    def _height(self, name: str) -> int:
+        return -self._terms[name].depth
+
+    def _kind(self, name: str) -> str:
+        return name if self._is_kind(name) or not self._above[name] else self._above[name][0]
+
+    def _top(self, name: str) -> str:
+        return self._above[name][-1] if self._above[name] else name
+
+
+@cache
+def load_words() -> Words:
+    """The words of the classifier that ships with the server."""
+    return Words(load_vocabulary())
+
+
+def _plain(words: str) -> str:
+    plain = " ".join(words.casefold().split())
+    for article in _ARTICLES:
+        plain = plain.removeprefix(article)
+    return plain
+
+
+def _forms(word: str) -> Iterator[str]:
+    """The word, then what may be its singular."""
+    plain = _plain(word)
+    yield plain
+    for ending, instead in (("ies", "y"), ("ves", "f"), ("es", ""), ("s", "")):
+        if plain.endswith(ending) and len(plain) > len(ending) + 2:
+            yield plain.removesuffix(ending) + instead
