@@ -18,6 +18,9 @@ RATE_WINDOW_S = 60.0
 OUTCOMES_FOR_ESTIMATE = 20
 """Before so many outcomes there is no estimate."""
 
+OUTCOMES_TO_JUDGE = 20
+"""From so many outcomes on `failure_limit` is judged, where no canary says otherwise."""
+
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MOST_S = 30.0
 
@@ -44,6 +47,25 @@ def terminal_status(batch: Batch) -> BatchStatus:
     if batch.successful_items == 0:
         return BatchStatus.FAILED
     return BatchStatus.PARTIALLY_COMPLETED
+
+
+def judged_outcomes(batch: Batch) -> int:
+    """Successes and failures since the submit or the last retry."""
+    return batch.successful_items - batch.judged_from_successful + batch.failed_items - batch.judged_from_failed
+
+
+def canary_due(batch: Batch) -> int:
+    """How many items must still run before all others."""
+    return max((batch.options.canary or 0) - judged_outcomes(batch), 0)
+
+
+def is_past_failure_limit(batch: Batch) -> bool:
+    """Whether too large a share of the judged outcomes are failures, so that the rest is to be skipped."""
+    limit = batch.options.failure_limit
+    judged = judged_outcomes(batch)
+    if limit is None or judged < (batch.options.canary or OUTCOMES_TO_JUDGE):
+        return False
+    return batch.failed_items - batch.judged_from_failed > limit * judged
 
 
 def success_rate(batch: Batch) -> float:

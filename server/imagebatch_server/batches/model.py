@@ -29,6 +29,10 @@ class BatchOptions:
     max_attempts: int
     request_id: str | None = None
     skip_duplicates: bool = False
+    canary: int | None = None
+    """Items, picked at random, that run before the others."""
+    failure_limit: float | None = None
+    """The share of failures past which the rest is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,11 @@ class Item:
     declared_type: str | None
     metadata: bytes | None
     duplicate_of_index: int | None = None
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether running it begins with a fetch."""
+        return self.image_url is not None and self.duplicate_of_index is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +165,10 @@ class Batch:
     outcomes_per_s: float | None
     """Rate over the last 60 s when `rated_at` was written; None until 20 outcomes."""
     rated_at: datetime | None
+    judged_from_successful: int = 0
+    """`successful_items` when the batch was submitted or last retried: `failure_limit` judges what came after."""
+    judged_from_failed: int = 0
+    """`failed_items` likewise."""
 
     @property
     def processed_items(self) -> int:

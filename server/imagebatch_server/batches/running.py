@@ -49,6 +49,8 @@ class RunningBatch:
         """The pass of stride scheduling: the lowest goes next."""
         self.in_turns = False
         self.cursor = first_items[-1].item_index if first_items else -1
+        self.canary: set[int] = set()
+        """Items that must have an outcome before any other is drawn."""
         self._exhausted = len(first_items) == batch.total_items
         self._reading = False
         self._read_size = FIRST_READ
@@ -57,7 +59,9 @@ class RunningBatch:
 
     def begin_read(self) -> int | None:
         """How many items to read after `cursor` now; None if there are enough at hand, or no more."""
-        if self.closed or self._exhausted or self._reading or len(self.window) > self._read_size // 2:
+        if self.closed or self._exhausted or self._reading or self.canary:
+            return None
+        if len(self.window) > self._read_size // 2:
             return None
         self._reading = True
         return self._read_size
@@ -70,6 +74,11 @@ class RunningBatch:
         if items:
             self.cursor = items[-1].item_index
             self.window.extend(items)
+
+    def begin_with(self, items: Sequence[Item]) -> None:
+        """Let these run before all others."""
+        self.canary = {item.item_index for item in items}
+        self.window.extend(items)
 
     def put_aside(self) -> None:
         """One item waits for its host or for another attempt."""
@@ -107,7 +116,9 @@ class RunningBatch:
 
     def recorded(self, indexes: Iterable[int]) -> None:
         """Outcomes were committed."""
-        self.unrecorded.difference_update(indexes)
+        recorded = set(indexes)
+        self.unrecorded -= recorded
+        self.canary -= recorded
         if not self.unrecorded:
             self._all_recorded.set()
 

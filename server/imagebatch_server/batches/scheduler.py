@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
-from imagebatch_server.batches import lifecycle
+from imagebatch_server.batches import canary, lifecycle
 from imagebatch_server.batches.errors import StoreUnavailable
 from imagebatch_server.batches.hosts import HostSlots, host_of
 from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, Item, ItemResult, Outcome
@@ -27,7 +27,17 @@ MAX_UNRECORDED = 4_096
 SKIPS_A_READ = 1_000
 STORE_RETRY_S = 0.5
 
-CANCELLED_MESSAGE = "the batch was cancelled before this item was started; submit it again if it is still wanted"
+SKIP_MESSAGES = {
+    ItemErrorCode.CANCELLED: (
+        "the batch was cancelled before this item was started; submit it again if it is still wanted"
+    ),
+    ItemErrorCode.DUPLICATE: (
+        "the same image with the same metadata stands at a lower index, duplicate_of_index; see that item's result"
+    ),
+    ItemErrorCode.FAILURE_LIMIT: (
+        "too many items of the batch failed; mend what the failures have in common, then retry the batch"
+    ),
+}
 
 
 class Scheduler:
@@ -66,21 +76,19 @@ class Scheduler:
         running = RunningBatch(batch, first_items)
         self._running[batch.batch_id] = running
         if batch.cancel_requested_at is not None:
-            self.cancel(batch)
+            self._abandon(running, ItemErrorCode.CANCELLED)
+        elif lifecycle.is_past_failure_limit(batch):
+            self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
+        elif lifecycle.canary_due(batch):
+            self._spawn(self._begin_with_canary(running))
         else:
             self._offer(running)
 
     def cancel(self, batch: Batch) -> None:
         """Skip what no worker has begun; what was begun is waited for."""
         running = self._running.get(batch.batch_id)
-        if running is None or running.closed:
-            return
-        running.close()
-        for flight in running.unstarted():
-            self._executor.forget(flight.dispatch)
-            del running.flights[flight.dispatch.item.item_index]
-            self._skip(running, flight.dispatch.item)
-        self._spawn(self._skip_rest(running))
+        if running is not None:
+            self._abandon(running, ItemErrorCode.CANCELLED)
 
     def processing(self, batch_id: str) -> frozenset[int]:
         """Indexes of the items that workers are busy with."""
@@ -138,7 +146,11 @@ class Scheduler:
             log.info("batch ended", batch_id=batch.batch_id, status=batch.status.value, items=batch.total_items)
             self._drop(running)
         elif batch.cancel_requested_at is not None:
-            self.cancel(batch)
+            self._abandon(running, ItemErrorCode.CANCELLED)
+        elif lifecycle.is_past_failure_limit(batch):
+            self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
+        else:
+            self._offer(running)  # the canary may be done
         self._pump_soon()
 
     def lost(self, batch_id: str, owner_epoch: int) -> None:
@@ -178,14 +190,14 @@ class Scheduler:
                 if not running.window:
                     break
                 item = running.window[0]
-                if item.image_url is None:
+                if not item.is_fetched:
                     if room <= 0:
                         break
                     room -= 1
-                    self._dispatch(running, running.window.popleft())
+                    self._run_or_skip(running, running.window.popleft())
                 elif room_to_fetch <= 0:
                     break
-                elif self._hosts.acquire(host_of(item.image_url)):
+                elif self._hosts.acquire(host_of(item.image_url or "")):
                     room_to_fetch -= 1
                     self._dispatch(running, running.window.popleft())
                 elif not self._set_aside(running, item):
@@ -201,6 +213,12 @@ class Scheduler:
         running.put_aside()
         self._hosts.park(host_of(item.image_url or ""), running, item.item_index)
         return True
+
+    def _run_or_skip(self, running: RunningBatch, item: Item) -> None:
+        if item.duplicate_of_index is None:
+            self._dispatch(running, item)
+        else:
+            self._skip(running, item, ItemErrorCode.DUPLICATE)
 
     def _dispatch(self, running: RunningBatch, item: Item) -> None:
         batch = running.batch
@@ -241,13 +259,25 @@ class Scheduler:
         self._unrecorded += 1
         self._recorder.add(running.batch, item, outcome)
 
-    def _skip(self, running: RunningBatch, item: Item) -> None:
+    def _abandon(self, running: RunningBatch, code: ItemErrorCode) -> None:
+        """Skip all items but those that a worker has begun."""
+        if running.closed:
+            return
+        running.close()
+        for flight in running.unstarted():
+            self._executor.forget(flight.dispatch)
+            del running.flights[flight.dispatch.item.item_index]
+            self._skip(running, flight.dispatch.item, code)
+        self._spawn(self._skip_rest(running, code))
+
+    def _skip(self, running: RunningBatch, item: Item, code: ItemErrorCode) -> None:
         skipped = Outcome(
             item_index=item.item_index,
             status=BatchItemStatus.SKIPPED,
-            error_code=ItemErrorCode.CANCELLED,
-            error_message=CANCELLED_MESSAGE,
+            error_code=code,
+            error_message=SKIP_MESSAGES[code],
             attempts=running.attempts.get(item.item_index, 0),
+            duplicate_of_index=item.duplicate_of_index if code is ItemErrorCode.DUPLICATE else None,
         )
         self._record(running, item, skipped)
 
@@ -275,12 +305,19 @@ class Scheduler:
             running.bring_back(items)
             self._offer(running)
 
-    async def _skip_rest(self, running: RunningBatch) -> None:
+    async def _begin_with_canary(self, running: RunningBatch) -> None:
+        wanted = lifecycle.canary_due(running.batch)
+        items = await _patiently(lambda: canary.pick(self._store, running.batch, wanted))
+        if not running.closed:
+            running.begin_with(items)
+            self._offer(running)
+
+    async def _skip_rest(self, running: RunningBatch, code: ItemErrorCode) -> None:
         """Skip page by page what has no outcome, leaving the items in flight to end by themselves."""
         cursor = -1
         while items := await self._unknown_items(running, cursor):
             for item in items:
-                self._skip(running, item)
+                self._skip(running, item, code)
             cursor = items[-1].item_index
             await running.all_recorded()
 

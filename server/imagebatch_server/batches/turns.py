@@ -81,7 +81,7 @@ class Turns:
         return self._item_ms.get(running.batch.options.operation, SHARE_MS)
 
     def _queue_of(self, running: RunningBatch) -> list[tuple[float, int, RunningBatch]]:
-        return self._stored if running.window[0].image_url is None else self._fetched
+        return self._fetched if running.window[0].is_fetched else self._stored
 
     def _push(self, running: RunningBatch) -> None:
         heapq.heappush(self._queue_of(running), (running.turn, next(self._order), running))
