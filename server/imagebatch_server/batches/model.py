@@ -73,7 +73,7 @@ class Item:
     """One item as submitted; exactly one of `image_url` and `object_key` is set.
 
     `size_bytes` and `sha256` are set where the image was given as base64 and stored under `object_key`.
-    `duplicate_of_index` is set where duplicates are skipped and an item of this lower index is the same.
+    `duplicate_of_index` names the same item's lowest index, where duplicates are skipped.
     """
 
     item_index: int
@@ -84,6 +84,8 @@ class Item:
     sha256: str | None
     declared_type: str | None
     metadata: bytes | None
+    content_key: bytes | None = None
+    """What items that are the same have in common; set where duplicates are skipped."""
     duplicate_of_index: int | None = None
 
     @property
