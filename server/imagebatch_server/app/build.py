@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -17,16 +19,20 @@ from imagebatch_server.app.folder import DataFolder
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.batches.control import Batches
 from imagebatch_server.batches.hosts import HostSlots
+from imagebatch_server.batches.intake import Intake
+from imagebatch_server.batches.janitor import Janitor
 from imagebatch_server.batches.recorder import Recorder
 from imagebatch_server.batches.scheduler import Scheduler
 from imagebatch_server.batches.submission import Submission
 from imagebatch_server.batches.uploads import Uploads
 from imagebatch_server.batches.watcher import Watchers
+from imagebatch_server.executors.lanes import Lanes
 from imagebatch_server.executors.local import LocalExecutor
 from imagebatch_server.images.fetch import Fetcher
 from imagebatch_server.images.guard import Guard
 from imagebatch_server.images.header import header
 from imagebatch_server.images.objects import LocalBlobStore
+from imagebatch_server.operations.configuration import Configuration, OpenAIEndpoint
 from imagebatch_server.operations.registry import OperationRegistry
 from imagebatch_server.rpc import validate
 from imagebatch_server.rpc.batch_service import MAX_RESPONSE_BYTES, RESULTS_BYTES, BatchServicer
@@ -45,6 +51,9 @@ log = structlog.get_logger(__name__)
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 OWNER = "embedded"
 """The one owner of every batch, until several servers share a database."""
+
+ASYNC_ITEMS = 64
+"""Items of asynchronous operations in flight at the least; operations have limits of their own below it."""
 
 RECORD_GRACE_S = 5.0
 CALLS_GRACE_S = 2.0
@@ -86,7 +95,8 @@ class Server:
         blobs = LocalBlobStore(folder.objects)
         opened.callback(blobs.close)
         blobs.sweep_temporary()
-        registry = OperationRegistry.load()
+        configuration = _configuration(settings)
+        registry = OperationRegistry.load(configuration)
         guard = Guard(settings.fetch_allowed_hosts, settings.fetch_allowed_networks)
         fetcher = await opened.enter_async_context(
             Fetcher(
@@ -100,16 +110,22 @@ class Server:
         batch_store = SqlBatchStore(database, owner=OWNER, max_running_batches=settings.max_running_batches)
         outcome_store = SqlOutcomeStore(database, max_read_bytes=RESULTS_BYTES)
         render = ResultRenderer(blobs.url)
-        self._executor = LocalExecutor(
+        local = partial(
+            LocalExecutor,
             operations=registry.references(),
+            resolve=registry.resolve,
             fetcher=fetcher,
             blobs=blobs,
-            workers=settings.workers,
             memory_bytes=settings.worker_memory_bytes,
             max_image_bytes=settings.max_image_bytes,
             max_image_pixels=settings.max_image_pixels,
             max_ready_bytes=settings.ready_memory_bytes,
-            warm=settings.warm_operations,
+        )
+        in_flight = max(ASYNC_ITEMS, 2 * settings.openai_concurrency)
+        self._executor = Lanes(
+            local(workers=settings.workers, warm=settings.warm_operations, chunk_items=registry.chunk_items()),
+            local(workers=1, concurrency=in_flight, configuration=configuration),
+            registry.is_asynchronous,
         )
         self._recorder = Recorder(outcome_store)
         hosts = HostSlots(overall=settings.fetches, per_host=settings.fetches_per_host)
@@ -117,8 +133,22 @@ class Server:
         self._watchers = Watchers(batch_store, outcome_store, render, max_update_bytes=RESULTS_BYTES)
         self._recorder.listen(self._watchers)
         self._recorder.listen(self._scheduler)
+        object_rows = SqlObjectRows(database)
         self._submission = Submission(
-            batch_store, blobs, registry, self._scheduler, max_items=settings.max_items_per_submit
+            batch_store,
+            Intake(blobs, object_rows),
+            registry,
+            self._scheduler,
+            max_items_per_submit=settings.max_items_per_submit,
+            max_items_per_batch=settings.max_items_per_batch,
+        )
+        janitor = Janitor(
+            batch_store,
+            object_rows,
+            blobs,
+            self._watchers,
+            retention=None if settings.retention_s is None else timedelta(seconds=settings.retention_s),
+            every_s=settings.tidy_every_s,
         )
         recording = asyncio.get_running_loop().create_task(self._recorder.run(), name="recorder")
         opened.push_async_callback(_cancel, recording)
@@ -130,8 +160,8 @@ class Server:
             log.info("batch resumed", batch_id=batch.batch_id, items=batch.total_items, done=batch.processed_items)
             self._scheduler.add(batch)
 
-        batches = Batches(batch_store, outcome_store, self._scheduler)
-        uploads = Uploads(blobs, SqlObjectRows(database), header, max_image_bytes=settings.max_image_bytes)
+        batches = Batches(batch_store, outcome_store, self._scheduler, self._watchers, janitor)
+        uploads = Uploads(blobs, object_rows, header, max_image_bytes=settings.max_image_bytes)
         catalog = Catalog(version("imagebatch"), registry.describe_all(), self._limits(), self._workers, self._drains)
         self._grpc = aio.server(interceptors=[ContractInterceptor(validate.RequestValidator())], options=GRPC_OPTIONS)
         batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
@@ -210,3 +240,18 @@ class Server:
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _configuration(settings: Settings) -> Configuration:
+    if settings.openai_base_url is None:
+        return Configuration()
+    key = settings.openai_api_key
+    return Configuration(
+        openai=OpenAIEndpoint(
+            base_url=settings.openai_base_url,
+            model=settings.openai_model,
+            api_key=None if key is None else key.get_secret_value(),
+            concurrency=settings.openai_concurrency,
+            requests_per_minute=settings.openai_requests_per_minute,
+        )
+    )

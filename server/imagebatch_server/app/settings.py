@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     )
     workers: int = Field(default=os.cpu_count() or 1, ge=1, le=256, description="Worker processes that run operations.")
     worker_memory_bytes: int = Field(
-        default=4096 * MIB, ge=512 * MIB, description="Memory that one worker process may use."
+        default=4096 * MIB,
+        ge=512 * MIB,
+        description="Memory that one worker process may use, and the one of asynchronous operations.",
     )
     max_items_per_submit: int = Field(default=10_000, ge=1, description="Items of one SubmitBatch.")
     max_items_per_batch: int = Field(default=1_000_000, ge=1, description="Items of one batch.")
@@ -55,7 +57,10 @@ class Settings(BaseSettings):
     fetches_per_host: int = Field(default=8, ge=1, description="Images being fetched from one host at one time.")
     fetch_memory_bytes: int = Field(default=512 * MIB, ge=MIB, description="Memory for images that are being fetched.")
     ready_memory_bytes: int = Field(
-        default=256 * MIB, ge=MIB, description="Memory for images that wait for a worker or are with one."
+        default=256 * MIB,
+        ge=MIB,
+        description="Memory for images that wait for a worker or are with one; and as much for those that wait for an "
+        "asynchronous operation or are with one.",
     )
     warm_operations: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         default=(), description="Operations, with commas between, that workers load before they are first asked for."
@@ -65,6 +70,26 @@ class Settings(BaseSettings):
     )
     fetch_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_listed)] = (
         Field(default=(), description="Networks, such as 10.1.0.0/16, likewise.")
+    )
+    openai_base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]",
+        description="An endpoint that speaks OpenAI's API, such as https://api.openai.com/v1 or "
+        "http://127.0.0.1:11434/v1; absent: no backend openai.",
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None, description="Its key, if it wants one. The variable is safer than the flag, which `ps` shows."
+    )
+    openai_model: str | None = Field(default=None, description="The model for batches that name none.")
+    openai_concurrency: int = Field(default=16, ge=1, le=1024, description="Requests to it at one time.")
+    openai_requests_per_minute: float | None = Field(
+        default=None, gt=0, description="Requests to it in a minute, evenly spread; absent: as many as come."
+    )
+    retention_s: float | None = Field(
+        default=None, gt=0, description="Time after which a batch that has ended is deleted; absent: never."
+    )
+    tidy_every_s: float = Field(
+        default=300.0, gt=0, description="Time between rounds that remove expired batches and unreferenced images."
     )
     stop_grace_s: float = Field(
         default=25.0, ge=0, description="Time that work in flight is given to end when the server is stopped."

@@ -1,4 +1,4 @@
-"""Batches that exist: reading them, and asking for them to be cancelled."""
+"""Batches that exist: reading, cancelling, retrying and deleting them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from imagebatch.v1.enums import BatchItemStatus
+from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
+from imagebatch_server.batches.janitor import Janitor
 from imagebatch_server.batches.model import Batch, BatchFilter, ItemFilter, ItemResult
 from imagebatch_server.batches.ports import BatchStore, OutcomeStore
 from imagebatch_server.batches.scheduler import Scheduler
+from imagebatch_server.batches.watcher import Watchers
 
 
 class Batches:
@@ -20,11 +22,15 @@ class Batches:
         batches: BatchStore,
         outcomes: OutcomeStore,
         scheduler: Scheduler,
+        watchers: Watchers,
+        janitor: Janitor,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._batches = batches
         self._outcomes = outcomes
         self._scheduler = scheduler
+        self._watchers = watchers
+        self._janitor = janitor
         self._now = now
 
     async def get(self, tenant: str, batch_id: str) -> Batch:
@@ -51,6 +57,23 @@ class Batches:
         if batch.cancel_requested_at is not None:
             self._scheduler.cancel(batch)
         return batch
+
+    async def retry(self, tenant: str, batch_id: str, error_codes: Sequence[ItemErrorCode]) -> Batch:
+        """Run failed items again, those of the given codes or all; a running batch is answered as it is.
+
+        Raises BatchNotFound, BatchNotRetryable, LimitExceeded.
+        """
+        batch, reopened = await self._batches.retry(tenant, batch_id, error_codes)
+        if reopened:
+            self._watchers.reopened(batch)
+            self._scheduler.add(batch)
+        return batch
+
+    async def delete(self, tenant: str, batch_id: str) -> None:
+        """Hide a terminal batch at once, and have its rows removed. Raises BatchNotFound, BatchNotTerminal."""
+        await self._batches.hide(tenant, batch_id)
+        self._watchers.deleted(batch_id)
+        self._janitor.wake()
 
 
 def _marked(result: ItemResult, busy: frozenset[int]) -> ItemResult:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
 
+from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError, Violation
 from imagebatch_server.batches.model import (
     AttemptResult,
@@ -60,6 +61,28 @@ class BatchStore(Protocol):
     async def get(self, tenant: str, batch_id: str) -> Batch:
         """Read one batch. Raises BatchNotFound."""
 
+    async def stage(self, batch: NewBatch) -> None:
+        """Begin a batch whose items come in parts; nothing else sees it until `publish`, and it takes no request_id."""
+
+    async def stage_items(self, batch: NewBatch, items: Sequence[Item], objects: Sequence[StoredObject]) -> None:
+        """Store the next items of a staged batch, and mark those that repeat an earlier one of equal content_key."""
+
+    async def known_item_ids(self, tenant: str, batch_id: str, item_ids: Sequence[str]) -> Mapping[str, int]:
+        """Of these item_ids those that the staged batch has already, with their index."""
+
+    async def publish(self, batch: NewBatch, total_items: int) -> Batch:
+        """Make a staged batch visible and take its request_id, in one transaction.
+
+        Answers the batch that `request_id` made meanwhile, if one did with the same content. Raises RequestIdReused,
+        LimitExceeded.
+        """
+
+    async def discard(self, tenant: str, batch_id: str) -> None:
+        """Leave a batch that is still staged to be removed; one that was published is not touched."""
+
+    async def discard_staged(self, owner: str) -> int:
+        """Leave everything that `owner` has staged to be removed, when it starts anew; answers how many batches."""
+
     async def find_request(self, batch: NewBatch) -> Batch | None:
         """The batch that `request_id` already made with the same content. Raises RequestIdReused for other content."""
 
@@ -68,6 +91,25 @@ class BatchStore(Protocol):
 
     async def request_cancel(self, tenant: str, batch_id: str, at: datetime) -> Batch:
         """Set cancel_requested_at if the batch is running and it isn't set; answer the batch. Raises BatchNotFound."""
+
+    async def retry(
+        self, tenant: str, batch_id: str, error_codes: Sequence[ItemErrorCode]
+    ) -> tuple[Batch, bool]:
+        """Reopen a failed or partially completed batch: failed items and those skipped by FAILURE_LIMIT, of these codes
+        or all, lose their outcomes; counters go down, the epoch goes up, judging begins anew.
+
+        Answers the batch and whether it was reopened; a running one, or one with nothing to retry, is left as it is.
+        Raises BatchNotFound, BatchNotRetryable, LimitExceeded.
+        """
+
+    async def hide(self, tenant: str, batch_id: str) -> None:
+        """Make a terminal batch invisible and free its request_id. Raises BatchNotFound, BatchNotTerminal."""
+
+    async def expire(self, before: datetime, limit: int) -> Sequence[tuple[str, str]]:
+        """Hide batches that ended before a time; answers their tenants and ids."""
+
+    async def remove_hidden(self, limit_rows: int) -> int:
+        """Remove at most so many rows of hidden batches, in one transaction; answers how many, 0 when none is left."""
 
     async def take_over(self, owner: str) -> Sequence[Batch]:
         """Make `owner` the owner of every running batch, raising its epoch, and answer them in order of creation."""
@@ -109,9 +151,27 @@ class ObjectRows(Protocol):
     async def get(self, tenant: str, object_key: str) -> StoredObject:
         """Read a row. Raises ObjectNotFound."""
 
+    async def exists(self, object_key: str) -> bool:
+        """Whether there is a row of this key, whichever tenant's."""
+
+    async def unreferenced(self, created_before: datetime, limit: int) -> Sequence[str]:
+        """Keys of objects of that age that no item and no outcome refers to."""
+
+    async def remove(self, object_keys: Sequence[str]) -> Sequence[str]:
+        """Remove the rows of those objects that are still unreferenced, in one transaction; answers their keys."""
+
+    async def digests(self, tenant: str, object_keys: Sequence[str]) -> Mapping[str, str]:
+        """SHA-256 of the objects that exist, by key."""
+
 
 class Executor(Protocol):
-    """Runs attempts, on processes of this machine or elsewhere, and reports to a `DispatchEvents`."""
+    """Runs attempts, on processes of this machine or elsewhere, and reports to a `DispatchEvents`.
+
+    It may have several lanes, for work of different kinds; one that is full holds up no other.
+    """
+
+    def lane(self, operation: str, parameters: bytes | None) -> str:
+        """The lane in which a batch's attempts run."""
 
     def submit(self, dispatch: Dispatch) -> None:
         """Take one attempt; never blocks. Exactly one `finished` follows, unless the executor is stopped."""
@@ -119,11 +179,11 @@ class Executor(Protocol):
     def forget(self, dispatch: Dispatch) -> None:
         """Drop an attempt that no child has begun; its `finished` does not come, a due `fetched` still does."""
 
-    def room(self) -> int:
-        """How many more stored images it wants, to stay busy and no more."""
+    def room(self, lane: str) -> int:
+        """How many more stored images a lane wants, to stay busy and no more."""
 
-    def room_to_fetch(self) -> int:
-        """How many more images given by URL it wants to fetch ahead."""
+    def room_to_fetch(self, lane: str) -> int:
+        """How many more images given by URL a lane wants to fetch ahead."""
 
 
 class DispatchEvents(Protocol):
@@ -175,6 +235,9 @@ class BlobStore(Protocol):
 
     def new_key(self, tenant: str) -> str:
         """Make an object key, opaque and unique."""
+
+    def written_before(self, at: datetime) -> AsyncGenerator[str, None]:
+        """The keys of blobs that were written before a time. Raises StoreUnavailable."""
 
     async def put(self, key: str, data: bytes) -> None:
         """Write one blob durably. Raises StoreUnavailable."""

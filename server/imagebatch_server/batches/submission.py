@@ -1,12 +1,9 @@
-"""Taking a batch in: checks what only the server can judge, stores the images given in the request, then the batch."""
+"""Taking batches in, all or nothing: in one request, or in a stream of any length."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -22,52 +19,38 @@ from imagebatch_server.batches.errors import (
     UnknownOperation,
     Violation,
 )
-from imagebatch_server.batches.model import Batch, BatchOptions, Item, StoredObject
-from imagebatch_server.batches.ports import BatchStore, BlobStore, NewBatch, OperationDirectory
+from imagebatch_server.batches.intake import Intake, NewItem
+from imagebatch_server.batches.model import Batch, BatchOptions, Item
+from imagebatch_server.batches.ports import BatchStore, NewBatch, OperationDirectory
 from imagebatch_server.batches.running import FIRST_READ
 from imagebatch_server.batches.scheduler import Scheduler
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class NewItem:
-    """One item of a submit; exactly one of `image_url`, `image_base64` (a data URL) and `object_key` is set."""
-
-    item_id: str | None
-    image_url: str | None
-    image_base64: str | None
-    object_key: str | None
-    metadata: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class _InlineImage:
-    """An image that came in the request."""
-
-    item_index: int
-    declared_type: str
-    data: bytes
+ITEMS_A_STAGE = 1_000
+"""Items of one transaction while a stream is taken in."""
 
 
 class Submission:
-    """Takes batches in, all or nothing. Once `submit` has answered, the batch is durable and runs."""
+    """Takes batches in. Once a submit has answered, the batch is durable and runs."""
 
     def __init__(
         self,
         batches: BatchStore,
-        blobs: BlobStore,
+        intake: Intake,
         operations: OperationDirectory,
         scheduler: Scheduler,
         *,
-        max_items: int,
+        max_items_per_submit: int,
+        max_items_per_batch: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._batches = batches
-        self._blobs = blobs
+        self._intake = intake
         self._operations = operations
         self._scheduler = scheduler
-        self._max_items = max_items
+        self._max_items_per_submit = max_items_per_submit
+        self._max_items_per_batch = max_items_per_batch
         self._now = now
         self.draining = False
         """Set when the server stops: nothing more is taken in."""
@@ -80,116 +63,118 @@ class Submission:
         Raises InvalidRequest (all violations of meaning at once), LimitExceeded, RequestIdReused, StoreUnavailable,
         Draining.
         """
-        if self.draining:
-            raise Draining
-        self._check_size(len(new_items))
-        batch = NewBatch(tenant, str(uuid_utils.uuid7()), options, self._now(), content_sha256)
-        images = self._check_meaning(options, new_items)
+        batch = self._begin(tenant, options, content_sha256)
+        if len(new_items) > self._max_items_per_submit:
+            raise _too_many("max_items_per_submit", len(new_items), self._max_items_per_submit)
+        images, violations = self._intake.check(new_items, start_index=0)
+        self._check_operation(options, violations)
         if images and (existing := await self._batches.find_request(batch)) is not None:
             return existing  # before its images are stored a second time
-        stored = await self._store(tenant, images, batch.created_at)
-        items = [_item(index, new_item, images, stored) for index, new_item in enumerate(new_items)]
+        items, objects = await self._intake.store(batch, new_items, images, start_index=0)
         try:
-            created = await self._batches.create(batch, items, [stored[index] for index in sorted(stored)])
+            created = await self._batches.create(batch, items, objects)
         except StoreUnavailable:
             raise  # the batch may have been committed, so its images must stay; the sweeper takes them if it was not
         except RequestError:
-            await self._discard(stored)
+            await self._intake.discard(objects)
             raise
         if created.batch_id != batch.batch_id:
-            await self._discard(stored)
+            await self._intake.discard(objects)
             return created
-        log.info("batch submitted", batch_id=created.batch_id, operation=options.operation, items=len(items))
-        self._scheduler.add(created, items[:FIRST_READ])
-        return created
+        # Which items are duplicates is only known to the store; a canary is not to be the first items.
+        at_hand = () if options.skip_duplicates or options.canary else items[:FIRST_READ]
+        return self._run(created, at_hand)
 
-    def _check_size(self, count: int) -> None:
-        if count > self._max_items:
-            raise LimitExceeded(
-                "max_items_per_submit",
-                f"{count} items are more than {self._max_items}, the most that one SubmitBatch takes; "
-                "use SubmitBatchStream, split the batch, or raise IMAGEBATCH_MAX_ITEMS_PER_SUBMIT",
-                value=count,
-                setting="IMAGEBATCH_MAX_ITEMS_PER_SUBMIT",
-                field="items",
-            )
+    async def submit_stream(
+        self, tenant: str, options: BatchOptions, chunks: AsyncIterator[Sequence[NewItem]], *, content_sha256: str
+    ) -> Batch:
+        """Store a batch of any size that arrives in chunks. Nothing is visible before the last one.
 
-    def _check_meaning(self, options: BatchOptions, new_items: Sequence[NewItem]) -> dict[int, _InlineImage]:
-        item_violations = _repeated_ids(new_items)
-        images: dict[int, _InlineImage] = {}
-        for index, new_item in enumerate(new_items):
-            if new_item.image_base64 is None:
-                continue
-            try:
-                images[index] = _decoded(index, new_item.image_base64)
-            except binascii.Error as error:
-                text = f"is not valid base64 ({error}); encode the whole file with the standard alphabet and padding"
-                item_violations.append(Violation(f"items[{index}].image_base64", text))
+        If `request_id` made a batch already, it is answered without reading a chunk; of two streams at a time, the
+        first to end makes the batch. Raises what `submit` does; a stream that raises leaves nothing.
+        """
+        batch = self._begin(tenant, options, content_sha256)
+        self._check_operation(options, [])
+        existing = await self._batches.find_request(batch)
+        if existing is not None:
+            return existing
+        await self._batches.stage(batch)
+        try:
+            total_items = await self._stage(batch, chunks)
+            if self.draining:
+                raise Draining
+            published = await self._batches.publish(batch, total_items)
+        except BaseException:
+            await asyncio.shield(self._batches.discard(tenant, batch.batch_id))
+            raise
+        if published.batch_id != batch.batch_id:
+            await self._batches.discard(tenant, batch.batch_id)
+            return published
+        return self._run(published, ())
+
+    async def _stage(self, batch: NewBatch, chunks: AsyncIterator[Sequence[NewItem]]) -> int:
+        total_items = 0
+        async for chunk in chunks:
+            if total_items + len(chunk) > self._max_items_per_batch:
+                raise _too_many("max_items_per_batch", total_items + len(chunk), self._max_items_per_batch)
+            for start in range(0, len(chunk), ITEMS_A_STAGE):
+                part = chunk[start : start + ITEMS_A_STAGE]
+                await self._stage_part(batch, part, start_index=total_items)
+                total_items += len(part)
+        if not total_items:
+            raise InvalidRequest([Violation("items", "is empty; a batch has at least one item")])
+        return total_items
+
+    async def _stage_part(self, batch: NewBatch, part: Sequence[NewItem], *, start_index: int) -> None:
+        images, violations = self._intake.check(part, start_index=start_index)
+        own_ids = [new_item.item_id for new_item in part if new_item.item_id is not None]
+        if own_ids and start_index:
+            known = await self._batches.known_item_ids(batch.tenant, batch.batch_id, own_ids)
+            violations += self._intake.repeated(part, known, start_index=start_index)
+        if violations:
+            raise InvalidRequest(violations)
+        items, objects = await self._intake.store(batch, part, images, start_index=start_index)
+        await self._batches.stage_items(batch, items, objects)
+
+    def _begin(self, tenant: str, options: BatchOptions, content_sha256: str) -> NewBatch:
+        if self.draining:
+            raise Draining
+        return NewBatch(tenant, str(uuid_utils.uuid7()), options, self._now(), content_sha256)
+
+    def _check_operation(self, options: BatchOptions, item_violations: list[Violation]) -> None:
         known = self._operations.names()
         if options.operation not in known:
             unknown = UnknownOperation(options.operation, known)
-            if item_violations:
-                raise InvalidRequest([*unknown.violations, *item_violations])
-            raise unknown
+            raise InvalidRequest([*unknown.violations, *item_violations]) if item_violations else unknown
         parameter_violations = self._operations.violations(options.operation, options.parameters)
         if parameter_violations and not item_violations:
             raise InvalidParameters(options.operation, parameter_violations)
         if parameter_violations or item_violations:
             raise InvalidRequest([*parameter_violations, *item_violations])
-        return images
 
-    async def _store(
-        self, tenant: str, images: dict[int, _InlineImage], created_at: datetime
-    ) -> dict[int, StoredObject]:
-        stored = {
-            index: StoredObject(
-                tenant=tenant,
-                object_key=self._blobs.new_key(tenant),
-                sha256=hashlib.sha256(image.data).hexdigest(),
-                size_bytes=len(image.data),
-                content_type=image.declared_type,
-                file_name="",
-                created_at=created_at,
-            )
-            for index, image in images.items()
-        }
-        if images:
-            await self._blobs.put_many([(stored[index].object_key, image.data) for index, image in images.items()])
-        return stored
-
-    async def _discard(self, stored: dict[int, StoredObject]) -> None:
-        for one in stored.values():
-            await self._blobs.delete(one.object_key)
+    def _run(self, batch: Batch, at_hand: Sequence[Item]) -> Batch:
+        log.info(
+            "batch submitted",
+            batch_id=batch.batch_id,
+            operation=batch.options.operation,
+            items=batch.total_items,
+        )
+        self._scheduler.add(batch, at_hand)
+        return batch
 
 
-def _item(index: int, new_item: NewItem, images: dict[int, _InlineImage], stored: dict[int, StoredObject]) -> Item:
-    inline = stored.get(index)
-    return Item(
-        item_index=index,
-        item_id=new_item.item_id,
-        image_url=new_item.image_url,
-        object_key=new_item.object_key if inline is None else inline.object_key,
-        size_bytes=None if inline is None else inline.size_bytes,
-        sha256=None if inline is None else inline.sha256,
-        declared_type=images[index].declared_type if index in images else None,
-        metadata=new_item.metadata,
+def _too_many(limit: str, count: int, most: int) -> LimitExceeded:
+    setting = f"IMAGEBATCH_{limit.upper()}"
+    return LimitExceeded(
+        limit,
+        f"{count} items are more than {most}, {_WHAT[limit]}, or raise {setting}",
+        value=count,
+        setting=setting,
+        field="items",
     )
 
 
-def _repeated_ids(new_items: Sequence[NewItem]) -> list[Violation]:
-    violations: list[Violation] = []
-    first_with: dict[str, int] = {}
-    for index, new_item in enumerate(new_items):
-        if new_item.item_id is None:
-            continue
-        first = first_with.setdefault(new_item.item_id, index)
-        if first != index:
-            text = f"{new_item.item_id!r} is the item_id of items[{first}] too; give every item its own, or none"
-            violations.append(Violation(f"items[{index}].item_id", text))
-    return violations
-
-
-def _decoded(index: int, data_url: str) -> _InlineImage:
-    head, _, text = data_url.partition(",")
-    declared_type = head.removeprefix("data:").removesuffix(";base64")
-    return _InlineImage(index, declared_type, base64.b64decode(text, validate=True))
+_WHAT = {
+    "max_items_per_submit": "the most that one SubmitBatch takes; use SubmitBatchStream, split the batch",
+    "max_items_per_batch": "the most that a batch may have; split the batch",
+}

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
@@ -85,6 +86,12 @@ class LocalBlobStore:
     async def delete(self, key: str) -> None:
         """Remove a blob; none is no error. Raises StoreUnavailable."""
         await self._call(self._delete, key)
+
+    async def written_before(self, at: datetime) -> AsyncGenerator[str, None]:
+        """The keys of blobs that were written before a time, folder by folder. Raises StoreUnavailable."""
+        for folder in sorted(self._root.glob("[0-9a-f]/[0-9a-f]")):
+            for key in await self._call(_written_before, folder, at.timestamp()):
+                yield key
 
     def url(self, key: str) -> str | None:
         """A `file://` URL of the blob, which need not exist; None for what is no key."""
@@ -250,3 +257,13 @@ class BlobWriter:
 
 async def _run(threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:
     return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
+
+
+def _written_before(folder: Path, timestamp: float) -> list[str]:
+    found = []
+    with store_errors():
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                if _KEY.fullmatch(path.name) and path.stat().st_mtime < timestamp:
+                    found.append(path.name)
+    return found

@@ -10,7 +10,7 @@ from grpc import aio
 
 from imagebatch.v1 import batch_service_pb2, batch_service_pb2_grpc, types_pb2
 from imagebatch_server.batches.control import Batches
-from imagebatch_server.batches.errors import NotSupported
+from imagebatch_server.batches.errors import InvalidRequest, Violation
 from imagebatch_server.batches.submission import Submission
 from imagebatch_server.batches.watcher import Watchers
 from imagebatch_server.rpc import parse, render
@@ -55,7 +55,16 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
     async def SubmitBatchStream(
         self, requests: AsyncIterator[batch_service_pb2.SubmitBatchStreamRequest], context: Context
     ) -> types_pb2.BatchSubmissionResult:
-        raise NotSupported("SubmitBatchStream", "split the items over several SubmitBatch calls")
+        first = await anext(requests, None)
+        if first is None or not first.HasField("options"):
+            raise InvalidRequest([Violation("options", "must come in the first message, before any items")])
+        batch = await self._submission.submit_stream(
+            tenant_of(context),
+            parse.options(first.options),
+            parse.item_chunks(requests),
+            content_sha256=parse.content_sha256(first),
+        )
+        return render.submission(batch)
 
     async def GetBatchStatus(
         self, request: batch_service_pb2.GetBatchStatusRequest, context: Context
@@ -95,7 +104,10 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
     async def RetryBatch(
         self, request: batch_service_pb2.RetryBatchRequest, context: Context
     ) -> types_pb2.BatchStatusResult:
-        raise NotSupported("RetryBatch", "submit the failed items again as a new batch")
+        batch = await self._batches.retry(
+            tenant_of(context), parse.batch_id(request.batch_id), parse.error_codes(request.error_codes)
+        )
+        return render.status(batch, with_parameters=True)
 
     async def ListBatches(
         self, request: batch_service_pb2.ListBatchesRequest, context: Context
@@ -115,7 +127,8 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
     async def DeleteBatch(
         self, request: batch_service_pb2.DeleteBatchRequest, context: Context
     ) -> batch_service_pb2.DeleteBatchResponse:
-        raise NotSupported("DeleteBatch", "batches stay until the server's operator removes them")
+        await self._batches.delete(tenant_of(context), parse.batch_id(request.batch_id))
+        return batch_service_pb2.DeleteBatchResponse()
 
     async def ListOperations(
         self, request: batch_service_pb2.ListOperationsRequest, context: Context

@@ -5,17 +5,24 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from imagebatch.v1 import batch_service_pb2, types_pb2
-from imagebatch.v1.enums import BATCH_ITEM_STATUS_BY_NUMBER, BATCH_STATUS_BY_NUMBER, BatchItemStatus
-from imagebatch_server.batches.errors import InvalidRequest, NotSupported, Violation
+from imagebatch.v1.enums import (
+    BATCH_ITEM_STATUS_BY_NUMBER,
+    BATCH_STATUS_BY_NUMBER,
+    ITEM_ERROR_CODE_BY_NUMBER,
+    BatchItemStatus,
+    ItemErrorCode,
+)
+from imagebatch_server.batches.errors import InvalidRequest, Violation
+from imagebatch_server.batches.intake import NewItem
 from imagebatch_server.batches.model import BatchFilter, BatchOptions, ItemFilter
-from imagebatch_server.batches.submission import NewItem
 
 DEFAULT_PRIORITY = 5
 DEFAULT_ITEM_TIMEOUT_S = 60.0
@@ -25,14 +32,7 @@ DEFAULT_LIST_SIZE = 50
 
 
 def options(message: batch_service_pb2.BatchOptions) -> BatchOptions:
-    """How to run a batch. Raises NotSupported for an option that is not honoured yet: none is ever ignored."""
-    for name, is_set in (
-        ("skip_duplicates", message.skip_duplicates),
-        ("canary", message.HasField("canary")),
-        ("failure_limit", message.HasField("failure_limit")),
-    ):
-        if is_set:
-            raise NotSupported(f"options.{name}", "leave it out")
+    """How to run a batch."""
     return BatchOptions(
         operation=message.operation,
         parameters=message.parameters.SerializeToString() if message.HasField("parameters") else None,
@@ -43,6 +43,9 @@ def options(message: batch_service_pb2.BatchOptions) -> BatchOptions:
         ),
         max_attempts=message.max_attempts if message.HasField("max_attempts") else DEFAULT_MAX_ATTEMPTS,
         request_id=message.request_id if message.HasField("request_id") else None,
+        skip_duplicates=message.skip_duplicates,
+        canary=message.canary if message.HasField("canary") else None,
+        failure_limit=message.failure_limit if message.HasField("failure_limit") else None,
     )
 
 
@@ -57,8 +60,35 @@ def _item(message: types_pb2.BatchImageInput) -> NewItem:
         image_url=message.image_url if message.HasField("image_url") else None,
         image_base64=message.image_base64 if message.HasField("image_base64") else None,
         object_key=message.object_key if message.HasField("object_key") else None,
-        metadata=message.metadata.SerializeToString() if message.HasField("metadata") else None,
+        # Deterministic, because duplicates are told by it.
+        metadata=message.metadata.SerializeToString(deterministic=True) if message.HasField("metadata") else None,
     )
+
+
+async def item_chunks(
+    requests: AsyncIterator[batch_service_pb2.SubmitBatchStreamRequest],
+) -> AsyncIterator[Sequence[NewItem]]:
+    """The items of a streamed submit, after its first message. Raises InvalidRequest, with paths of the whole batch."""
+    count = 0
+    try:
+        async for request in requests:
+            if request.HasField("options"):
+                raise InvalidRequest([Violation("options", "must come once, in the first message")])
+            yield items(request.items.items)
+            count += len(request.items.items)
+    except InvalidRequest as error:
+        raise InvalidRequest([_moved(violation, count) for violation in error.violations]) from error
+
+
+def _moved(violation: Violation, by: int) -> Violation:
+    """A violation in one message of a stream, with its item's index in the whole batch."""
+    match = _ITEM_OF_MESSAGE.match(violation.field)
+    if match is None:
+        return violation
+    return Violation(f"items[{int(match[1]) + by}]{violation.field[match.end() :]}", violation.description)
+
+
+_ITEM_OF_MESSAGE = re.compile(r"items\.items\[(\d+)\]")
 
 
 def content_sha256(request: Message) -> str:
@@ -83,6 +113,11 @@ def item_filter(request: batch_service_pb2.GetBatchResultsRequest) -> ItemFilter
 def item_statuses(numbers: Iterable[int]) -> Sequence[BatchItemStatus]:
     """Statuses to filter by."""
     return tuple(BATCH_ITEM_STATUS_BY_NUMBER[number] for number in numbers)
+
+
+def error_codes(numbers: Iterable[int]) -> Sequence[ItemErrorCode]:
+    """Codes to retry."""
+    return tuple(ITEM_ERROR_CODE_BY_NUMBER[number] for number in numbers)
 
 
 def batch_filter(request: batch_service_pb2.ListBatchesRequest) -> BatchFilter:

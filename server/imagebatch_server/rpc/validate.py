@@ -79,9 +79,11 @@ def _oversized(request: Message) -> Sequence[Violation]:
         if size > MAX_PARAMETERS_BYTES:
             text = f"{size} bytes when serialised; at most {MAX_PARAMETERS_BYTES} are allowed"
             violations.append(Violation("options.parameters", text))
-    items = request.items if "items" in names else ()  # type: ignore[attr-defined]
-    for index, item in enumerate(getattr(items, "items", items)):
+    items, path = (request.items, "items") if "items" in names else ((), "")  # type: ignore[attr-defined]
+    if isinstance(items, Message):
+        items, path = items.items, "items.items"  # type: ignore[attr-defined]
+    for index, item in enumerate(items):
         if item.HasField("metadata") and (size := item.metadata.ByteSize()) > MAX_METADATA_BYTES:
             text = f"{size} bytes when serialised; at most {MAX_METADATA_BYTES} are allowed, keep the rest on your side"
-            violations.append(Violation(f"items[{index}].metadata", text))
+            violations.append(Violation(f"{path}[{index}].metadata", text))
     return violations
