@@ -20,7 +20,6 @@ from typing import IO
 import psycopg
 import pytest
 from sqlalchemy import make_url
-
 from tests.conftest import postgres_programs
 
 ROLE = "imagebatch"

@@ -39,9 +39,9 @@ class Database:
         """
         return await _answer(self._writer, self._writer_engine, work, timeout_s)
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T], *, timeout_s: float | None = ANSWER_TIMEOUT_S) -> T:
         """Run `work` in a reader thread, on one snapshot."""
-        return await _answer(self._readers, self._reader_engine, work, ANSWER_TIMEOUT_S)
+        return await _answer(self._readers, self._reader_engine, work, timeout_s)
 
     def close(self) -> None:
         """Wait for what runs, then close every connection."""
@@ -65,8 +65,8 @@ async def _answer(
 def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
     try:
         return _attempt(engine, work, attempts=2)
-    except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
-        if dialects.is_defect(engine, error):
+    except DBAPIError as error:
+        if dialects.is_defect(error):
             raise
         raise StoreUnavailable(dialects.reason(error)) from error
 

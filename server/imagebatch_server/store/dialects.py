@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.pool import QueuePool
 
 from imagebatch_server.store.tables import UtcDateTime
@@ -61,23 +61,16 @@ def lock_for_migration(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
 
 
-def is_defect(engine: Engine, error: Exception) -> bool:
+def is_defect(error: DBAPIError) -> bool:
     """Whether the error is our own mistake rather than the database's state."""
-    driver = engine.dialect.loaded_dbapi
-    mistakes = (driver.IntegrityError, driver.ProgrammingError, driver.DataError, driver.InterfaceError)
-    return isinstance(_original(error), mistakes)
+    return isinstance(error, (IntegrityError, ProgrammingError, DataError, InterfaceError))
 
 
-def reason(error: Exception) -> str:
+def reason(error: DBAPIError) -> str:
     """What the database says is wrong, in one line."""
-    original = _original(error)
-    diagnosis = getattr(original, "diag", None)  # of PostgreSQL; None where the server said nothing
-    lines = str(getattr(diagnosis, "message_primary", None) or original).strip().splitlines()
-    return lines[0] if lines else type(original).__name__
-
-
-def _original(error: Exception) -> BaseException:
-    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    diagnosis = getattr(error.orig, "diag", None)  # of PostgreSQL, where its server has answered
+    lines = str(getattr(diagnosis, "message_primary", None) or error.orig).strip().splitlines()
+    return lines[0] if lines else type(error.orig).__name__
 
 
 def _sqlite_engine(url: URL, *, size: int, writes: bool) -> Engine:
@@ -86,6 +79,7 @@ def _sqlite_engine(url: URL, *, size: int, writes: bool) -> Engine:
         poolclass=QueuePool,
         pool_size=size,
         max_overflow=0,
+        hide_parameters=True,  # error messages go to the log, and URLs carry secrets
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S, "cached_statements": 256},
     )
 
@@ -111,7 +105,10 @@ def _postgres_engine(url: URL, *, size: int, isolation: str, read_only: bool) ->
     import psycopg  # an extra: servers on SQLite do without
 
     class BinaryCursor(psycopg.Cursor[Any]):
-        """Asks for results in binary, which halves the time to read pages of outputs."""
+        """Asks for results in binary, which halves the time to read pages of outputs.
+
+        For readers alone: migrations may look at PostgreSQL's catalogue, some of whose types have no binary form.
+        """
 
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
@@ -137,9 +134,9 @@ def _postgres_engine(url: URL, *, size: int, isolation: str, read_only: bool) ->
         "tcp_user_timeout": DEAD_PEER_S * 1000,
         "keepalives_idle": DEAD_PEER_S,
         "options": " ".join(options).strip(),
-        "cursor_factory": BinaryCursor,
+        "cursor_factory": BinaryCursor if read_only else psycopg.Cursor,
     }
-    return create_engine(url, pool_size=size, max_overflow=0, connect_args=arguments)
+    return create_engine(url, pool_size=size, max_overflow=0, hide_parameters=True, connect_args=arguments)
 
 
 @cache
@@ -159,7 +156,11 @@ def _copy(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]])
     except connection.dialect.loaded_dbapi.Error as error:
         if driver_connection.closed:
             connection.invalidate(error)
-        raise
+        # As SQLAlchemy would raise it, had it run the statement.
+        kind = connection.dialect.loaded_dbapi.Error
+        raise DBAPIError.instance(
+            statement, None, error, kind, connection_invalidated=connection.invalidated, dialect=connection.dialect
+        ) from error
 
 
 @cache

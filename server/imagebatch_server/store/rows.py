@@ -1,12 +1,12 @@
 """Rows into the core's values, and back.
 
-Items and outcomes go by position, which is several times faster than by name: the order here is that of the tables'
-columns and of the values' fields.
+Items and outcomes go by position, which is several times faster than by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -18,26 +18,15 @@ from imagebatch_server.batches.ports import NewBatch
 from imagebatch_server.store.keys import BatchKey
 from imagebatch_server.store.tables import FAILURE_CODES, items, outcomes
 
-ITEM_COLUMNS = [column for column in items.columns if column.name not in ("tenant", "batch_id")]
-"""In the order of `Item`'s fields."""
-
-_item_values = attrgetter(*[column.name for column in ITEM_COLUMNS])
+ITEM_COLUMNS = [items.c[field.name] for field in fields(Item)]
 
 RESULT_COLUMNS = [
     outcomes.c.item_index,
-    outcomes.c.status,
-    outcomes.c.error_code,
-    outcomes.c.error_message,
-    outcomes.c.output_data,
-    outcomes.c.processing_time_ms,
-    outcomes.c.attempts,
-    outcomes.c.image_sha256,
-    outcomes.c.stored_object_key,
-    outcomes.c.duplicate_of_index,
-    outcomes.c.sequence,
-    outcomes.c.completed_at,
+    *[outcomes.c[field.name] for field in fields(ItemResult) if field.name not in ("batch_id", "item")],
 ]
-"""After the index, in the order of the fields of `ItemResult` that an outcome sets."""
+"""The index, and then what an outcome sets of an `ItemResult`."""
+
+_item_values = attrgetter(*[column.name for column in items.columns if column.name not in ("tenant", "batch_id")])
 
 
 def to_batch(row: Row[Any]) -> Batch:
@@ -55,6 +44,8 @@ def to_batch(row: Row[Any]) -> Batch:
             max_attempts=row.max_attempts,
             request_id=row.request_id,
             skip_duplicates=row.skip_duplicates,
+            canary=row.canary,
+            failure_limit=row.failure_limit,
         ),
         status=BatchStatus(row.status),
         total_items=row.total_items,
@@ -74,6 +65,8 @@ def to_batch(row: Row[Any]) -> Batch:
         cancel_requested_at=row.cancel_requested_at,
         outcomes_per_s=row.outcomes_per_s,
         rated_at=row.rated_at,
+        judged_from_successful=row.judged_from_successful,
+        judged_from_failed=row.judged_from_failed,
     )
 
 
@@ -90,9 +83,11 @@ def from_new_batch(batch: NewBatch, total_items: int, owner: str) -> dict[str, A
         "parameters": options.parameters,
         "labels": dict(options.labels),
         "priority": options.priority,
-        "skip_duplicates": options.skip_duplicates,
         "item_timeout_s": options.item_timeout_s,
         "max_attempts": options.max_attempts,
+        "skip_duplicates": options.skip_duplicates,
+        "canary": options.canary,
+        "failure_limit": options.failure_limit,
         "status": BatchStatus.PENDING.value,
         "total_items": total_items,
         "owner": owner,

@@ -100,9 +100,11 @@ class BatchRow(SQLModel, table=True):
     parameters: bytes | None
     labels: dict[str, str] = Field(sa_type=JSON)
     priority: int
-    skip_duplicates: bool
     item_timeout_s: float
     max_attempts: int
+    skip_duplicates: bool
+    canary: int | None
+    failure_limit: float | None
     status: str
     total_items: int
     successful_items: int = 0
@@ -123,6 +125,8 @@ class BatchRow(SQLModel, table=True):
     input_tokens: int = Field(default=0, sa_type=BigInteger)
     output_tokens: int = Field(default=0, sa_type=BigInteger)
     last_sequence: int = Field(default=0, sa_type=BigInteger)
+    judged_from_successful: int = 0
+    judged_from_failed: int = 0
     owner: str
     owner_epoch: int
     lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -166,6 +170,7 @@ class ItemRow(SQLModel, table=True):
     declared_type: str | None
     # A declarative class has an attribute `metadata` of its own.
     item_metadata: bytes | None = Field(sa_column=Column("metadata", LargeBinary))
+    content_key: bytes | None
     duplicate_of_index: int | None
 
 

@@ -1,0 +1,78 @@
+"""One suite a port, on each implementation: SQLite, and a real PostgreSQL server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.postgres import PostgresServer, session_server
+
+from imagebatch_server.store.batches import SqlBatchStore
+from imagebatch_server.store.database import Database
+from imagebatch_server.store.migrate import migrate
+from imagebatch_server.store.objects import SqlObjectRows
+from imagebatch_server.store.outcomes import SqlOutcomeStore
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with session_server(tmp_path_factory) as server:
+        yield server
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'imagebatch.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest) -> str:
+    """An empty database, on each of the two kinds."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+async def open_database(url: str) -> AsyncIterator[Callable[[], Database]]:
+    """Opens the test's database, as often as there are to be servers."""
+    opened: list[Database] = []
+
+    def open_one() -> Database:
+        opened.append(Database(url))
+        return opened[-1]
+
+    yield open_one
+    for database in opened:
+        database.close()
+
+
+@pytest.fixture
+async def database(open_database: Callable[[], Database]) -> Database:
+    database = open_database()
+    await migrate(database)
+    return database
+
+
+@pytest.fixture
+def batches(database: Database) -> SqlBatchStore:
+    return SqlBatchStore(database, owner="one", max_running_batches=1_000)
+
+
+@pytest.fixture
+def outcomes(database: Database) -> SqlOutcomeStore:
+    return SqlOutcomeStore(database, max_read_bytes=30 * MIB)
+
+
+@pytest.fixture
+def objects(database: Database) -> SqlObjectRows:
+    return SqlObjectRows(database)

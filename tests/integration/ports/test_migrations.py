@@ -1,0 +1,117 @@
+"""The schema: what the migrations make is what the tables declare, whoever runs them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+from tests.postgres import PostgresServer
+
+from imagebatch_server.store import migrations
+from imagebatch_server.store.database import Database
+from imagebatch_server.store.migrate import SchemaTooNew, migrate
+
+MIGRATE = """
+import asyncio, sys
+from imagebatch_server.store.database import Database
+from imagebatch_server.store.migrate import migrate
+database = Database(sys.argv[1])
+sys.stdin.readline()
+asyncio.run(migrate(database))
+"""
+
+SCHEMA = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE tbl_name <> 'alembic_version'",
+    "postgresql": """
+        SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+        UNION SELECT table_name || '.' || column_name, concat_ws(' ', data_type, is_nullable, column_default)
+        FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+    """,
+}
+
+
+def schema(connection: Connection) -> dict[str, str]:
+    """Every table, column and index, predicates and all, in the database's own words."""
+    found = connection.exec_driver_sql(SCHEMA[connection.dialect.name]).all()
+    return {name: re.sub(r"\s+", " ", sql or "") for name, sql in found}
+
+
+def declare(connection: Connection) -> None:
+    SQLModel.metadata.create_all(connection)
+
+
+async def test_migrations_make_what_the_tables_declare(
+    database: Database, url: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), SQLModel.metadata))
+
+    assert await database.write(differences) == []
+    if url.startswith("sqlite"):
+        declared_url = f"sqlite:///{tmp_path / 'declared.db'}"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        declared_url = server.create_database()
+    declared = Database(declared_url)
+    await declared.write(declare)
+    migrated = await database.read(schema)
+    assert len(migrated) > 10
+    assert migrated == await declared.read(schema)
+    declared.close()
+
+
+async def test_migrating_again_changes_nothing(database: Database) -> None:
+    before = await database.read(schema)
+    await migrate(database)
+    assert await database.read(schema) == before
+
+
+async def test_a_schema_of_a_newer_version_is_refused(database: Database) -> None:
+    def as_if_newer(connection: Connection) -> None:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    await database.write(as_if_newer)
+    before = await database.read(schema)
+    with pytest.raises(SchemaTooNew, match=r"9999.*newer Imagebatch"):
+        await migrate(database)
+    assert await database.read(schema) == before
+
+
+async def test_servers_that_start_at_once_migrate_once(url: str, open_database: Callable[[], Database]) -> None:
+    """Real processes, let go at one moment."""
+    started = [
+        subprocess.Popen([sys.executable, "-c", MIGRATE, url], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    errors = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], errors
+
+    def versions(connection: Connection) -> list[str]:
+        return list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
+
+    assert await open_database().read(versions) == ["0001"]
+
+
+def test_a_migration_is_named_by_its_revision() -> None:
+    folder = Path(migrations.__file__).parent / "versions"
+    files = sorted(file for file in folder.glob("*.py") if file.name != "__init__.py")
+    previous = None
+    for number, file in enumerate(files, start=1):
+        revision = f"{number:04}"
+        assert re.fullmatch(rf"v{revision}_[a-z0-9_]+\.py", file.name)
+        text = file.read_text()
+        assert f'\nrevision = "{revision}"\n' in text
+        assert f"\ndown_revision = {previous!r}\n".replace("'", '"') in text
+        previous = revision
