@@ -81,10 +81,8 @@ class OperationTester:
         if violations:
             raise InvalidParameters(self._operation.name, violations)
         about = None if metadata is None else structs.from_dict(metadata)
-        done = self._runner.tasks(self._operation.name, given)(
-            Task(item_index, declared_type, about, len(image)), image
-        )
-        return self._answer(done)
+        task = Task(item_index, declared_type, about, len(image))
+        return self._answer(self._runner.one(self._operation.name, given, task, image))
 
     def _answer(self, done: Done) -> Answer:
         if done.error_code is not None:

@@ -11,13 +11,17 @@ from imagebatch.v1.enums import BatchStatus, ItemErrorCode
 class ItemError(Exception):
     """One item failed with a known code; the message says what to do about it.
 
-    `transient` says whether another attempt may help; TIMEOUT and WORKER_CRASHED always are.
+    `transient` says whether another attempt may help; TIMEOUT and WORKER_CRASHED always are. `retry_after_s` is how
+    long whoever refused wants to be left alone, if they said so.
     """
 
-    def __init__(self, code: ItemErrorCode, message: str, *, transient: bool = False) -> None:
+    def __init__(
+        self, code: ItemErrorCode, message: str, *, transient: bool = False, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_after_s = retry_after_s
         self.transient = transient or code in (ItemErrorCode.TIMEOUT, ItemErrorCode.WORKER_CRASHED)
 
 

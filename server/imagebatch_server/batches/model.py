@@ -209,6 +209,10 @@ class AttemptResult:
     error_message: str | None = None
     transient: bool = False
     """Whether another attempt may help; only meaningful with an error."""
+    retry_after_s: float | None = None
+    """How long another attempt has to wait at the least."""
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

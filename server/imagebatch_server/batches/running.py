@@ -33,8 +33,10 @@ class RunningBatch:
     recorded.
     """
 
-    def __init__(self, batch: Batch, first_items: Sequence[Item]) -> None:
+    def __init__(self, batch: Batch, first_items: Sequence[Item], lane: str = "") -> None:
         self.batch = batch
+        self.lane = lane
+        """The executor's lane in which its items run."""
         self.window: deque[Item] = deque(first_items)
         self.flights: dict[int, Flight] = {}
         self.unrecorded: set[int] = set()

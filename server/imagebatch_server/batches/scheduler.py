@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +27,9 @@ MAX_UNRECORDED = 4_096
 
 SKIPS_A_READ = 1_000
 STORE_RETRY_S = 0.5
+
+MOST_RETRY_AFTER_S = 300.0
+"""An attempt waits no longer than this for somebody who wants to be left alone."""
 
 SKIP_MESSAGES = {
     ItemErrorCode.CANCELLED: (
@@ -60,7 +64,8 @@ class Scheduler:
         self._hosts = hosts
         self._backoff_s = backoff_s
         self._running: dict[str, RunningBatch] = {}
-        self._turns = Turns()
+        self._turns: defaultdict[str, Turns] = defaultdict(Turns)
+        """By the executor's lane: shares are of the same workers' time, and one lane's is no measure for another's."""
         self._unrecorded = 0
         self._pump_is_due = False
         self._stopping = False
@@ -73,7 +78,8 @@ class Scheduler:
         earlier = self._running.get(batch.batch_id)
         if earlier is not None:  # a retry came before the news of the batch's end
             self._drop(earlier)
-        running = RunningBatch(batch, first_items)
+        lane = self._executor.lane(batch.options.operation, batch.options.parameters)
+        running = RunningBatch(batch, first_items, lane)
         self._running[batch.batch_id] = running
         if batch.cancel_requested_at is not None:
             self._abandon(running, ItemErrorCode.CANCELLED)
@@ -126,7 +132,7 @@ class Scheduler:
             return  # answers no outstanding dispatch: it was cancelled, or the batch was lost
         running = self._running[dispatch.batch_id]
         del running.flights[dispatch.item.item_index]
-        self._turns.settle(running, flight.estimated_ms, result.processing_time_ms)
+        self._turns[running.lane].settle(running, flight.estimated_ms, result.processing_time_ms)
         if not self._attempt_again(running, result):
             self._record(running, dispatch.item, _outcome(result))
         self._pump_soon()
@@ -175,18 +181,21 @@ class Scheduler:
         if size is not None:
             self._spawn(self._read_ahead(running, size))
         if running.window and not running.stuck:
-            self._turns.enter(running)
+            self._turns[running.lane].enter(running)
             self._pump_soon()
 
     def _pump(self) -> None:
         self._pump_is_due = False
-        if self._stopping:
-            return
+        if not self._stopping:
+            for lane, turns in list(self._turns.items()):
+                self._pump_lane(lane, turns)
+
+    def _pump_lane(self, lane: str, turns: Turns) -> None:
         held_back = MAX_UNRECORDED - self._unrecorded
-        room = min(self._executor.room(), held_back)
-        room_to_fetch = min(self._executor.room_to_fetch(), self._hosts.room(), held_back)
-        while (running := self._turns.next(stored=room > 0, fetched=room_to_fetch > 0)) is not None:
-            for _ in range(self._turns.items_a_turn(running)):
+        room = min(self._executor.room(lane), held_back)
+        room_to_fetch = min(self._executor.room_to_fetch(lane), self._hosts.room(), held_back)
+        while (running := turns.next(stored=room > 0, fetched=room_to_fetch > 0)) is not None:
+            for _ in range(turns.items_a_turn(running)):
                 if not running.window:
                     break
                 item = running.window[0]
@@ -235,7 +244,7 @@ class Scheduler:
             parameters=batch.options.parameters,
             timeout_s=batch.options.item_timeout_s,
         )
-        running.flights[item.item_index] = Flight(dispatch, self._turns.charge(running))
+        running.flights[item.item_index] = Flight(dispatch, self._turns[running.lane].charge(running))
         self._executor.submit(dispatch)
 
     def _flight_of(self, dispatch: Dispatch) -> Flight | None:
@@ -249,9 +258,8 @@ class Scheduler:
         item_index = result.dispatch.item.item_index
         running.attempts[item_index] = attempt
         running.put_aside()
-        asyncio.get_running_loop().call_later(
-            self._backoff_s(attempt), lambda: self._spawn(self._bring_back(running, item_index))
-        )
+        wait_s = max(self._backoff_s(attempt), min(result.retry_after_s or 0.0, MOST_RETRY_AFTER_S))
+        asyncio.get_running_loop().call_later(wait_s, lambda: self._spawn(self._bring_back(running, item_index)))
         return True
 
     def _record(self, running: RunningBatch, item: Item, outcome: Outcome) -> None:
@@ -360,4 +368,6 @@ def _outcome(result: AttemptResult) -> Outcome:
         attempts=result.dispatch.attempt,
         image_sha256=result.image_sha256,
         stored_object=result.stored_object,
+        input_tokens=result.input_tokens,
+        output_tokens=result.output_tokens,
     )

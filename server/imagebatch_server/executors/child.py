@@ -1,7 +1,8 @@
 """The child process: `python -m imagebatch_server.executors.child CHANNEL_FD PARENT_PID`.
 
-It reads chunks, runs their items one by one, and says what came of each at once, before it touches the next: whatever
-happens to this process then happens to one item.
+A serial child reads chunks, runs their items one by one, and says what came of each at once, before it touches the
+next: whatever happens to this process then happens to one item, or to the items of a chunk that is run at once.
+`concurrent_child` is the other kind.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from imagebatch_server.executors.messages import (
 )
 
 _STREAM_BYTES = 256 * 1024
-_LOOK_AT_MEMORY_S = 1.0
 
 
 def main(channel_fd: int, parent_pid: int) -> None:
@@ -44,7 +44,12 @@ def main(channel_fd: int, parent_pid: int) -> None:
         return
     confine.limit(start.memory_bytes)
     try:
-        Child(channel, start).serve(stream)
+        if start.is_concurrent:
+            from imagebatch_server.executors.concurrent_child import serve
+
+            serve(channel, start)
+        else:
+            Child(channel, start).serve(stream)
     except (BrokenPipeError, ConnectionResetError):
         return  # the worker is gone, and with it whoever wanted an answer
     except MemoryError:
@@ -60,9 +65,8 @@ class Child:
 
         self._channel = channel
         self._warm = start.warm
-        self._memory_bytes = start.memory_bytes
-        self._looked_at_memory = time.monotonic()
-        self._runner = Runner(start.operations, start.max_image_pixels)
+        self._memory = confine.MemoryWatch(start.memory_bytes)
+        self._runner = Runner(start.operations, start.max_image_pixels, start.configuration)
 
     def serve(self, stream: Stream) -> None:
         """Load what is to be warm, then run chunks as long as they come. Raises MemoryError if an item takes it all."""
@@ -74,7 +78,8 @@ class Child:
             chunk, images = received
             if self._load(chunk.operation):
                 self._run(chunk, images)
-            self._retire_if_full()
+            if self._memory.is_full():
+                os._exit(EXIT_FULL)
 
     def _load(self, name: str) -> bool:
         if self._runner.has_loaded(name):
@@ -86,19 +91,18 @@ class Child:
         return failed is None
 
     def _run(self, chunk: Chunk, images: list[bytes]) -> None:
+        if self._runner.takes_chunks(chunk.operation):
+            self._say(Started(len(chunk.tasks)))
+            for done in self._runner.chunk(chunk.operation, chunk.parameters, chunk.tasks, images):
+                self._say(done)
+            return
         run = self._runner.tasks(chunk.operation, chunk.parameters)
         images.reverse()  # so that each can be let go of when it is done
-        self._say(Started())
+        self._say(Started(1))
         for task in chunk.tasks:
             done = run(task, images.pop())
             done.next_started = bool(images)
             self._say(done)
-
-    def _retire_if_full(self) -> None:
-        if time.monotonic() - self._looked_at_memory > _LOOK_AT_MEMORY_S:
-            self._looked_at_memory = time.monotonic()
-            if confine.is_full(self._memory_bytes):
-                os._exit(EXIT_FULL)
 
     def _say(self, message: Message) -> None:
         self._channel.sendall(frame(message))

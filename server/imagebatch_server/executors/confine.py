@@ -8,11 +8,13 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _FULL = 0.75
 """The share of its memory that a child may hold between chunks; the rest is for the next item."""
+_LOOK_S = 1.0
 
 
 def bind_to_parent(parent_pid: int) -> None:
@@ -38,10 +40,20 @@ def limit(memory_bytes: int) -> None:
     faulthandler.enable()
 
 
-def is_full(memory_bytes: int) -> bool:
-    """Whether so much memory is held that the next item might pay for what earlier ones left."""
-    try:
-        pages = int(Path("/proc/self/statm").read_bytes().split()[5])
-    except FileNotFoundError:
-        return False  # no Linux: only the limit itself is left
-    return pages * resource.getpagesize() > _FULL * memory_bytes
+class MemoryWatch:
+    """Looks now and then at how much memory the process holds."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._most_bytes = _FULL * memory_bytes
+        self._looked_at = time.monotonic()
+
+    def is_full(self) -> bool:
+        """Whether so much memory is held that the next item might pay for what earlier ones left."""
+        if time.monotonic() - self._looked_at < _LOOK_S:
+            return False
+        self._looked_at = time.monotonic()
+        try:
+            pages = int(Path("/proc/self/statm").read_bytes().split()[5])
+        except FileNotFoundError:
+            return False  # no Linux: only the limit itself is left
+        return pages * resource.getpagesize() > self._most_bytes

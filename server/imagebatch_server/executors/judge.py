@@ -8,6 +8,9 @@ from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.executors.attempt import Attempt
 from imagebatch_server.executors.messages import MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES, BadFrame, Done, LoadFailed
 
+_MOST_TOKENS = 1_000_000_000
+"""Of one item; a batch adds up to a million of them in 64 bits."""
+
 
 def too_long(attempt: Attempt) -> ItemError:
     """It did not end in time."""
@@ -40,8 +43,10 @@ def check(done: Done) -> None:
         right = done.error_code is not None and done.error_message is not None and done.stored is None
     else:
         right = done.error_code is None and len(output) <= MAX_OUTPUT_BYTES and _is_struct(output)
-    texts = len(done.image_sha256) == 64 and len(done.error_message or "") <= MAX_MESSAGE_BYTES
-    if not (right and texts and 0 <= done.run_s < float("inf")):
+    texts = len(done.image_sha256) in (0, 64) and len(done.error_message or "") <= MAX_MESSAGE_BYTES
+    times = 0 <= done.run_s < float("inf") and 0 <= (done.retry_after_s or 0.0) < float("inf")
+    tokens = 0 <= done.input_tokens <= _MOST_TOKENS and 0 <= done.output_tokens <= _MOST_TOKENS
+    if not (right and texts and times and tokens):
         raise BadFrame("an answer that breaks the rules")
 
 

@@ -12,8 +12,9 @@ class Load:
 
     def __init__(self, *, workers: int, ahead_s: float, least_items: int) -> None:
         """Want `ahead_s` seconds of work for each worker, and `least_items` items however long these take."""
+        self._workers = workers
         self._most_s = workers * ahead_s
-        self._least_items = workers * least_items
+        self._least_items = least_items
         self._most_items = workers * _MOST_ITEMS_A_WORKER
         self._items = 0
         self._work_s = 0.0
@@ -28,7 +29,8 @@ class Load:
         self._items -= 1
         self._work_s = self._work_s - work_s if self._items else 0.0
 
-    def room(self, item_s: float) -> int:
-        """How many more items are wanted, of so much work each."""
+    def room(self, item_s: float, *, least_items: int = 0) -> int:
+        """How many more items are wanted, of so much work each, and for each worker at least `least_items`."""
         by_work = math.ceil((self._most_s - self._work_s) / max(item_s, 1e-6))
-        return max(0, min(max(by_work, self._least_items - self._items), self._most_items - self._items))
+        least = self._workers * max(self._least_items, least_items) - self._items
+        return max(0, min(max(by_work, least), self._most_items - self._items))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -22,6 +22,7 @@ from imagebatch_server.executors.pool import Pool
 from imagebatch_server.executors.reading import Reading
 from imagebatch_server.executors.ready import CHUNK_S
 from imagebatch_server.executors.space import Space
+from imagebatch_server.operations.configuration import Configuration
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,11 @@ _LOG_FAILURES_S = 1.0
 
 
 class LocalExecutor:
-    """Implements the `Executor` port with supervised child processes. Belongs to one event loop."""
+    """Runs attempts in supervised child processes, all of one kind. Belongs to one event loop.
+
+    Serial ones are the workers, and start with the server. A concurrent one runs asynchronous operations, and starts
+    when it is first needed.
+    """
 
     def __init__(
         self,
@@ -49,19 +54,37 @@ class LocalExecutor:
         max_ready_bytes: int,
         warm: Sequence[str] = (),
         load_timeout_s: float = 120.0,
+        resolve: Callable[[str, bytes | None], str] = lambda operation, _: operation,
+        chunk_items: Mapping[str, int] | None = None,
+        concurrency: int | None = None,
+        configuration: Configuration | None = None,
     ) -> None:
         """`operations` are import references, `module:Class`, by name; those in `warm` are loaded before they are asked
-        for. `memory_bytes` caps each child; `max_ready_bytes` the images that wait for a child or are with one, past
-        which no other is read or fetched.
+        for. `resolve` says by which of these names a dispatch's operation is run with its parameters. `chunk_items` are
+        the items that a chunk operation takes at once. `concurrency` is the items that a child has in flight, and makes
+        children concurrent. `memory_bytes` caps each child; `max_ready_bytes` the images that wait for a child or are
+        with one, past which no other is read or fetched.
         """
-        settings = ChildSettings(operations, warm, max_image_pixels, memory_bytes, load_timeout_s)
-        self._pool = Pool(settings, workers, self)
+        settings = ChildSettings(
+            operations,
+            warm,
+            max_image_pixels,
+            memory_bytes,
+            load_timeout_s,
+            concurrency,
+            configuration or Configuration(),
+        )
+        self._is_concurrent = concurrency is not None
+        self._chunk_items = chunk_items or {}
+        self._pool = Pool(settings, workers, self._chunk_items, self)
         self._space = Space(max_ready_bytes)
         self._fetching = Fetching(fetcher, self._space, self)
         self._reading = Reading(blobs, max_image_bytes, self._space, self)
         self._keeping = Keeping(blobs, self)
-        self._stored_load = Load(workers=workers, ahead_s=_STORED_AHEAD_S, least_items=2)
-        self._fetched_load = Load(workers=workers, ahead_s=_FETCHED_AHEAD_S, least_items=4)
+        in_flight = concurrency or 1
+        self._stored_load = Load(workers=workers, ahead_s=_STORED_AHEAD_S, least_items=2 * in_flight)
+        self._fetched_load = Load(workers=workers, ahead_s=_FETCHED_AHEAD_S, least_items=4 * in_flight)
+        self._resolve = resolve
         self._attempts: dict[int, Attempt] = {}
         self._last_operation = ""
         self._turn_is_due = False
@@ -83,10 +106,11 @@ class LocalExecutor:
     async def start(self, events: DispatchEvents) -> None:
         """Start the children, and wait for the first to run; they take items once the warm operations are loaded.
 
-        Raises WorkersCannotStart.
+        Raises WorkersCannotStart. A concurrent child is not waited for: it starts when it is needed.
         """
         self._events = events
-        await self._pool.start()
+        if not self._is_concurrent:
+            await self._pool.start()
 
     async def stop(self, grace_s: float) -> None:
         """Begin nothing more, wait at most `grace_s` for what the children have, then end them.
@@ -105,9 +129,10 @@ class LocalExecutor:
 
     def submit(self, dispatch: Dispatch) -> None:
         """Take one attempt; never blocks. One `finished` follows, unless it is forgotten or the executor stops."""
-        attempt = Attempt(dispatch, dispatch.item.declared_type)
+        operation = self._resolve(dispatch.operation, dispatch.parameters)
+        attempt = Attempt(dispatch, operation, dispatch.item.declared_type)
         self._attempts[id(dispatch)] = attempt
-        self._last_operation = dispatch.operation
+        self._last_operation = operation
         if dispatch.item.image_url is not None:
             self._fetching.add(attempt)
         else:
@@ -125,15 +150,20 @@ class LocalExecutor:
             attempt.forgotten = True
             self._let_go(attempt)
             self._fetching.forget(attempt)
+            self._pool.forget(attempt)
             self._turn_soon()
 
     def room(self) -> int:
         """How many more stored images are wanted, to keep the workers busy and no more."""
-        return self._stored_load.room(self._pool.expected_s(self._last_operation))
+        return self._room(self._stored_load)
 
     def room_to_fetch(self) -> int:
         """How many more fetches are wanted; those that are given beyond it wait, and keep their host's slot."""
-        return self._fetched_load.room(self._pool.expected_s(self._last_operation)) - self._fetching.young
+        return self._room(self._fetched_load) - self._fetching.young
+
+    def _room(self, load: Load) -> int:
+        operation = self._last_operation
+        return load.room(self._pool.expected_s(operation), least_items=2 * self._chunk_items.get(operation, 0))
 
     def _turn_soon(self) -> None:
         if not self._turn_is_due:
@@ -151,7 +181,7 @@ class LocalExecutor:
 
     def _count(self, attempt: Attempt, load: Load) -> None:
         attempt.load = load
-        attempt.expected_s = self._pool.expected_s(attempt.dispatch.operation)
+        attempt.expected_s = self._pool.expected_s(attempt.operation)
         load.add(attempt.expected_s)
 
     def _hold(self, attempt: Attempt, data: bytes) -> None:
@@ -180,6 +210,7 @@ class LocalExecutor:
         self._hold(attempt, data)
         if attempt.load is None:
             self._count(attempt, self._fetched_load)
+        self._pool.begin()
         self._pool.add(attempt)
         self._turn_soon()
 
@@ -231,6 +262,6 @@ def _names(attempt: Attempt) -> dict[str, object]:
     return {
         "batch_id": dispatch.batch_id,
         "item_index": dispatch.item.item_index,
-        "operation": dispatch.operation,
+        "operation": attempt.operation,
         "attempt": dispatch.attempt,
     }

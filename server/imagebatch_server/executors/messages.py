@@ -1,7 +1,8 @@
 """What a worker and its child say to each other over a socket: msgpack in frames with their length in front.
 
-Not pickle: a child whose decoder was taken over must be able to say something false, and no more. Tasks and answers
-need no numbers, because a child works through what it is sent in order.
+Not pickle: a child whose decoder was taken over must be able to say something false, and no more. There are two kinds
+of children. A serial one works through what it is sent in order, so its answers need no numbers; a concurrent one has
+many items in flight, each of them a chunk of its own, and names them by the number of the chunk, counted from 1.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from imagebatch.v1.enums import ItemErrorCode
+from imagebatch_server.operations.configuration import Configuration
 
 MAX_FRAME_BYTES = 72 * 1024 * 1024
 """The longest frame that a worker takes from a child: a result's image of MAX_STORED_BYTES, and room."""
@@ -42,6 +44,8 @@ class Start(Message):
     warm: list[str]
     max_image_pixels: int
     memory_bytes: int
+    is_concurrent: bool
+    configuration: Configuration
 
 
 class Task(msgspec.Struct, array_like=True, gc=False):
@@ -59,6 +63,12 @@ class Chunk(Message):
     operation: str
     parameters: bytes | None
     tasks: list[Task]
+
+
+class Cancel(Message):
+    """To a concurrent child: let go of an item. An `Ended` follows, unless one has come already."""
+
+    number: int
 
 
 class Up(Message):
@@ -82,7 +92,7 @@ class Loaded(Message):
 
 
 class LoadFailed(Message):
-    """It can't be: the chunk that asked for it, if any, is dropped."""
+    """It can't be. A serial child drops the chunk that asked for it, if any; a concurrent one answers each task."""
 
     operation: str
     reason: str
@@ -91,7 +101,9 @@ class LoadFailed(Message):
 
 
 class Started(Message):
-    """Work on a chunk's first task begins."""
+    """Work on the chunk's first tasks begins: on one, or on all where the operation takes a chunk at once."""
+
+    tasks: int
 
 
 class StoredImage(msgspec.Struct, array_like=True, gc=False):
@@ -108,6 +120,7 @@ class Done(Message):
     run_s: float
     """Decoding and running."""
     image_sha256: str
+    """Empty where the image was not looked at."""
     output: bytes | None = None
     stored: StoredImage | None = None
     error_code: ItemErrorCode | None = None
@@ -116,14 +129,36 @@ class Done(Message):
     traceback: str | None = None
     next_started: bool = False
     """Work on the chunk's next task begins: saves a `Started` for each item."""
+    retry_after_s: float | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
-FromChild = Up | Ready | Loading | Loaded | LoadFailed | Started | Done
+class Begun(Message):
+    """A concurrent child began with an item."""
+
+    number: int
+
+
+class Ended(Message):
+    """A concurrent child has ended an item, or let go of it before it had begun: then there is no `done`."""
+
+    number: int
+    done: Done | None = None
+
+
+class Retiring(Message):
+    """A concurrent child holds too much memory: it takes nothing more, ends what it has, and exits."""
+
+
+FromChild = Up | Ready | Loading | Loaded | LoadFailed | Started | Done | Begun | Ended | Retiring
+ToConcurrentChild = Chunk | Cancel
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_from_child = msgspec.msgpack.Decoder(FromChild).decode
 _decode_start = msgspec.msgpack.Decoder(Start).decode
 _decode_chunk = msgspec.msgpack.Decoder(Chunk).decode
+_decode_to_concurrent = msgspec.msgpack.Decoder(ToConcurrentChild).decode
 
 
 class BadFrame(Exception):
@@ -186,6 +221,23 @@ def read_chunk(stream: Stream) -> tuple[Chunk, list[bytes]] | None:
     images = [stream.read(task.size_bytes) for task in chunk.tasks]
     whole = all(len(image) == task.size_bytes for image, task in zip(images, chunk.tasks, strict=True))
     return (chunk, images) if whole else None
+
+
+class AsyncStream(Protocol):
+    """Where a concurrent child reads."""
+
+    async def readexactly(self, n: int, /) -> bytes:
+        """Read so many bytes. Raises asyncio.IncompleteReadError at the end."""
+
+
+async def read_to_concurrent(stream: AsyncStream) -> Cancel | tuple[Task, Chunk, bytes]:
+    """Read a message, in a concurrent child; a chunk comes as its one task, itself and the image."""
+    (size,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
+    message: ToConcurrentChild = _decode_to_concurrent(await stream.readexactly(size))
+    if isinstance(message, Cancel):
+        return message
+    (task,) = message.tasks
+    return task, message, await stream.readexactly(task.size_bytes)
 
 
 def _read_frame(stream: Stream) -> bytes | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -20,6 +21,9 @@ from imagebatch_server.executors.worker import Worker
 log = structlog.get_logger(__name__)
 
 _FAILED_STARTS = 3
+
+_MOST_CULPRITS = 1_024
+"""Items that are remembered for having taken a child down."""
 
 
 class WorkersCannotStart(Exception):
@@ -45,14 +49,20 @@ class PoolEvents(Protocol):
 class Pool:
     """Gives chunks to workers as they can take them. Implements `LifeEvents`; belongs to one event loop."""
 
-    def __init__(self, settings: ChildSettings, workers: int, events: PoolEvents) -> None:
+    def __init__(
+        self, settings: ChildSettings, workers: int, chunk_items: Mapping[str, int], events: PoolEvents
+    ) -> None:
+        """`chunk_items` are the items that an operation takes at once, for those that do."""
         self._events = events
         self._loads = LoadRecord()
         self._pace = Pace()
-        self._ready = ReadyQueue(self._pace)
+        # To a concurrent child each item goes by itself, as soon as there is room.
+        most_items = {} if settings.concurrency is None else {"most_items": 1}
+        self._ready = ReadyQueue(self._pace, chunk_items, **most_items)
+        self._culprits: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._workers = [Worker(settings, self._loads, self, self._start_failed) for _ in range(workers)]
         self._supervisors: list[asyncio.Task[None]] = []
-        self._first_up: asyncio.Future[None]
+        self._first_up: asyncio.Future[None] | None = None
         self._failed_starts = 0
         self._closed = False
 
@@ -77,21 +87,28 @@ class Pool:
 
     async def start(self) -> None:
         """Start the children and wait for the first to run; they load after that. Raises WorkersCannotStart."""
-        loop = asyncio.get_running_loop()
-        self._first_up = loop.create_future()
-        for worker in self._workers:
-            supervisor = loop.create_task(worker.supervise())
-            supervisor.add_done_callback(_log_if_it_failed)
-            self._supervisors.append(supervisor)
+        self._first_up = asyncio.get_running_loop().create_future()
+        self.begin()
         try:
             await self._first_up
         except WorkersCannotStart:
             await self.stop()
             raise
 
+    def begin(self) -> None:
+        """Start the children, unless that was done, without waiting; one that can't start is tried again and again."""
+        if self._supervisors or self._closed:
+            return
+        for worker in self._workers:
+            supervisor = asyncio.get_running_loop().create_task(worker.supervise())
+            supervisor.add_done_callback(_log_if_it_failed)
+            self._supervisors.append(supervisor)
+
     def close(self) -> None:
         """Hand out no more chunks."""
         self._closed = True
+        for worker in self._workers:
+            worker.take_back()
 
     async def stop(self) -> None:
         """End the children; nothing more is reported."""
@@ -102,20 +119,35 @@ class Pool:
 
     def add(self, attempt: Attempt) -> None:
         """Let an attempt wait for a child; its image is here."""
+        if self._culprits and (attempt.dispatch.batch_id, attempt.dispatch.item.item_index) in self._culprits:
+            attempt.suspected = True
         self._ready.add(attempt)
+
+    def forget(self, attempt: Attempt) -> None:
+        """Nobody wants the attempt's result any more; a child that has it may run it all the same."""
+        for worker in self._workers:
+            worker.forget(attempt)
 
     def pump(self) -> None:
         """Give chunks to the workers that can take one: first to those that have nothing to do."""
-        if self._closed:
-            return
+        while not self._closed and self._hand_out():
+            pass
+
+    def _hand_out(self) -> bool:
         idle = [worker for worker in self._workers if worker.is_ready and not worker.held]
-        finishing = [worker for worker in self._workers if worker.is_about_to_finish(self._pace)]
-        for workers in (idle, finishing):
+        alone = self._ready.next_goes_alone
+        busy = [worker for worker in self._workers if worker.takes_more(self._pace, goes_alone=alone)]
+        sent = False
+        for workers in (idle, busy):
             for position, worker in enumerate(workers):
+                if workers is busy and self._ready.next_goes_alone != alone:
+                    return sent
                 chunk = self._next_chunk(len(workers) - position)
                 if not chunk:
-                    return
+                    return False
                 worker.send(chunk)
+                sent = True
+        return sent
 
     def _next_chunk(self, workers: int) -> list[Attempt]:
         while (operation := self._ready.next_operation()) is not None:
@@ -133,24 +165,34 @@ class Pool:
         self._events.started(attempt)
 
     def done(self, attempt: Attempt, done: Done) -> None:
-        self._pace.observe(attempt.dispatch.operation, done.run_s)
+        self._pace.observe(attempt.operation, done.run_s)
         self._events.done(attempt, done)
 
     def failed(self, attempt: Attempt, error: ItemError, run_s: float) -> None:
+        if error.code is ItemErrorCode.WORKER_CRASHED:
+            self._remember(attempt)
         self._events.failed(attempt, error, run_s)
+
+    def _remember(self, attempt: Attempt) -> None:
+        """Let its next attempts go alone from the start: there need be no more deaths to find out who it was."""
+        self._culprits[attempt.dispatch.batch_id, attempt.dispatch.item.item_index] = None
+        if len(self._culprits) > _MOST_CULPRITS:
+            self._culprits.popitem(last=False)
 
     def returned(self, attempts: Sequence[Attempt]) -> None:
         self._ready.put_back(attempts)
 
     def progressed(self) -> None:
-        if not self._first_up.done() and any(worker.has_come_up for worker in self._workers):
-            self._first_up.set_result(None)
+        first_up = self._first_up
+        if first_up is not None and not first_up.done() and any(worker.has_come_up for worker in self._workers):
+            first_up.set_result(None)
         self._events.progressed()
 
     def _start_failed(self, how: str) -> None:
         self._failed_starts += 1
-        if self._failed_starts >= _FAILED_STARTS and not self._first_up.done():
-            self._first_up.set_exception(
+        first_up = self._first_up
+        if first_up is not None and not first_up.done() and self._failed_starts >= _FAILED_STARTS:
+            first_up.set_exception(
                 WorkersCannotStart(
                     f"no worker process can start: the last one {how}; see the log, or raise its memory limit"
                 )

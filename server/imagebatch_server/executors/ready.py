@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from imagebatch_server.executors.attempt import Attempt
 
@@ -13,7 +13,6 @@ CHUNK_S = 0.1
 
 _MOST_ITEMS = 256
 _MOST_BYTES = 64 * 1024 * 1024
-_STRIKES_TO_GO_ALONE = 2
 _NEWEST_WEIGHT = 0.1
 
 
@@ -39,8 +38,11 @@ class ReadyQueue:
     Shares and priorities are not decided here but by what is submitted: all that is submitted is handed out soon.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, chunk_items: Mapping[str, int], *, most_items: int = _MOST_ITEMS) -> None:
+        """`chunk_items` are the items that an operation takes at once, for those that do; however long they take."""
         self._pace = pace
+        self._chunk_items = chunk_items
+        self._most_items = most_items
         self._batches: dict[str, deque[Attempt]] = {}
         self._items = 0
 
@@ -61,16 +63,22 @@ class ReadyQueue:
     def next_operation(self) -> str | None:
         """The operation that the next chunk is for; None if nothing is ready."""
         first = self._first()
-        return None if first is None else first.dispatch.operation
+        return None if first is None else first.operation
+
+    @property
+    def next_goes_alone(self) -> bool:
+        """Whether the next chunk is one attempt that has to go alone."""
+        first = self._first()
+        return first is not None and first.goes_alone
 
     def take(self, workers: int) -> list[Attempt]:
         """Take the next chunk: a fair part of what is ready, if so many workers could take one now."""
         first = self._first()
         if first is None:
             return []
-        expected_s = max(self._pace.expected_s(first.dispatch.operation), 1e-6)
-        most_items = max(1, min(_MOST_ITEMS, int(CHUNK_S / expected_s), math.ceil(self._items / workers)))
-        chunk = _Chunk(most_items)
+        expected_s = max(self._pace.expected_s(first.operation), 1e-6)
+        at_once = self._chunk_items.get(first.operation) or int(CHUNK_S / expected_s)
+        chunk = _Chunk(max(1, min(self._most_items, at_once, math.ceil(self._items / workers))))
         for batch_id, queue in list(self._batches.items()):
             before = len(queue)
             while queue and (queue[0].forgotten or chunk.takes(queue[0])):
@@ -113,17 +121,17 @@ class _Chunk:
         """Whether the attempt may go with the others."""
         if not self.attempts:
             return True
-        first = self.attempts[0].dispatch
+        first = self.attempts[0]
         return (
             self._free_items > 0
             and len(attempt.data) <= self._free_bytes
-            and attempt.strikes < _STRIKES_TO_GO_ALONE
-            and attempt.dispatch.operation == first.operation
-            and attempt.dispatch.parameters == first.parameters
+            and not attempt.goes_alone
+            and attempt.operation == first.operation
+            and attempt.dispatch.parameters == first.dispatch.parameters
         )
 
     def add(self, attempt: Attempt) -> None:
         """Let it go with the others."""
         self.attempts.append(attempt)
-        self._free_items = 0 if attempt.strikes >= _STRIKES_TO_GO_ALONE else self._free_items - 1
+        self._free_items = 0 if attempt.goes_alone else self._free_items - 1
         self._free_bytes -= len(attempt.data)

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server import structs
 from imagebatch_server.batches.errors import ItemError
-from imagebatch_server.executors.messages import (
-    MAX_MESSAGE_BYTES,
-    MAX_OUTPUT_BYTES,
-    MAX_STORED_BYTES,
-    Done,
-    LoadFailed,
-    StoredImage,
-    Task,
-)
+from imagebatch_server.executors import endings
+from imagebatch_server.executors.messages import Done, LoadFailed, Task
 from imagebatch_server.images.decode import Image
-from imagebatch_server.operations.base import ItemContext, Operation, Output, Parameters, Stored
+from imagebatch_server.operations.base import (
+    AsyncOperation,
+    BaseOperation,
+    ChunkOperation,
+    ItemContext,
+    Operation,
+    Parameters,
+)
+from imagebatch_server.operations.configuration import Configuration
 
-_TRACEBACK_CHARACTERS = 8_000
 _LOAD_AGAIN_S = 30.0
 
-# How native libraries say that an allocation failed: std::bad_alloc by way of pybind11, OpenCV, onnxruntime's arena.
-_OUT_OF_MEMORY_TEXTS = ("bad_alloc", "bad allocation", "Insufficient memory", "Failed to allocate memory")
+_KINDS = (Operation, ChunkOperation, AsyncOperation)
 
 
 class Runner:
     """The operations of one child, each loaded once."""
 
-    def __init__(self, references: Mapping[str, str], max_image_pixels: int) -> None:
+    def __init__(
+        self, references: Mapping[str, str], max_image_pixels: int, configuration: Configuration | None = None
+    ) -> None:
         self._references = references
         self._max_image_pixels = max_image_pixels
-        self._loaded: dict[str, Operation[Any]] = {}
+        self._configuration = configuration or Configuration()
+        self._loaded: dict[str, BaseOperation[Any]] = {}
         self._failed: dict[str, tuple[float, LoadFailed]] = {}
 
     def has_loaded(self, name: str) -> bool:
@@ -52,93 +54,157 @@ class Runner:
             return failed
         try:
             operation = _make(self._references[name])
+            operation.configuration = self._configuration
             operation.load()
         except Exception as error:  # whatever a plug-in's import or models raise
-            reason = _shortened(f"{type(error).__name__}: {error}")
+            reason = endings.shortened(f"{type(error).__name__}: {error}")
             self._failed[name] = time.monotonic(), LoadFailed(name, reason)
-            return LoadFailed(name, reason, traceback.format_exc()[-_TRACEBACK_CHARACTERS:])
+            return LoadFailed(name, reason, traceback.format_exc()[-endings.TRACEBACK_CHARACTERS :])
         self._loaded[name] = operation
         return None
 
+    def takes_chunks(self, name: str) -> bool:
+        """Whether a loaded operation takes the tasks of a chunk at once."""
+        return isinstance(self._loaded[name], ChunkOperation)
+
+    def get(self, name: str) -> BaseOperation[Any]:
+        """A loaded operation."""
+        return self._loaded[name]
+
     def tasks(self, name: str, parameters: bytes | None) -> Callable[[Task, bytes], Done]:
-        """What runs the tasks of one chunk, decoding included, with a loaded operation. It raises MemoryError."""
+        """What runs the tasks of one chunk, decoding included, one by one. It raises MemoryError."""
         operation = self._loaded[name]
-        known: list[Parameters] = []
+        assert isinstance(operation, Operation)  # noqa: S101 - the child looks at the kind
+        parsed = _once_parsed(operation, parameters)
 
-        def parsed() -> Parameters:
-            # In the first task's run, so that whatever they make of the model's validators is an item's error.
-            if not known:
-                known.append(operation.parameters.model_validate(structs.to_dict(parameters)))
-            return known[0]
+        def run(task: Task, data: bytes) -> Done:
+            began = time.perf_counter()
+            sha256 = hashlib.sha256(data).hexdigest()
+            try:
+                image, context = self._opened(data), _context(task)
+                if isinstance(image, Image):
+                    result = operation.run(image, parsed(), context)
+                else:
+                    result = operation.run_unopened(image, parsed(), context)
+                done = endings.success(operation.name, result, sha256)
+            except Exception as error:  # an operation may raise anything, and its items are what it is charged with
+                done = endings.failure(operation.name, error, sha256)
+            done.run_s = time.perf_counter() - began
+            return done
 
-        return lambda task, data: self._run(operation, parsed, task, data)
+        return run
 
-    def _run(self, operation: Operation[Any], parameters: Callable[[], Parameters], task: Task, data: bytes) -> Done:
+    def chunk(self, name: str, parameters: bytes | None, tasks: Sequence[Task], images: list[bytes]) -> list[Done]:
+        """Run the tasks of one chunk at once. Raises MemoryError."""
+        operation = self._loaded[name]
+        assert isinstance(operation, ChunkOperation)  # noqa: S101 - the child looks at the kind
+        parsed = _once_parsed(operation, parameters)
+        began = time.perf_counter()
+        digests = [hashlib.sha256(data).hexdigest() for data in images]
+        dones: list[Done | None] = [None] * len(tasks)
+        ready: list[tuple[int, Image, ItemContext]] = []
+        for position, (task, data) in enumerate(zip(tasks, images, strict=True)):
+            try:
+                image, context = self._opened(data), _context(task)
+                if isinstance(image, Image):
+                    ready.append((position, image, context))
+                else:
+                    result = operation.run_unopened(image, parsed(), context)
+                    dones[position] = endings.success(operation.name, result, digests[position])
+            except Exception as error:
+                dones[position] = endings.failure(operation.name, error, digests[position])
+        for position, answer in _answers(operation, parsed, ready):
+            try:
+                if isinstance(answer, Exception):
+                    raise answer
+                dones[position] = endings.success(operation.name, answer, digests[position])
+            except Exception as error:
+                dones[position] = endings.failure(operation.name, error, digests[position])
+        ended = [done for done in dones if done is not None]
+        for done in ended:
+            done.run_s = (time.perf_counter() - began) / len(ended)
+        return ended
+
+    def one(self, name: str, parameters: bytes | None, task: Task, data: bytes) -> Done:
+        """Run one task of a loaded operation of any kind, alone. Raises MemoryError."""
+        operation = self._loaded[name]
+        if isinstance(operation, AsyncOperation):
+            return asyncio.run(self._one_async(operation, parameters, task, data))
+        if isinstance(operation, ChunkOperation):
+            return self.chunk(name, parameters, [task], [data])[0]
+        return self.tasks(name, parameters)(task, data)
+
+    async def _one_async(
+        self, operation: AsyncOperation[Any], parameters: bytes | None, task: Task, data: bytes
+    ) -> Done:
+        async with operation.slot():
+            return await self.run_async(operation, parameters, task, data)
+
+    async def run_async(
+        self, operation: AsyncOperation[Any], parameters: bytes | None, task: Task, data: bytes
+    ) -> Done:
+        """Run one task. Raises MemoryError, and CancelledError if the operation lets it through."""
         began = time.perf_counter()
         sha256 = hashlib.sha256(data).hexdigest()
         try:
-            image = Image.open(data, max_pixels=self._max_image_pixels)
-            context = ItemContext(task.item_index, structs.to_dict(task.metadata), task.declared_type)
-            done = _success(operation, operation.run(image, parameters(), context), sha256)
-        except ItemError as error:
-            message = _shortened(error.message)
-            done = Done(0, sha256, error_code=error.code, error_message=message, transient=error.transient)
-        except Exception as error:  # an operation may raise anything, and its items are what it is charged with
-            if _is_out_of_memory(error):
-                raise MemoryError from error
-            done = _internal(sha256, f"operation {operation.name} failed: {type(error).__name__}: {error}")
-            done.traceback = traceback.format_exc()[-_TRACEBACK_CHARACTERS:]
+            image, context = self._opened(data), _context(task)
+            parsed = operation.parameters.model_validate(structs.to_dict(parameters))
+            if isinstance(image, Image):
+                result = await operation.run(image, parsed, context)
+            else:
+                result = operation.run_unopened(image, parsed, context)
+            done = endings.success(operation.name, result, sha256)
+        except Exception as error:
+            done = endings.failure(operation.name, error, sha256)
         done.run_s = time.perf_counter() - began
         return done
 
+    def _opened(self, data: bytes) -> Image | ItemError:
+        try:
+            return Image.open(data, max_pixels=self._max_image_pixels)
+        except ItemError as error:
+            return error
 
-def _make(reference: str) -> Operation[Any]:
+
+def _make(reference: str) -> BaseOperation[Any]:
     module, _, name = reference.partition(":")
     found = attrgetter(name)(importlib.import_module(module))
-    if not (isinstance(found, type) and issubclass(found, Operation)):
-        raise TypeError(f"{reference} is no class derived from imagebatch_server.operations.base.Operation")
+    if not (isinstance(found, type) and issubclass(found, _KINDS)):
+        raise TypeError(f"{reference} is no class derived from imagebatch_server.operations.base.Operation or its kin")
     return found()
 
 
-def _success(operation: Operation[Any], result: object, sha256: str) -> Done:
-    stored = None
-    if isinstance(result, Stored):
-        if len(result.data) > MAX_STORED_BYTES:
-            return _internal(
-                sha256,
-                f"operation {operation.name} made an image of {len(result.data):,} bytes, the limit is "
-                f"{MAX_STORED_BYTES:,}; ask for a smaller one",
-            )
-        stored = StoredImage(result.data, hashlib.sha256(result.data).hexdigest(), result.content_type)
-        result = result.output
-    if not isinstance(result, Output):
-        return _internal(
-            sha256, f"operation {operation.name} returned {type(result).__name__}; it must return Output or Stored"
-        )
-    output = structs.from_dict(result.model_dump(mode="json", exclude_none=True))
-    if len(output) > MAX_OUTPUT_BYTES:
-        return _internal(
-            sha256,
-            f"operation {operation.name} answered with {len(output):,} bytes, the limit is {MAX_OUTPUT_BYTES:,}; "
-            "it must say less, or store an image",
-        )
-    return Done(0, sha256, output=output, stored=stored)
+def _once_parsed(operation: BaseOperation[Any], parameters: bytes | None) -> Callable[[], Parameters]:
+    known: list[Parameters] = []
+
+    def parsed() -> Parameters:
+        # In the first task's run, so that whatever they make of the model's validators is an item's error.
+        if not known:
+            known.append(operation.parameters.model_validate(structs.to_dict(parameters)))
+        return known[0]
+
+    return parsed
 
 
-def _internal(sha256: str, message: str) -> Done:
-    return Done(0, sha256, error_code=ItemErrorCode.INTERNAL, error_message=_shortened(message))
+def _context(task: Task) -> ItemContext:
+    return ItemContext(task.item_index, structs.to_dict(task.metadata), task.declared_type)
 
 
-def _shortened(message: str) -> str:
-    encoded = message.encode(errors="replace")
-    if len(encoded) <= MAX_MESSAGE_BYTES:
-        return encoded.decode()
-    return encoded[: MAX_MESSAGE_BYTES - 3].decode(errors="ignore") + "..."
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY_TEXTS):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _answers(
+    operation: ChunkOperation[Any],
+    parameters: Callable[[], Parameters],
+    ready: Sequence[tuple[int, Image, ItemContext]],
+) -> list[tuple[int, object]]:
+    """What came of each image, by position: an exception where it failed. A chunk that raises is run item by item."""
+    if not ready:
+        return []
+    positions, images, contexts = zip(*ready, strict=True)
+    try:
+        results = list(operation.run_many(images, parameters(), contexts))
+        if len(results) != len(images):
+            raise TypeError(f"run_many answered {len(results)} results for {len(images)} images")
+    except Exception as error:
+        if len(ready) == 1 or isinstance(error, MemoryError):
+            return [(position, error) for position in positions]
+        return [answer for one in ready for answer in _answers(operation, parameters, [one])]
+    return list(zip(positions, results, strict=True))

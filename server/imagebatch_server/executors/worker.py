@@ -8,16 +8,13 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from imagebatch_server.executors.attempt import Attempt
+from imagebatch_server.executors.concurrent import ConcurrentLife
 from imagebatch_server.executors.life import ChildSettings, Life, LifeEvents
 from imagebatch_server.executors.loads import LoadRecord
 from imagebatch_server.executors.ready import Pace
+from imagebatch_server.executors.serial import SerialLife
 
 log = structlog.get_logger(__name__)
-
-_LITTLE_S = 0.05
-"""What is left of a chunk when the next is sent, so that the child never waits. Where an item takes longer, the child
-does wait a moment: an item sent ahead would be stuck behind one that hangs.
-"""
 
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 10.0
@@ -37,6 +34,7 @@ class Worker:
         self._loads = loads
         self._events = events
         self._on_start_failed = on_start_failed
+        self._begin_life = SerialLife if settings.concurrency is None else ConcurrentLife
         self._life: Life | None = None
         self._warm = list(settings.warm)
         self.restarts = 0
@@ -62,17 +60,24 @@ class Worker:
         """Attempts that its child has."""
         return self._life.held if self._life is not None else 0
 
-    def is_about_to_finish(self, pace: Pace) -> bool:
-        """Whether its child has work, but of one chunk only, and little of it."""
-        life = self._life
-        if life is None or life.last is None or life.chunks > 1 or not life.is_running:
-            return False
-        return life.held * pace.expected_s(life.last.dispatch.operation) <= _LITTLE_S
+    def takes_more(self, pace: Pace, *, goes_alone: bool) -> bool:
+        """Whether its child, although it has work, is to be sent the next chunk: one that goes alone, or not."""
+        return self._life is not None and self._life.held > 0 and self._life.takes_more(pace, goes_alone=goes_alone)
 
     def send(self, attempts: Sequence[Attempt]) -> None:
         """Send a chunk, while `is_ready`."""
         assert self._life is not None  # noqa: S101 - it is ready
         self._life.send(attempts)
+
+    def forget(self, attempt: Attempt) -> None:
+        """Let go of an attempt, if its child has it and can."""
+        if self._life is not None:
+            self._life.forget(attempt)
+
+    def take_back(self) -> None:
+        """Have what its child has not begun returned, where that is not soon done."""
+        if self._life is not None:
+            self._life.take_back()
 
     async def supervise(self) -> None:
         """Keep a child running until cancelled; then end it and report nothing more."""
@@ -93,7 +98,7 @@ class Worker:
         try:
             # What an earlier child had loaded is loaded before chunks come, which other workers can run meanwhile.
             warm = self._loads.safe(self._warm)
-            self._life = life = Life(self._settings, warm, self._loads, self._events)
+            self._life = life = self._begin_life(self._settings, warm, self._loads, self._events)
         except OSError as error:
             return False, str(error)
         try:

@@ -1,14 +1,17 @@
-"""What an operation is: the one class that a plug-in writes."""
+"""What an operation is: the one class that a plug-in writes, derived from one of three by how it works."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.images.decode import Image
+from imagebatch_server.operations.configuration import Configuration
 
 
 class Parameters(BaseModel):
@@ -21,6 +24,15 @@ class Output(BaseModel):
     """Base of an operation's output; its JSON becomes the item's `output_data`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MeteredOutput(Output):
+    """Base of an output that may have cost tokens of a model; they are added up in the batch's status too."""
+
+    input_tokens: int | None = Field(
+        default=None, ge=0, description="Tokens of the request, as the endpoint counted them; absent without one."
+    )
+    output_tokens: int | None = Field(default=None, ge=0, description="Tokens of the answer, likewise.")
 
 
 @dataclass(frozen=True)
@@ -45,11 +57,10 @@ class Stored:
 P = TypeVar("P", bound=Parameters)
 
 
-class Operation(Generic[P]):
-    """One image operation.
+class BaseOperation(Generic[P]):
+    """What the three kinds have in common. A child process makes one instance and calls `load` before the first item.
 
-    A child process makes one instance and calls `load` once before the first item, then `run` for each item, one at a
-    time. `run` raises `ItemError` for a failure with a known code; any other exception becomes INTERNAL.
+    Running an item raises `ItemError` for a failure with a known code; any other exception becomes INTERNAL.
     """
 
     name: ClassVar[str]
@@ -57,10 +68,64 @@ class Operation(Generic[P]):
     description: ClassVar[str]
     parameters: ClassVar[type[Parameters]]
     output: ClassVar[type[Output]]
+    backends: ClassVar[Mapping[str, type[BaseOperation[Any]]]] = {}
+    """Other classes that run the operation, of any kind, by the value of the parameter `backend` that asks for them.
+    They have the same parameters and output.
+    """
+    configuration: Configuration = Configuration()
+    """What the operator set for operations; given before `load`, and only to asynchronous ones."""
+
+    @classmethod
+    def refusals(cls, parameters: P, configuration: Configuration) -> Mapping[str, str]:
+        """Why a server so configured can't run with these parameters, by parameter; empty if it can."""
+        return {}
 
     def load(self) -> None:
         """Load models and warm them; may be slow."""
 
+    def run_unopened(self, error: ItemError, parameters: P, item: ItemContext) -> Output | Stored:
+        """Answer for a file that can't be opened as an image; `error` says why. As a rule it is the item's failure."""
+        raise error
+
+
+class Operation(BaseOperation[P]):
+    """An ordinary operation: CPU-bound, one item at a time, in the worker processes."""
+
     def run(self, image: Image, parameters: P, item: ItemContext) -> Output | Stored:
         """Run on one image; `image.pixels` decodes it on first use."""
+        raise NotImplementedError
+
+
+class ChunkOperation(BaseOperation[P]):
+    """An operation that takes several items at once, for models that want batches, in the worker processes.
+
+    The items of a chunk share their time: it has to end within the least `item_timeout` among them. A chunk that
+    crashes, hangs or raises is run again item by item, so that an item is charged for nothing but what it did alone.
+    """
+
+    most_items: ClassVar[int] = 16
+    """Items of one chunk; there are fewer where no more are at hand."""
+
+    def run_many(
+        self, images: Sequence[Image], parameters: P, items: Sequence[ItemContext]
+    ) -> Sequence[Output | Stored | ItemError]:
+        """Run on some images, at least one; answers what came of each, in their order."""
+        raise NotImplementedError
+
+
+class AsyncOperation(BaseOperation[P]):
+    """An I/O-bound operation: many items in flight, all in one process, so that its limits are the server's.
+
+    That process has one event loop: what blocks it delays all, and what blocks it past an item's time ends it.
+    """
+
+    def slot(self) -> AbstractAsyncContextManager[object]:
+        """Wait for whatever limits the operation: entered before an item is begun, held to its end.
+
+        Waiting here costs no attempt and is not on the item's clock.
+        """
+        return nullcontext()
+
+    async def run(self, image: Image, parameters: P, item: ItemContext) -> Output | Stored:
+        """Run on one image. Cancelled when the item's time is over; it has to yield then."""
         raise NotImplementedError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -14,13 +14,24 @@ from pydantic_core import ErrorDetails
 from imagebatch_server import structs
 from imagebatch_server.batches.errors import UnknownOperation, Violation
 from imagebatch_server.batches.model import OperationInfo
-from imagebatch_server.operations.base import Operation, Output, Parameters
+from imagebatch_server.operations.base import (
+    AsyncOperation,
+    BaseOperation,
+    ChunkOperation,
+    Operation,
+    Output,
+    Parameters,
+)
+from imagebatch_server.operations.configuration import Configuration
 
 ENTRY_POINT_GROUP = "imagebatch.operations"
 
 _log = structlog.get_logger(__name__)
 
-AnyOperation = type[Operation[Any]]
+AnyOperation = type[BaseOperation[Any]]
+
+_KINDS = (Operation, ChunkOperation, AsyncOperation)
+_MOST_RESOLVED = 4_096
 
 
 class DuplicateOperation(Exception):
@@ -36,9 +47,13 @@ class InvalidOperation(Exception):
 
 
 class OperationRegistry:
-    """The operations of one process; their classes are imported, their models are not loaded."""
+    """The operations of one process; their classes are imported, their models are not loaded.
 
-    def __init__(self, registered: Iterable[EntryPoint]) -> None:
+    An operation has a main class, and one for each of its other backends. Each is known by a name of its own:
+    `describe` and `describe/openai`.
+    """
+
+    def __init__(self, registered: Iterable[EntryPoint], configuration: Configuration | None = None) -> None:
         """Import what is registered; a broken plug-in is left out with a warning.
 
         Raises DuplicateOperation.
@@ -46,17 +61,19 @@ class OperationRegistry:
         by_name: dict[str, list[EntryPoint]] = defaultdict(list)
         for point in registered:
             by_name[point.name].append(point)
+        self._configuration = configuration or Configuration()
         self._operations: dict[str, AnyOperation] = {}
         self._infos: dict[str, OperationInfo] = {}
+        self._resolved: dict[tuple[str, bytes | None], str] = {}
         for name, points in sorted(by_name.items()):
             if len(points) > 1:
                 raise DuplicateOperation(name, (_origin(point) for point in points))
             self._add(points[0])
 
     @classmethod
-    def load(cls) -> OperationRegistry:
+    def load(cls, configuration: Configuration | None = None) -> OperationRegistry:
         """Find what the installed packages register; raises DuplicateOperation."""
-        return cls(entry_points(group=ENTRY_POINT_GROUP))
+        return cls(entry_points(group=ENTRY_POINT_GROUP), configuration)
 
     def names(self) -> list[str]:
         """Names in alphabetical order."""
@@ -73,20 +90,59 @@ class OperationRegistry:
         return list(self._infos.values())
 
     def references(self) -> dict[str, str]:
-        """Say where each operation's class is to be imported from, as `module:Class`, by name."""
-        return {
-            name: f"{operation.__module__}:{operation.__qualname__}" for name, operation in self._operations.items()
-        }
+        """Say where each class is to be imported from, as `module:Class`, by its name."""
+        return {name: f"{found.__module__}:{found.__qualname__}" for name, found in self._classes()}
+
+    def chunk_items(self) -> dict[str, int]:
+        """Say how many items the chunk operations take at once, by the class's name."""
+        return {name: found.most_items for name, found in self._classes() if issubclass(found, ChunkOperation)}
+
+    def resolve(self, operation: str, parameters: bytes | None) -> str:
+        """Name the class that runs an operation with these parameters, a serialised Struct.
+
+        For an operation that is not known, or refuses the parameters, that is the operation's own name.
+        """
+        resolved = self._resolved.get((operation, parameters))
+        if resolved is None:
+            if len(self._resolved) >= _MOST_RESOLVED:
+                self._resolved.clear()
+            resolved = self._resolved[operation, parameters] = self._resolve(operation, parameters)
+        return resolved
+
+    def is_asynchronous(self, operation: str, parameters: bytes | None) -> bool:
+        """Whether the operation with these parameters is one that has many items in flight."""
+        name, _, backend = self.resolve(operation, parameters).partition("/")
+        found = self._operations.get(name)
+        return found is not None and issubclass(found.backends.get(backend, found), AsyncOperation)
 
     def violations(self, operation: str, parameters: bytes | None) -> list[Violation]:
         """Check a serialised Struct of parameters; paths begin with `options.parameters`. Raises UnknownOperation."""
-        model = self.get(operation).parameters
+        found = self.get(operation)
         try:
-            model.model_validate(structs.to_dict(parameters))
+            given = found.parameters.model_validate(structs.to_dict(parameters))
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False)
-            return [_violation(operation, model, detail) for detail in details]
-        return []
+            return [_violation(operation, found.parameters, detail) for detail in details]
+        runs = found.backends.get(getattr(given, "backend", ""), found)
+        refusals = runs.refusals(given, self._configuration)
+        return [Violation(f"options.parameters.{name}", why) for name, why in refusals.items()]
+
+    def _resolve(self, operation: str, parameters: bytes | None) -> str:
+        found = self._operations.get(operation)
+        if found is None or not found.backends:
+            return operation
+        try:
+            given = found.parameters.model_validate(structs.to_dict(parameters))
+        except ValueError:
+            return operation
+        backend = getattr(given, "backend", "")
+        return f"{operation}/{backend}" if backend in found.backends else operation
+
+    def _classes(self) -> Iterator[tuple[str, AnyOperation]]:
+        for name, operation in self._operations.items():
+            yield name, operation
+            for backend, found in operation.backends.items():
+                yield f"{name}/{backend}", found
 
     def _add(self, point: EntryPoint) -> None:
         try:
@@ -101,8 +157,10 @@ class OperationRegistry:
 
 def check_operation(operation: object, where: str) -> AnyOperation:
     """Answer the object as an operation's class; raises InvalidOperation, which says `where` it was found."""
-    if not (isinstance(operation, type) and issubclass(operation, Operation)):
-        raise InvalidOperation(f"{where} is no subclass of imagebatch_server.operations.Operation")
+    if not (isinstance(operation, type) and issubclass(operation, _KINDS)):
+        raise InvalidOperation(
+            f"{where} is no subclass of imagebatch_server.operations.Operation, ChunkOperation or AsyncOperation"
+        )
     for attribute, kind in (("name", str), ("version", str), ("description", str)):
         if not isinstance(getattr(operation, attribute, None), kind):
             raise InvalidOperation(f"{where} has no class attribute {attribute!r} of type {kind.__name__}")
@@ -110,6 +168,9 @@ def check_operation(operation: object, where: str) -> AnyOperation:
         model = getattr(operation, attribute, None)
         if not (isinstance(model, type) and issubclass(model, base)):
             raise InvalidOperation(f"{where} has no class attribute {attribute!r} derived from {base.__name__}")
+    for backend, found in operation.backends.items():
+        if not issubclass(found, _KINDS) or found.parameters is not operation.parameters:
+            raise InvalidOperation(f"{where} has a backend {backend!r} that is no operation with the same parameters")
     return operation
 
 

@@ -65,7 +65,10 @@ class AnsweredExecutor:
             del self.in_flight[_key(dispatch)]
             self._fetched(dispatch)
 
-    def room(self) -> int:
+    def lane(self, operation: str, parameters: bytes | None) -> str:
+        return ""
+
+    def room(self, lane: str) -> int:
         return self._room - sum(dispatch.item.image_url is None for dispatch in self.in_flight.values())
 
     async def holds(self, count: int) -> None:
@@ -74,7 +77,7 @@ class AnsweredExecutor:
             self._submitted.clear()
             await self._submitted.wait()
 
-    def room_to_fetch(self) -> int:
+    def room_to_fetch(self, lane: str) -> int:
         return 64
 
     def finish(self, result: AttemptResult) -> None:

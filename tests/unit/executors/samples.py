@@ -16,7 +16,8 @@ def attempt(
 ) -> Attempt:
     """One attempt, whose image is here."""
     item = Item(item_index, None, None, "key", None, None, None, None)
-    return Attempt(Dispatch("tenant", batch_id, 1, 1, item, operation, parameters, 60.0), None, data)
+    dispatch = Dispatch("tenant", batch_id, 1, 1, item, operation, parameters, 60.0)
+    return Attempt(dispatch, operation, None, data)
 
 
 def indexes(attempts: list[Attempt]) -> list[int]:

@@ -14,7 +14,7 @@ def queue_of(item_s: float | None, *operations: str) -> ReadyQueue:
     if item_s is not None:
         for operation in operations or ("noop",):
             pace.observe(operation, item_s)
-    return ReadyQueue(pace)
+    return ReadyQueue(pace, {})
 
 
 def test_the_first_chunk_of_an_unknown_operation_is_one_item() -> None:
