@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 READY = " listening on "
+START_TIMEOUT_S = 60.0
 REPOSITORY = Path(__file__).parents[1]
 SERVE = (sys.executable, "-m", "imagebatch_client", "serve")
 
@@ -80,8 +82,13 @@ class ServerProcess:
         """Start, and wait until it listens. Raises RuntimeError with the end of its log if it does not."""
         process = self.spawn()
         output: IO[str] | None = process.stdout
-        if output is None or not any(READY in line for line in output):
-            raise RuntimeError(f"the server ended with code {process.wait()}:\n{self.log[-4000:]}")
+        deadline = threading.Timer(START_TIMEOUT_S, process.kill)
+        deadline.start()
+        try:
+            if output is None or not any(READY in line for line in output):
+                raise RuntimeError(f"the server ended with code {process.wait()}:\n{self.log[-4000:]}")
+        finally:
+            deadline.cancel()
 
     def spawn(self) -> subprocess.Popen[str]:
         """Start, and wait for nothing."""

@@ -15,7 +15,8 @@ __all__ = ["pytest_runtest_makereport"]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server for all tests of a file."""
-    with running_server(tmp_path_factory.mktemp("server") / "data", operations=OPERATIONS) as running:
+    operations = {**OPERATIONS, "paced": "tests.operations:Paced"}
+    with running_server(tmp_path_factory.mktemp("server") / "data", operations=operations) as running:
         yield running
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from tests.integration.server.web import Web
+from tests.operations import open_gate
 from tests.server import REPOSITORY, ServerProcess
 
 pytestmark = pytest.mark.node
@@ -99,9 +100,10 @@ def test_images_given_in_each_way_are_run_watched_and_paged(play: Play, host: We
     assert paged["summary"]["successful_items"] == 3
 
 
-def test_a_stream_that_was_cut_goes_on_where_it_was(play: Play) -> None:
-    slow = {"do": "sleep", "seconds": 0.02}
-    seen = play("resume", operation="scripted", items=80, metadata=slow, cut_after=15)
+def test_a_stream_that_was_cut_goes_on_where_it_was(play: Play, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    open_gate(gate, 40)
+    seen = play("resume", items=80, gate=str(gate), cut_after=15)
     first, second = seen["first"], seen["second"]
     assert first["code"] == CANCELLED
     assert 15 <= len(first["results"]) < 80

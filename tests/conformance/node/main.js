@@ -1,6 +1,6 @@
 // Plays one scenario and prints what came of it: node main.js '{"scenario": "run", "address": ..., "proto_paths": [...]}'
 
-import { readFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { Client, fromStruct, toStruct } from "./client.js";
 
 const scenarios = {
@@ -30,11 +30,13 @@ const scenarios = {
     };
   },
 
-  /** Cuts its own stream in the middle of a batch, and goes on from there. */
-  async resume(client, { picture, operation, items, metadata, cut_after: cutAfter }) {
-    const batchId = await submitCopies(client, picture, operation, items, metadata);
+  /** Cuts its own stream in the middle of a batch, which the file `gate` keeps from ending, and goes on from there. */
+  async resume(client, { picture, items, gate, cut_after: cutAfter }) {
+    const batchId = await submitCopies(client, picture, "paced", items, {}, { gate });
     const first = await client.watch(batchId, 0, cutAfter);
     const atCut = await client.call("GetBatchStatus", { batch_id: batchId });
+    writeFileSync(`${gate}.new`, String(items));
+    renameSync(`${gate}.new`, gate);
     const second = await client.watch(batchId, first.sequence);
     return {
       first: { ...first, results: first.results.map(brief) },
@@ -79,10 +81,11 @@ const scenarios = {
   },
 };
 
-async function submitCopies(client, picture, operation, count, metadata) {
+async function submitCopies(client, picture, operation, count, metadata, parameters = {}) {
   const { object_key: key } = await client.upload(readFileSync(picture), {});
   const item = { object_key: key, metadata: toStruct(metadata) };
-  const request = { options: { operation }, items: Array.from({ length: count }, () => item) };
+  const options = { operation, parameters: toStruct(parameters) };
+  const request = { options, items: Array.from({ length: count }, () => item) };
   return (await client.call("SubmitBatch", request)).batch_id;
 }
 

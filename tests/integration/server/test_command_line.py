@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 from tests.integration.server import pictures
 from tests.integration.server.calls import Raw
+from tests.operations import open_gate
 from tests.server import ServerProcess, running_server
 
 from imagebatch.v1.types_pb2 import BATCH_STATUS_COMPLETED
 
 PICTURES = 300
-KILLS_AFTER = (90, 200)
+KILLS_AFTER = (90, 190)
+AHEAD = 60
+"""Items that the workers may have done beyond what the watcher has seen."""
 IMAGEBATCH = (sys.executable, "-m", "imagebatch_client")
 
 
@@ -37,7 +40,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_submitted_watched_through_kills_and_paged(server: ServerProcess, folder: Path) -> None:
-    submit = ["submit", str(folder), "-o", "paced", "--param", "seconds=0.015", "--watch", "--json"]
+    gate = folder.parent / "gate"
+    open_gate(gate, KILLS_AFTER[0] + AHEAD)
+    paced = ["-o", "paced", "--param", "seconds=0.005", "--param", f"gate={gate}"]
+    submit = ["submit", str(folder), *paced, "--watch", "--json"]
     watch = subprocess.Popen(
         [*IMAGEBATCH, "--address", server.address, *submit], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -47,6 +53,7 @@ def test_a_folder_is_submitted_watched_through_kills_and_paged(server: ServerPro
         seen.append(json.loads(line))
         if len(seen) in KILLS_AFTER:
             server.kill()
+            open_gate(gate, len(seen) + 2 * AHEAD if len(seen) < KILLS_AFTER[-1] else PICTURES)
             server.start()
     _, told = watch.communicate(timeout=30)
     assert watch.returncode == 0, told

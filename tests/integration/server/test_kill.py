@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +14,7 @@ import grpc
 import pytest
 from tests.integration.server import pictures
 from tests.integration.server.calls import Raw, is_terminal, item
-from tests.operations_for_tests import OPERATIONS
+from tests.operations import open_gate
 from tests.server import ServerProcess, running_server
 
 from imagebatch.v1 import batch_service_pb2, batch_service_pb2_grpc, types_pb2
@@ -21,13 +22,15 @@ from imagebatch_client import AsyncBatchClient, BatchClient, ConnectionSettings
 
 ITEMS = 300
 KILLS_AFTER = (40, 90, 140, 190, 240)
-ITEM_S = 0.015
+AHEAD = 50
+"""Items that the workers may have done beyond what the slowest watcher has seen."""
+ITEM_S = 0.005
 PATIENCE_S = 60.0
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    with running_server(tmp_path / "data", operations=OPERATIONS) as running:
+    with running_server(tmp_path / "data", operations={"paced": "tests.operations:Paced"}) as running:
         yield running
 
 
@@ -100,19 +103,19 @@ WATCHERS: dict[str, Callable[[str, str, Progress], None]] = {
 }
 
 
-def test_every_watcher_sees_every_item_once(server: ServerProcess) -> None:
+def test_every_watcher_sees_every_item_once(server: ServerProcess, tmp_path: Path) -> None:
     raw = Raw(server.address)
-    items = [
-        item(image_base64=pictures.data_url(pictures.drawn(seed)), metadata={"do": "sleep", "seconds": ITEM_S})
-        for seed in range(ITEMS)
-    ]
-    batch_id = raw.submit(items).batch_id
+    gate = tmp_path / "gate"
+    open_gate(gate, KILLS_AFTER[0] + AHEAD)
+    items = [item(image_base64=pictures.data_url(pictures.drawn(seed))) for seed in range(ITEMS)]
+    batch_id = raw.submit(items, "paced", parameters={"seconds": ITEM_S, "gate": str(gate)}).batch_id
     seen = {name: Progress() for name in WATCHERS}
     with ThreadPoolExecutor() as threads:
         watches = [threads.submit(watch, server.address, batch_id, seen[name]) for name, watch in WATCHERS.items()]
-        for count in KILLS_AFTER:
+        for count, next_count in pairwise([*KILLS_AFTER, ITEMS]):
             seen["stub"].wait_for(count)
             server.kill()
+            open_gate(gate, min(next_count + AHEAD, ITEMS))
             server.start()
         for watch in watches:
             watch.result(timeout=PATIENCE_S)

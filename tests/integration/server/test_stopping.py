@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from imagebatch.v1.types_pb2 import (
 SERVICE = "imagebatch.v1.BatchService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-GRACE_S = 2
 UNFINISHED = {BATCH_ITEM_STATUS_PENDING, BATCH_ITEM_STATUS_PROCESSING}
 
 
@@ -49,55 +49,68 @@ class InFlight:
         eventually(begun.exists)
 
 
-@pytest.fixture
-def in_flight(tmp_path: Path) -> Iterator[InFlight]:
-    settings = {"stop_grace_s": str(GRACE_S)}
-    with running_server(tmp_path / "data", settings, operations=OPERATIONS) as server:
-        running = InFlight(tmp_path, server)
+@contextmanager
+def in_flight_on_a_server(folder: Path, grace_s: int) -> Iterator[InFlight]:
+    with running_server(folder / "data", {"stop_grace_s": str(grace_s)}, OPERATIONS) as server:
+        running = InFlight(folder, server)
         yield running
         running.gate.touch()
         running.raw.close()
 
 
-def test_work_in_flight_may_end_and_is_recorded(in_flight: InFlight) -> None:
-    with grpc.insecure_channel(in_flight.server.address) as channel:
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[InFlight]:
+    """On a server that gives work in flight more time to end than it will need."""
+    with in_flight_on_a_server(tmp_path, grace_s=25) as running:
+        yield running
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[InFlight]:
+    """On a server that gives work in flight too little time to end."""
+    with in_flight_on_a_server(tmp_path, grace_s=1) as running:
+        yield running
+
+
+def test_work_in_flight_may_end_and_is_recorded(patient: InFlight) -> None:
+    with grpc.insecure_channel(patient.server.address) as channel:
         health: queue.Queue[Any] = queue.Queue()
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its types leave the methods out
         watched = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=30)
         reader = threading.Thread(target=read_into, args=(health, watched))
         reader.start()
         assert health.get(timeout=10).status == SERVING
-        in_flight.server.terminate()
+        patient.server.terminate()
         assert health.get(timeout=10).status == NOT_SERVING
 
-        raw = in_flight.raw
+        raw = patient.raw
         assert raw.batches.GetServerInfo(batch_service_pb2.GetServerInfoRequest()).draining
-        assert raw.status(in_flight.batch_id).status == BATCH_STATUS_PROCESSING, "reads go on"
+        assert raw.status(patient.batch_id).status == BATCH_STATUS_PROCESSING, "reads go on"
         late = refused(lambda: raw.submit([item(object_key="k")]))
         assert (late.code, late.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
         assert late.retry_delay_s == 1.0
 
-        in_flight.gate.touch()
-        messages, cut = read_all(in_flight.watch)
+        patient.gate.touch()
+        messages, cut = read_all(patient.watch)
         results = [result for message in messages for result in message.results]
         assert cut.code is grpc.StatusCode.UNAVAILABLE
         reader.join()
-    assert in_flight.server.wait() == 0
+    assert patient.server.wait() == 0
     assert [result.item_index for result in results] in ([0], [0, 1]), "the worker may have had the second one too"
 
 
-def test_what_does_not_end_stays_pending_and_runs_after_a_restart(in_flight: InFlight) -> None:
-    server, batch_id = in_flight.server, in_flight.batch_id
+def test_what_does_not_end_stays_pending_and_runs_after_a_restart(impatient: InFlight) -> None:
+    server, batch_id = impatient.server, impatient.batch_id
     server.terminate()
-    _, cut = read_all(in_flight.watch)
+    _, cut = read_all(impatient.watch)
     assert (cut.code, cut.reason, cut.retry_delay_s) == (grpc.StatusCode.UNAVAILABLE, "DRAINING", 1.0)
     assert server.wait() == 0
-    in_flight.raw.close()
+    impatient.raw.close()
 
     server.start()
-    raw = in_flight.raw = Raw(server.address)
+    raw = impatient.raw = Raw(server.address)
     assert {result.status for result in raw.page(batch_id).results} <= UNFINISHED
-    in_flight.gate.touch()
+    impatient.gate.touch()
     watched = raw.watch_to_end(batch_id)
     assert sorted(result.item_index for result in watched.results) == [0, 1]
     assert watched.statuses[-1].status == BATCH_STATUS_COMPLETED
