@@ -6,7 +6,7 @@ import random
 from datetime import datetime, timedelta
 
 from imagebatch.v1.enums import BatchStatus
-from imagebatch_server.batches.model import Batch, Item
+from imagebatch_server.batches.model import Batch, BatchOptions, Item
 
 TERMINAL = frozenset(
     {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.CANCELLED, BatchStatus.PARTIALLY_COMPLETED}
@@ -49,23 +49,15 @@ def terminal_status(batch: Batch) -> BatchStatus:
     return BatchStatus.PARTIALLY_COMPLETED
 
 
-def judged_outcomes(batch: Batch) -> int:
-    """Successes and failures since the submit or the last retry."""
-    return batch.successful_items - batch.judged_from_successful + batch.failed_items - batch.judged_from_failed
+def is_past_failure_limit(options: BatchOptions, successful: int, failed: int) -> bool:
+    """Whether too large a share of the items that ended since the submit or the last retry has failed.
 
-
-def canary_due(batch: Batch) -> int:
-    """How many items must still run before all others."""
-    return max((batch.options.canary or 0) - judged_outcomes(batch), 0)
-
-
-def is_past_failure_limit(batch: Batch) -> bool:
-    """Whether too large a share of the judged outcomes are failures, so that the rest is to be skipped."""
-    limit = batch.options.failure_limit
-    judged = judged_outcomes(batch)
-    if limit is None or judged < (batch.options.canary or OUTCOMES_TO_JUDGE):
+    The rest of the batch is to be skipped then.
+    """
+    judged = successful + failed
+    if options.failure_limit is None or judged < (options.canary or OUTCOMES_TO_JUDGE):
         return False
-    return batch.failed_items - batch.judged_from_failed > limit * judged
+    return failed > options.failure_limit * judged
 
 
 def success_rate(batch: Batch) -> float:

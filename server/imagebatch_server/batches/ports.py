@@ -92,9 +92,7 @@ class BatchStore(Protocol):
     async def request_cancel(self, tenant: str, batch_id: str, at: datetime) -> Batch:
         """Set cancel_requested_at if the batch is running and it isn't set; answer the batch. Raises BatchNotFound."""
 
-    async def retry(
-        self, tenant: str, batch_id: str, error_codes: Sequence[ItemErrorCode]
-    ) -> tuple[Batch, bool]:
+    async def retry(self, tenant: str, batch_id: str, error_codes: Sequence[ItemErrorCode]) -> tuple[Batch, bool]:
         """Reopen a failed or partially completed batch: failed items and those skipped by FAILURE_LIMIT, of these codes
         or all, lose their outcomes; counters go down, the epoch goes up, judging begins anew.
 

@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from imagebatch_server.batches.model import Batch, Dispatch, Item
+from imagebatch.v1.enums import BatchItemStatus
+from imagebatch_server.batches import lifecycle
+from imagebatch_server.batches.model import Batch, Dispatch, Item, Outcome
 
 FIRST_READ = 64
 LARGEST_READ = 512
@@ -51,6 +53,9 @@ class RunningBatch:
         """The pass of stride scheduling: the lowest goes next."""
         self.in_turns = False
         self.cursor = first_items[-1].item_index if first_items else -1
+        self.successful = batch.successful_items - batch.judged_from_successful
+        self.failed = batch.failed_items - batch.judged_from_failed
+        """Items that ended since the submit or the last retry, on their way to the store included."""
         self.canary: set[int] = set()
         """Items that must have an outcome before any other is drawn."""
         self._exhausted = len(first_items) == batch.total_items
@@ -110,10 +115,21 @@ class RunningBatch:
         self.closed = True
         self.window.clear()
 
-    def hand_over(self, item_index: int) -> None:
+    @property
+    def canary_due(self) -> int:
+        """How many items must still run before all others."""
+        return max((self.batch.options.canary or 0) - self.successful - self.failed, 0)
+
+    def is_past_failure_limit(self) -> bool:
+        """Whether the rest is to be skipped."""
+        return lifecycle.is_past_failure_limit(self.batch.options, self.successful, self.failed)
+
+    def hand_over(self, outcome: Outcome) -> None:
         """An outcome went to the recorder."""
-        self.attempts.pop(item_index, None)
-        self.unrecorded.add(item_index)
+        self.attempts.pop(outcome.item_index, None)
+        self.unrecorded.add(outcome.item_index)
+        self.successful += outcome.status is BatchItemStatus.SUCCESS
+        self.failed += outcome.status is BatchItemStatus.FAILED
         self._all_recorded.clear()
 
     def recorded(self, indexes: Iterable[int]) -> None:

@@ -83,9 +83,9 @@ class Scheduler:
         self._running[batch.batch_id] = running
         if batch.cancel_requested_at is not None:
             self._abandon(running, ItemErrorCode.CANCELLED)
-        elif lifecycle.is_past_failure_limit(batch):
+        elif running.is_past_failure_limit():
             self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
-        elif lifecycle.canary_due(batch):
+        elif running.canary_due:
             self._spawn(self._begin_with_canary(running))
         else:
             self._offer(running)
@@ -135,6 +135,8 @@ class Scheduler:
         self._turns[running.lane].settle(running, flight.estimated_ms, result.processing_time_ms)
         if not self._attempt_again(running, result):
             self._record(running, dispatch.item, _outcome(result))
+            if running.is_past_failure_limit():
+                self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
         self._pump_soon()
 
     def room_changed(self) -> None:
@@ -153,8 +155,6 @@ class Scheduler:
             self._drop(running)
         elif batch.cancel_requested_at is not None:
             self._abandon(running, ItemErrorCode.CANCELLED)
-        elif lifecycle.is_past_failure_limit(batch):
-            self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
         else:
             self._offer(running)  # the canary may be done
         self._pump_soon()
@@ -263,7 +263,7 @@ class Scheduler:
         return True
 
     def _record(self, running: RunningBatch, item: Item, outcome: Outcome) -> None:
-        running.hand_over(item.item_index)
+        running.hand_over(outcome)
         self._unrecorded += 1
         self._recorder.add(running.batch, item, outcome)
 
@@ -314,7 +314,7 @@ class Scheduler:
             self._offer(running)
 
     async def _begin_with_canary(self, running: RunningBatch) -> None:
-        wanted = lifecycle.canary_due(running.batch)
+        wanted = running.canary_due
         items = await _patiently(lambda: canary.pick(self._store, running.batch, wanted))
         if not running.closed:
             running.begin_with(items)

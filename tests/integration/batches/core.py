@@ -15,14 +15,17 @@ from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.control import Batches
 from imagebatch_server.batches.hosts import HostSlots
+from imagebatch_server.batches.janitor import Janitor
 from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, Item
 from imagebatch_server.batches.ports import DispatchEvents, NewBatch, OutcomeStore
 from imagebatch_server.batches.recorder import Recorder
 from imagebatch_server.batches.scheduler import Scheduler
 from imagebatch_server.batches.watcher import Update, Watchers
+from imagebatch_server.images.objects import LocalBlobStore
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.migrate import migrate
+from imagebatch_server.store.objects import SqlObjectRows
 from imagebatch_server.store.outcomes import SqlOutcomeStore
 
 OWNER = "test"
@@ -111,11 +114,9 @@ def _key(dispatch: Dispatch) -> tuple[str, int]:
 class Core:
     """Scheduler, recorder and watchers on one SQLite file."""
 
-    def __init__(
-        self, database: Database, answer: Answer, outcomes: OutcomeStore | None = None, *, room: int = 8
-    ) -> None:
+    def __init__(self, database: Database, folder: Path, answer: Answer, outcomes: OutcomeStore, *, room: int) -> None:
         self.batch_store = SqlBatchStore(database, owner=OWNER, max_running_batches=100)
-        self.outcomes: OutcomeStore = outcomes or SqlOutcomeStore(database, max_read_bytes=1_000_000)
+        self.outcomes = outcomes
         self.executor = AnsweredExecutor(answer, room)
         self.recorder = Recorder(self.outcomes)
         self.scheduler = Scheduler(
@@ -134,7 +135,12 @@ class Core:
         )
         self.recorder.listen(self.watchers)
         self.recorder.listen(self.scheduler)
-        self.batches = Batches(self.batch_store, self.outcomes, self.scheduler)
+        self.blobs = LocalBlobStore(folder / "objects")
+        self.objects = SqlObjectRows(database)
+        self.janitor = Janitor(
+            self.batch_store, self.objects, self.blobs, self.watchers, retention=None, every_s=3_600.0
+        )
+        self.batches = Batches(self.batch_store, self.outcomes, self.scheduler, self.watchers, self.janitor)
 
     async def submit(self, items: Sequence[Item], *, at_hand: int = 0, **changes: object) -> Batch:
         """Store a batch and run it, with its first `at_hand` items handed over."""
@@ -179,7 +185,7 @@ async def core(
     """A core that runs while the block does; its file stays for the next one."""
     database = Database(f"sqlite:///{folder / 'core.db'}")
     await migrate(database)
-    made = Core(database, answer, wrap(SqlOutcomeStore(database, max_read_bytes=1_000_000)), room=room)
+    made = Core(database, folder, answer, wrap(SqlOutcomeStore(database, max_read_bytes=1_000_000)), room=room)
     recording = asyncio.create_task(made.recorder.run())
     try:
         yield made
@@ -187,4 +193,5 @@ async def core(
         recording.cancel()
         await asyncio.gather(recording, return_exceptions=True)
         await made.scheduler.close()
+        made.blobs.close()
         database.close()
