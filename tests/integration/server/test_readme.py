@@ -30,10 +30,7 @@ def block(language: str, word: str) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("server")
     (folder / "my_package.py").write_text(block("python", "class Mean("))
-    point = re.search(
-        r'^(?P<name>[\w-]+) = "(?P<reference>my_package:\w+)"$', block("toml", "entry-points"), re.MULTILINE
-    )
-    assert point is not None
+    ((name, reference),) = re.findall(r'^([\w-]+) = "(my_package:\w+)"$', block("toml", "entry-points"), re.MULTILINE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         with running_server(folder / "data", operations={name: reference}) as running:
