@@ -5,6 +5,7 @@ Children load them by reference, `tests.operations_for_tests:Scripted`; OPERATIO
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -14,7 +15,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +25,16 @@ import numpy as np
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.images.decode import Image
-from imagebatch_server.operations.base import ItemContext, Operation, Output, Parameters, Stored
+from imagebatch_server.operations.base import (
+    AsyncOperation,
+    ChunkOperation,
+    ItemContext,
+    MeteredOutput,
+    Operation,
+    Output,
+    Parameters,
+    Stored,
+)
 
 
 class Nothing(Output):
@@ -117,6 +128,82 @@ class NoOutput(Noop):
         return 7
 
 
+class Chunked(ChunkOperation[EchoParameters]):
+    """Does what the items' metadata say, one after the other, and answers each with the number of items there were."""
+
+    name: ClassVar[str] = "chunked"
+    version: ClassVar[str] = "1"
+    description: ClassVar[str] = "takes items at once"
+    parameters: ClassVar[type[Parameters]] = EchoParameters
+    output: ClassVar[type[Output]] = Echoed
+    most_items: ClassVar[int] = 8
+
+    def run_many(
+        self, images: Sequence[Image], parameters: EchoParameters, items: Sequence[ItemContext]
+    ) -> Sequence[Output | Stored | ItemError]:
+        results: list[Output | Stored | ItemError] = []
+        for image, item in zip(images, items, strict=True):
+            try:
+                if "do" in item.metadata:
+                    DEEDS[item.metadata["do"]](item.metadata)
+            except ItemError as error:
+                results.append(error)
+            else:
+                word = str(len(items))
+                results.append(Echoed(item_index=item.item_index, metadata={}, format=image.format, word=word, pid=PID))
+        return results[1:] if any("forget-one" in item.metadata for item in items) else results
+
+
+class Awaiting(AsyncOperation[EchoParameters]):
+    """Does what the item's metadata says under `do`, with the loop blocked, then what it says under `wait`."""
+
+    name: ClassVar[str] = "awaiting"
+    version: ClassVar[str] = "1"
+    description: ClassVar[str] = "waits"
+    parameters: ClassVar[type[Parameters]] = EchoParameters
+    output: ClassVar[type[Output]] = Echoed
+
+    async def run(self, image: Image, parameters: EchoParameters, item: ItemContext) -> Output:
+        if "do" in item.metadata:
+            DEEDS[item.metadata["do"]](item.metadata)
+        if "wait" in item.metadata:
+            await WAITS[item.metadata["wait"]](item.metadata)
+        return Echoed(
+            item_index=item.item_index, metadata=dict(item.metadata), format=image.format, word=parameters.word, pid=PID
+        )
+
+
+class Limited(Awaiting):
+    """Only one at a time."""
+
+    name: ClassVar[str] = "limited"
+
+    def __init__(self) -> None:
+        self._slot = asyncio.Semaphore(1)
+
+    def slot(self) -> AbstractAsyncContextManager[object]:
+        return self._slot
+
+
+class Metered(Noop):
+    """Costs tokens."""
+
+    name: ClassVar[str] = "metered"
+    output: ClassVar[type[Output]] = MeteredOutput
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        return MeteredOutput(input_tokens=30, output_tokens=4)
+
+
+class AsyncLoadFails(Awaiting):
+    """Can't be loaded."""
+
+    name: ClassVar[str] = "async-load-fails"
+
+    def load(self) -> None:
+        raise FileNotFoundError("the key is missing")
+
+
 class LoadFails(Noop):
     """Can't be loaded."""
 
@@ -194,7 +281,12 @@ def _hoard(metadata: Mapping[str, Any]) -> None:
 
 def _fail(metadata: Mapping[str, Any]) -> None:
     """Fail with a code that the contract knows."""
-    raise ItemError(ItemErrorCode(metadata["code"]), metadata["message"], transient=bool(metadata.get("transient")))
+    raise ItemError(
+        ItemErrorCode(metadata["code"]),
+        metadata["message"],
+        transient=bool(metadata.get("transient")),
+        retry_after_s=metadata.get("retry_after_s"),
+    )
 
 
 def _misbehave(metadata: Mapping[str, Any]) -> None:
@@ -252,10 +344,40 @@ DEEDS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "print": lambda metadata: sys.stdout.write(f"{metadata['message']}\n"),
 }
 
+PID = os.getpid()
+
+
+async def _swallow(metadata: Mapping[str, Any]) -> None:
+    """Never yield to a cancellation."""
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+
+
+async def _wait_for_file(metadata: Mapping[str, Any]) -> None:
+    """Wait until the file at `until` exists."""
+    while not Path(metadata["until"]).exists():  # noqa: ASYNC110 - a test in another process makes it
+        await asyncio.sleep(0.005)
+
+
+async def _kill_later(metadata: Mapping[str, Any]) -> None:
+    """Let others begin, then die."""
+    await asyncio.sleep(metadata["seconds"])
+    os.kill(PID, signal.SIGKILL)
+
+
+WAITS: dict[str, Callable[[Mapping[str, Any]], Awaitable[object]]] = {
+    "sleep": lambda metadata: asyncio.sleep(metadata["seconds"]),
+    "file": _wait_for_file,
+    "swallow": _swallow,
+    "kill": _kill_later,
+}
+
 OPERATIONS = {
     operation.name: f"{__name__}:{operation.__name__}"
     for operation in (
-        Noop, Scripted, OtherScripted, Storing, Verbose, NoOutput, LoadFails, LoadCrashes, LoadHangs, LoadSlow,
+        Noop, Scripted, OtherScripted, Storing, Verbose, NoOutput, LoadFails, LoadCrashes, LoadHangs, LoadSlow, Chunked,
+        Awaiting, Limited, Metered, AsyncLoadFails,
     )
 }  # fmt: skip
 """Import references by name, as `LocalExecutor` takes them."""
