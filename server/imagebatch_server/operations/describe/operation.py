@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from PIL import Image as PillowImage
 
 from imagebatch_server.images.decode import Image
 from imagebatch_server.operations.base import ItemContext, Operation, Output, Parameters
-from imagebatch_server.operations.describe.calibration import TAGGED_FROM, Suggestion, most_telling
-from imagebatch_server.operations.describe.classifier import MODEL_NAME, Classifier
+from imagebatch_server.operations.describe.calibration import TAGGED_FROM, Suggestion
 from imagebatch_server.operations.describe.colours import Palette, find_palette
 from imagebatch_server.operations.describe.medium import Medium, judge_medium
 from imagebatch_server.operations.describe.output import (
     DescribeOutput,
     DescribeParameters,
     DominantColour,
+    ModelUsed,
     Quality,
     Tag,
 )
 from imagebatch_server.operations.describe.quality import Measures, measure
 from imagebatch_server.operations.describe.reader import (
     SCENE_PX,
-    TEXT_MODEL_NAME,
     Line,
+    Reading,
     TextReader,
     closer_look,
     gains_by_closer_look,
 )
-from imagebatch_server.operations.describe.sentence import Findings, compose
+from imagebatch_server.operations.describe.recogniser import Recogniser, Sight
+from imagebatch_server.operations.describe.second_look import agrees, reads_alike
+from imagebatch_server.operations.describe.sentence import Findings, Sentence, compose
+from imagebatch_server.operations.describe.statements import Statement, choose
 
 _PAGE_FROM_SHARE = 0.10
 _PAGE_FROM_LINES = 5
 _PAGE_FROM_CHARACTERS = 120
 _MOST_TAGS = 10
 _LYING_ORIENTATIONS = (5, 6, 7, 8)
+_RECOGNISED: tuple[Medium, ...] = ("photograph", "unknown")
+_NOTHING = Sight((), ())
+_SECOND_SCALE = 0.85
+"""Of the pixels that text is read from again."""
 
 
 class Describe(Operation[DescribeParameters]):
     """Describes an image offline: subject, text, colours and quality, each only as far as it was recognised."""
 
     name: ClassVar[str] = "describe"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = "2.0.0"
     description: ClassVar[str] = (
         "Describes an image in plain English: what it looks like, the text in it, its colours and quality, with a "
         "calibrated confidence. Runs offline and says so where it recognises nothing."
@@ -50,86 +58,122 @@ class Describe(Operation[DescribeParameters]):
     output: ClassVar[type[Output]] = DescribeOutput
 
     def load(self) -> None:
-        """Load the models and run each once; 0.9 s, after which the process has about 200 MB.
+        """Load the models and run each once; 1 s, after which the process has about 250 MB.
 
         Raises FileNotFoundError where the installed RapidOCR carries other models than ours.
         """
-        self._classifier = Classifier()
+        self._recogniser = Recogniser()
         self._reader = TextReader()
-        self._classifier.suggest(PillowImage.new("RGB", (256, 256)))
+        self._recogniser.look(PillowImage.new("RGB", (256, 256)))
 
     def run(self, image: Image, parameters: DescribeParameters, item: ItemContext) -> DescribeOutput:
-        """Describe the first frame; 0.1 s for a scene without text, seconds for a full page.
+        """Describe the first frame; 0.2 s for a scene without text, up to some seconds with it.
 
         Raises ItemError: DECODE_FAILED, TOO_LARGE.
         """
         scene = image.reduced(SCENE_PX)
         medium: Medium = judge_medium(scene)
-        lines = self._read(image, scene, parameters, medium)
-        medium = "page" if _is_page(lines or ()) else medium
-        suggestions = self._classifier.suggest(scene) if medium in ("photograph", "unknown") else []
+        text, source = self._read(image, scene, parameters, medium)
+        lines = text.lines if text else ()
+        medium = "page" if _is_page(lines) else medium
+        sight = self._recogniser.look(scene) if medium in _RECOGNISED else _NOTHING
         measures = measure(scene, is_photograph=medium == "photograph")
         palette = find_palette(scene)
         lying = image.orientation in _LYING_ORIENTATIONS
         findings = Findings(
             medium=medium,
-            subject=most_telling(suggestions),
-            best_guess=max((it.confidence for it in suggestions if it.term.is_stated), default=0.0),
-            lines=lines or (),
+            statements=choose(sight, self._recogniser.vocabulary),
+            best_guess=max((it.confidence for it in sight.suggestions if it.term.is_stated), default=0.0),
+            lines=lines,
+            is_cut=text.is_cut if text else False,
             palette=palette,
             verdicts=measures.verdicts,
             width=image.height if lying else image.width,
             height=image.width if lying else image.height,
             frame_count=image.frame_count,
+            captured_at=image.captured_at,
         )
-        return self._output(image, findings, measures, _tags(suggestions), has_read=lines is not None)
-
-    def _read(
-        self, image: Image, scene: PillowImage.Image, parameters: DescribeParameters, medium: Medium
-    ) -> tuple[Line, ...] | None:
-        if parameters.read_text == "never":
-            return None
-        if medium == "blank":
-            return ()
-        if parameters.read_text == "always":
-            return self._reader.read(closer_look(image))
-        # Most drawings, charts and screenshots have text, often too small to be seen at a glance.
-        share = 1.0 if medium == "graphic" else self._reader.glance(scene)
-        if share >= _PAGE_FROM_SHARE and gains_by_closer_look(image) and self._reader.shows_page(scene):
-            return self._reader.read(closer_look(image))
-        return self._reader.read(scene) if share > 0 else ()
-
-    def _output(
-        self, image: Image, findings: Findings, measures: Measures, tags: list[Tag], *, has_read: bool
-    ) -> DescribeOutput:
         sentence = compose(findings)
+        is_verified = self._second_look(scene, source, findings, sentence) if parameters.cross_check else None
         return DescribeOutput(
             description=sentence.text,
             confidence_score=round(sentence.confidence, 3),
-            medium=findings.medium,
-            tags=tags,
-            visible_text=[line.text for line in findings.lines] if has_read else None,
+            is_verified=is_verified,
+            medium=medium,
+            tags=_tags(findings.statements, sight.suggestions),
+            visible_text=[line.text for line in lines] if text else None,
+            text_is_cut=findings.is_cut,
+            captured_at=None if image.captured_at is None else image.captured_at.isoformat(),
             format=image.format,
             width=findings.width,
             height=findings.height,
             size_bytes=image.size_bytes,
             frame_count=image.frame_count,
-            dominant_colours=_colours(findings.palette),
+            dominant_colours=_colours(palette),
             quality=_quality(measures),
             operation_version=self.version,
-            model=MODEL_NAME,
-            model_sha256=self._classifier.model_sha256,
-            text_model=TEXT_MODEL_NAME,
+            models=self._models(has_looked=medium in _RECOGNISED, has_read=text is not None),
         )
 
+    def _read(
+        self, image: Image, scene: PillowImage.Image, parameters: DescribeParameters, medium: Medium
+    ) -> tuple[Reading | None, PillowImage.Image]:
+        """What was read, None where nothing was looked for, and in which pixels."""
+        most = parameters.max_text_lines
+        if parameters.read_text == "never":
+            return None, scene
+        if medium == "blank":
+            return Reading((), is_cut=False), scene
+        if parameters.read_text == "always":
+            return self._read_closely(image, most, closely=True)
+        # Most drawings, charts and screenshots have text, often too small to be seen at a glance.
+        share = 1.0 if medium == "graphic" else self._reader.glance(scene)
+        if share >= _PAGE_FROM_SHARE and gains_by_closer_look(image) and self._reader.shows_page(scene):
+            return self._read_closely(image, most)
+        return (self._reader.read_up_to(scene, most) if share > 0 else Reading((), is_cut=False)), scene
 
-def _is_page(lines: tuple[Line, ...]) -> bool:
+    def _read_closely(
+        self, image: Image, most_lines: int, *, closely: bool = False
+    ) -> tuple[Reading, PillowImage.Image]:
+        source = closer_look(image)
+        return self._reader.read_up_to(source, most_lines, closely=closely), source
+
+    def _second_look(
+        self, scene: PillowImage.Image, source: PillowImage.Image, findings: Findings, sentence: Sentence
+    ) -> bool:
+        """Whether another look bears out every statement of the sentence; false where it states nothing."""
+        if findings.medium == "blank":
+            return True
+        if not findings.statements and not sentence.quoted:
+            return False
+        again = self._recogniser.look_again(scene) if findings.statements else _NOTHING
+        read = self._reader.read_up_to(_otherwise(source), None).lines if sentence.quoted else ()
+        return agrees(findings.statements, again) and reads_alike(sentence.quoted, read)
+
+    def _models(self, *, has_looked: bool, has_read: bool) -> list[ModelUsed]:
+        used = {
+            **(self._recogniser.model_sha256s if has_looked else {}),
+            **(self._reader.model_sha256s if has_read else {}),
+        }
+        return [ModelUsed(name=name, sha256=sha256) for name, sha256 in used.items()]
+
+
+def _otherwise(source: PillowImage.Image) -> PillowImage.Image:
+    """The same text in other pixels."""
+    size = max(1, round(source.width * _SECOND_SCALE)), max(1, round(source.height * _SECOND_SCALE))
+    return source.resize(size, PillowImage.Resampling.BICUBIC)
+
+
+def _is_page(lines: Sequence[Line]) -> bool:
     return len(lines) >= _PAGE_FROM_LINES and sum(len(line.text) for line in lines) >= _PAGE_FROM_CHARACTERS
 
 
-def _tags(suggestions: list[Suggestion]) -> list[Tag]:
-    likely = [it for it in suggestions if it.confidence >= TAGGED_FROM]
-    return [Tag(name=it.term.name, confidence=round(it.confidence, 3)) for it in likely[:_MOST_TAGS]]
+def _tags(statements: Sequence[Statement], suggestions: Sequence[Suggestion]) -> list[Tag]:
+    """What is said, then what is likely without being said, most confident first."""
+    likely = {it.term.name: it.confidence for it in suggestions if it.confidence >= TAGGED_FROM}
+    tags = {**{it.name: it.confidence for it in statements}, **likely}
+    first = sorted(tags, key=lambda name: -tags[name])[:_MOST_TAGS]
+    return [Tag(name=name, confidence=round(tags[name], 3)) for name in first]
 
 
 def _colours(palette: Palette) -> list[DominantColour]:

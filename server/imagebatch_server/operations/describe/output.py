@@ -27,6 +27,18 @@ class DescribeParameters(Parameters):
         "shows text; small print in a large scene may be missed. `always`: every image, and from up to 2,000 pixels; "
         "about half a second more for each. `never`: not at all.",
     )
+    max_text_lines: int = Field(
+        default=20,
+        ge=1,
+        le=500,
+        description="Pieces of text read in one image, from the top; each takes 0.02 to 0.1 s. Where there are more, "
+        "`text_is_cut` says so.",
+    )
+    cross_check: bool = Field(
+        default=False,
+        description="Whether to look a second time, from other views (mirrored, at other scales, all of the picture "
+        "instead of its middle), and say in `is_verified` whether that bears out the description; 0.2 s more.",
+    )
 
 
 class _Part(BaseModel):
@@ -38,6 +50,13 @@ class Tag(_Part):
 
     name: str = Field(description="An English word or name, for example `tabby cat` or `animal`.")
     confidence: Share = Field(description="The calibrated probability that it names something prominent in the image.")
+
+
+class ModelUsed(_Part):
+    """A model that was asked."""
+
+    name: str = Field(description="Its name, for example `nanodet-g`.")
+    sha256: str | None = Field(description="SHA-256 of its file, 64 lower-case hex digits; null where it is remote.")
 
 
 class DominantColour(_Part):
@@ -70,13 +89,20 @@ class DescribeOutput(Output):
     """A description of the image and the facts it rests on."""
 
     description: str = Field(
-        description="One to three English sentences, usable as alternative text. A subject is named only where the "
-        "probability bears it (from 0.7, as `what looks like ...`); otherwise they say that it was not recognised."
+        description="One to four English sentences, usable as alternative text. What is named has a probability of "
+        "0.9 and more, or of 0.7 where it is `what looks like ...`; where nothing has, they say that the subject was "
+        "not recognised. A number of people is given only where faces and bodies were counted alike."
     )
     confidence_score: Share = Field(
         description="The calibrated probability that the weakest statement in `description` is right: the named "
-        "subject, the quoted text. Where no subject was recognised: that of the best guess, which is below 0.7 and "
-        "left unsaid. 0 for a drawing without text, of which nothing is guessed; 1 for a blank image."
+        "things, the quoted text. Where no subject was recognised: that of the best guess, which is left unsaid. 0 "
+        "for a drawing without text, of which nothing is guessed; 1 for a blank image."
+    )
+    is_verified: bool | None = Field(
+        default=None,
+        description="With `cross_check`: true if a second look agrees with every statement (each thing named, the "
+        "number of people, each quoted line), false if with one it doesn't or if nothing was recognised. Otherwise "
+        "null.",
     )
     medium: Medium = Field(
         description="`photograph`; `graphic` (a drawing, chart or screenshot); `page` (a page of text); `blank`; "
@@ -87,6 +113,11 @@ class DescribeOutput(Output):
         description="Lines of text, top to bottom, those read with little certainty left out; empty where none was "
         "found, null where none was looked for (`read_text` is `never`)."
     )
+    text_is_cut: bool = Field(description="Whether there is more text than `max_text_lines`.")
+    captured_at: str | None = Field(
+        description="When it was taken by the camera's clock (EXIF DateTimeOriginal), such as `2024-05-03T14:30:00`, "
+        "without a zone because cameras don't say theirs; null where the file doesn't say."
+    )
     format: str = Field(description="The file's format by its content, for example `jpeg`.")
     width: int = Field(description="Pixels across as the image is shown, EXIF rotation applied.")
     height: int = Field(description="Pixels down as the image is shown, EXIF rotation applied.")
@@ -95,6 +126,4 @@ class DescribeOutput(Output):
     dominant_colours: list[DominantColour] = Field(description="Largest first, at most five.")
     quality: Quality = Field(description="Measured quality.")
     operation_version: str = Field(description="The version of `describe` that made this output.")
-    model: str = Field(description="The classifier behind subject and tags.")
-    model_sha256: str = Field(description="SHA-256 of the classifier's file, 64 lower-case hex digits.")
-    text_model: str = Field(description="The recogniser behind `visible_text`.")
+    models: list[ModelUsed] = Field(description="The models behind it, those that only measure left out.")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +13,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from imagebatch_server.images.decode import Image
-from imagebatch_server.operations.describe.sessions import open_session
+from imagebatch_server.operations.describe.sessions import open_session, sha256_of
 
 TEXT_MODEL_NAME = "PP-OCRv6-small"
 SCENE_PX = 960
@@ -32,9 +30,12 @@ _LEAST_TEXT_PIXELS = 8
 
 _CLOSE_PX = 2_000
 _DETECTOR_PX = 1_280
+_DETECTOR_PIXELS = 700_000
+"""More than a scene of 960 by 720 are brought down to these: each million costs 280 MB while lines are found."""
 _PAGE_FROM_BOXES = 4
 _ENLARGED_BELOW_PX = 640
 _LEAST_SIDE_PX = 8
+_TALL_LINE_PX = 64
 
 _LEAST_SCORE = 0.90
 _LEAST_CHARACTERS = 2
@@ -42,6 +43,8 @@ _LEAST_CHARACTERS = 2
 # right to the letter (a word cut short by a bad ground counts as wrong).
 _SCORES = (0.80, 0.92, 0.965, 0.985)
 _RIGHT = (0.20, 0.45, 0.67, 0.94)
+
+Box = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,15 @@ class Line:
     text: str
     confidence: float
     """The probability, 0 to 1, that every letter is right; measured, see `_RIGHT`."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in one image."""
+
+    lines: tuple[Line, ...]
+    is_cut: bool
+    """There is more text than was asked for."""
 
 
 class TextReader:
@@ -64,7 +76,7 @@ class TextReader:
         cv2.setNumThreads(1)
         folder = Path(rapidocr.__file__).with_name("models")
         detector, recogniser = (_require(folder / name) for name in (_DETECTOR, _RECOGNISER))
-        self.model_sha256s = {it.stem: hashlib.sha256(it.read_bytes()).hexdigest() for it in (detector, recogniser)}
+        self.model_sha256s = {it.stem: sha256_of(it) for it in (detector, recogniser)}
         """SHA-256 of each model's file, by its name."""
         # Files are named one by one because RapidOCR downloads what it can't find.
         settings = {
@@ -78,10 +90,10 @@ class TextReader:
             "Rec.model_path": str(recogniser),
             "Rec.rec_batch_num": 1,  # lines of a batch are padded to the widest: slower on one core, and hungry
         }
-        self._ocr: Callable[..., Any] = rapidocr.RapidOCR(params=settings)
-        self._glance = open_session(str(detector))
+        self._ocr = rapidocr.RapidOCR(params=settings)
+        self._glance = open_session(detector)
         self._glance_input: str = self._glance.get_inputs()[0].name
-        self._run(_warming_picture(), recognise=True)
+        self.read(_warming_picture())
 
     def glance(self, image: PillowImage.Image) -> float:
         """The share of an RGB image that looks like text, 0 where none is worth reading; 20 ms.
@@ -101,29 +113,70 @@ class TextReader:
         return text_pixels / likelihood.size if text_pixels >= _LEAST_TEXT_PIXELS else 0.0
 
     def read(self, image: PillowImage.Image) -> tuple[Line, ...]:
-        """Lines of an RGB image, top to bottom; those recognised with little certainty are left out.
+        """All lines of an RGB image, top to bottom; those recognised with little certainty are left out.
 
         0.1 to 0.3 s for finding them, by size, and about 2 ms for each letter.
         """
-        if min(image.size) < _LEAST_SIDE_PX:
-            return ()
-        found = self._run(image, recognise=True)
-        if getattr(found, "txts", None) is None:
-            return ()
-        return tuple(
+        return self.read_up_to(image, None).lines
+
+    def read_up_to(self, image: PillowImage.Image, most_lines: int | None, *, closely: bool = False) -> Reading:
+        """The same, reading no more than so many pieces of text; closely, small print is looked for band by band."""
+        boxes = self._boxes(image)
+        if closely:
+            boxes = _in_order([*boxes, *self._small_boxes(image, boxes)])
+        if not boxes:
+            return Reading((), is_cut=False)
+        pieces = self._ocr.crop_text_regions(_blue_green_red(image), np.array(boxes[:most_lines]))
+        read = self._ocr.recognize_txt(pieces)
+        lines = tuple(
             Line(text.strip(), float(np.interp(score, _SCORES, _RIGHT)))
-            for text, score in zip(found.txts, found.scores, strict=True)
+            for text, score in zip(read.txts or (), read.scores or (), strict=True)
             if score >= _LEAST_SCORE and sum(character.isalnum() for character in text) >= _LEAST_CHARACTERS
         )
+        return Reading(lines, is_cut=most_lines is not None and len(boxes) > most_lines)
 
     def shows_page(self, image: PillowImage.Image) -> bool:
         """Whether an RGB image holds several pieces of text, so that reading it from more pixels pays; 0.1 s."""
-        boxes = getattr(self._run(image, recognise=False), "boxes", None) if min(image.size) >= _LEAST_SIDE_PX else None
-        return boxes is not None and len(boxes) >= _PAGE_FROM_BOXES
+        return len(self._boxes(image)) >= _PAGE_FROM_BOXES
 
-    def _run(self, image: PillowImage.Image, *, recognise: bool) -> Any:
-        blue_green_red = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
-        return self._ocr(blue_green_red, use_det=True, use_cls=False, use_rec=recognise)
+    def _boxes(self, image: PillowImage.Image) -> list[Box]:
+        """Four corners each, top to bottom."""
+        if min(image.size) < _LEAST_SIDE_PX:
+            return []
+        scale = min(1.0, _DETECTOR_PX / max(image.size), math.sqrt(_DETECTOR_PIXELS / (image.width * image.height)))
+        if scale < 1.0:
+            size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+            image = image.resize(size, reducing_gap=2.0)
+        found = self._ocr(_blue_green_red(image), use_det=True, use_cls=False, use_rec=False)
+        boxes = getattr(found, "boxes", None)
+        return [] if boxes is None else [np.asarray(box, dtype=np.float32) / scale for box in boxes]
+
+    def _small_boxes(self, image: PillowImage.Image, known: list[Box]) -> list[Box]:
+        """What a look at the whole missed: full-width bands, as large as a look can be, overlapping by a tall line."""
+        scale = min(1.0, _DETECTOR_PX / max(image.size))
+        high = round(_DETECTOR_PIXELS / (image.width * scale * scale))
+        if image.height <= high:
+            return []
+        found: list[Box] = []
+        overlap = round(_TALL_LINE_PX / scale)
+        for top in range(0, image.height - overlap, high - overlap):
+            band = image.crop((0, top, image.width, min(image.height, top + high)))
+            found += [box + np.array([0, top], dtype=np.float32) for box in self._boxes(band)]
+        new: list[Box] = []
+        for box in found:
+            if not any(_covers(other, box) for other in (*known, *new)):
+                new.append(box)
+        return new
+
+
+def _covers(one: Box, other: Box) -> bool:
+    """Whether the middle of one lies in the other, as boxes upright."""
+    middle = other.mean(axis=0)
+    return bool((one.min(axis=0) <= middle).all() and (middle <= one.max(axis=0)).all())
+
+
+def _in_order(boxes: list[Box]) -> list[Box]:
+    return sorted(boxes, key=lambda box: (float(box[:, 1].min()), float(box[:, 0].min())))
 
 
 def gains_by_closer_look(image: Image) -> bool:
@@ -141,6 +194,10 @@ def closer_look(image: Image) -> PillowImage.Image:
     if max(picture.size) >= _ENLARGED_BELOW_PX:
         return picture
     return picture.resize((picture.width * 2, picture.height * 2), PillowImage.Resampling.BICUBIC)
+
+
+def _blue_green_red(image: PillowImage.Image) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
 
 
 def _warming_picture() -> PillowImage.Image:

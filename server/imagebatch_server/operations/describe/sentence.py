@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from imagebatch_server.operations.describe.calibration import CEILING, Suggestion
+from imagebatch_server.operations.describe.calibration import CEILING
 from imagebatch_server.operations.describe.colours import Colour, Palette
 from imagebatch_server.operations.describe.medium import Medium
 from imagebatch_server.operations.describe.quality import Verdict
 from imagebatch_server.operations.describe.reader import Line
+from imagebatch_server.operations.describe.statements import Statement
 
 _QUOTED_FROM = 0.60
 _QUOTED_LINES = 3
@@ -17,6 +19,12 @@ _QUOTED_CHARACTERS = 80
 _PAGE_CHARACTERS = 120
 _MAIN_SHARE = 0.15
 _MOSTLY_SHARE = 0.50
+_DETAIL_BELOW = 0.03
+_CLOCKS_SET_FROM = 1990
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 
 _NOUNS: dict[Medium, str] = {"photograph": "photograph", "unknown": "image", "graphic": "drawing, chart or screenshot"}
 _ADJECTIVES: dict[Verdict, str] = {"low contrast": "low-contrast"}
@@ -27,50 +35,54 @@ class Findings:
     """What was found in one image."""
 
     medium: Medium
-    subject: Suggestion | None
-    """The subject to name."""
+    statements: Sequence[Statement]
+    """What to name, the main thing first."""
     best_guess: float
     """The confidence of the likeliest subject, named or not; 0 where none was looked for."""
     lines: Sequence[Line]
+    is_cut: bool
+    """There is more text than was read."""
     palette: Palette
     verdicts: Sequence[Verdict]
     width: int
     height: int
     frame_count: int
+    captured_at: datetime | None
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A description and the probability that its weakest statement is right."""
+    """A description, the probability that its weakest statement is right, and the lines that it quotes."""
 
     text: str
     confidence: float
+    quoted: Sequence[Line]
 
 
 def compose(findings: Findings) -> Sentence:
-    """Describe the findings in one to three sentences."""
+    """Describe the findings in one to four sentences."""
     if findings.medium == "blank":
-        return Sentence(f"A blank image, plain {findings.palette.colours[0].name}.{_frames(findings)}", 1.0)
-    quoted = [line for line in findings.lines if line.confidence >= _QUOTED_FROM]
+        return Sentence(f"A blank image, plain {findings.palette.colours[0].name}.{_frames(findings)}", 1.0, ())
+    legible = [line for line in findings.lines if line.confidence >= _QUOTED_FROM]
     if findings.medium == "page":
-        return _page(findings, quoted)
-    shown = quoted[:_QUOTED_LINES]
-    text = f"{_opening(findings)}.{_text(shown, len(quoted))}{_frames(findings)}"
-    if findings.subject is None and not (findings.medium == "graphic" and shown):
-        return Sentence(text, findings.best_guess)
-    stated = [line.confidence for line in shown]
-    if findings.subject is not None:
-        stated.append(findings.subject.confidence)
-    return Sentence(text, min([*stated, CEILING]))
+        return _page(findings, legible)
+    shown = legible[:_QUOTED_LINES]
+    text = f"{_opening(findings)}.{_text(shown, len(legible), findings.is_cut)}{_taken(findings)}{_frames(findings)}"
+    if not findings.statements and not (findings.medium == "graphic" and shown):
+        return Sentence(text, findings.best_guess, shown)
+    stated = [line.confidence for line in shown] + [it.confidence for it in findings.statements]
+    return Sentence(text, min([*stated, CEILING]), shown)
 
 
-def _page(findings: Findings, quoted: Sequence[Line]) -> Sentence:
-    if not quoted:
+def _page(findings: Findings, legible: Sequence[Line]) -> Sentence:
+    end = f"{_taken(findings)}{_frames(findings)}"
+    if not legible:
         best = max((line.confidence for line in findings.lines), default=0.0)
-        return Sentence(f"A page of text, no line of which was read with certainty.{_frames(findings)}", best)
-    begins, used = _beginning(quoted)
-    text = f'A page of text that begins "{begins}".{_frames(findings)}'
-    return Sentence(text, min(line.confidence for line in used))
+        return Sentence(f"A page of text, no line of which was read with certainty.{end}", best, ())
+    begins, used = _beginning(legible)
+    read = " Only part of it was read." if findings.is_cut else ""
+    text = f'A page of text that begins "{begins}".{read}{end}'
+    return Sentence(text, min(line.confidence for line in used), used)
 
 
 def _opening(findings: Findings) -> str:
@@ -80,10 +92,19 @@ def _opening(findings: Findings) -> str:
     noun = _NOUNS[findings.medium]
     what = _with_article(f"{', '.join(adjectives)} {noun}".strip())
     colours = _colours(findings.palette)
-    if findings.subject is not None:
-        return f"{what} of what looks like {findings.subject.term.phrase}{colours}"
+    if findings.statements:
+        main, *others = (it.hedged for it in findings.statements)
+        extras = f" with {_and(others)}" if others else ""
+        if _is_detail(findings.statements):
+            return f"{what}{colours}, in which {main} can be made out{extras}; the rest was not recognised"
+        return f"{what} of {main}{extras}{colours}"
     size = f", {findings.width} by {findings.height} pixels"
     return f"{what}{colours}{size}; the subject was not recognised"
+
+
+def _is_detail(statements: Sequence[Statement]) -> bool:
+    """Nothing but small things was recognised, so they can't be what the picture is of."""
+    return all(0.0 < it.area < _DETAIL_BELOW for it in statements)
 
 
 def _with_article(words: str) -> str:
@@ -112,12 +133,14 @@ def _by_hue(palette: Palette) -> dict[str, float]:
     return dict(sorted(shares.items(), key=lambda it: -it[1]))
 
 
-def _text(shown: Sequence[Line], legible: int) -> str:
+def _text(shown: Sequence[Line], legible: int, is_cut: bool) -> str:
     if not shown:
         return ""
     quotes = [f'"{_short(line.text, _QUOTED_CHARACTERS)}"' for line in shown]
     more = legible - len(shown)
-    if more:
+    if is_cut:
+        quotes.append("more that was not read")
+    elif more:
         quotes.append(f"{more} more {'line' if more == 1 else 'lines'}")
     return f" It shows the text {_and(quotes)}."
 
@@ -137,6 +160,14 @@ def _short(text: str, limit: int, *, cut: bool = False) -> str:
         head, _, _ = text[:limit].rpartition(" ")
         return f"{head or text[:limit]} …"
     return f"{text} …" if cut else text
+
+
+def _taken(findings: Findings) -> str:
+    """The date by the camera's clock, unless that was plainly never set."""
+    taken = findings.captured_at
+    if taken is None or taken.year < _CLOCKS_SET_FROM:
+        return ""
+    return f" Taken on {taken.day} {_MONTHS[taken.month - 1]} {taken.year}, by the camera's clock."
 
 
 def _frames(findings: Findings) -> str:

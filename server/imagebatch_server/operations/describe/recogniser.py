@@ -1,0 +1,174 @@
+"""What a photograph shows: the answers of classifier, detector and face finder weighed against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from imagebatch_server.operations.describe import calibration, classifier, detector, faces
+from imagebatch_server.operations.describe.calibration import Confidences, Suggestion
+from imagebatch_server.operations.describe.classifier import Classifier
+from imagebatch_server.operations.describe.detector import Detector, Found
+from imagebatch_server.operations.describe.faces import FaceFinder
+from imagebatch_server.operations.describe.labels import Vocabulary
+from imagebatch_server.operations.describe.things import PERSON, THINGS, Thing
+
+_FAR_PX, _NEAR_PX = 416, 256
+"""Small things need the larger picture, things that fill the frame are told better in the smaller one."""
+_SECOND_SIGHT_PX = 320
+_FACES_FROM_SCORE = 0.15
+"""Below this score of its likeliest person no photograph of 192 showed a face."""
+_LEAST_SUGGESTED = 0.01
+_MANY_FROM = 4
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One kind of thing in the picture."""
+
+    thing: Thing
+    confidence: float
+    count: int
+    """How many: 1 for one or more, 2 and 3 where so many were counted, `several` says the rest."""
+    several: bool
+    """There are two or more, uncounted."""
+    many: bool
+    """As `several`, four or more of them found."""
+    area: float
+    """The share of the picture that the largest of them covers."""
+    kind: str | None
+    """The classifier's term that covers it and narrower ones, such as `dog` for breeds."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one look at a photograph gave."""
+
+    suggestions: Sequence[Suggestion]
+    """Every term with a probability to speak of, most confident first."""
+    seen: Sequence[Seen]
+    """Things in their places, most confident first."""
+    face_count: int = 0
+    """How many faces were found where there are people."""
+
+
+class Recogniser:
+    """Three loaded models; not for use by several threads at once."""
+
+    def __init__(self) -> None:
+        self._classifier = Classifier()
+        self._detector = Detector()
+        self._faces = FaceFinder()
+        self.vocabulary = self._classifier.vocabulary
+        self._links = Links(self.vocabulary)
+        self.model_sha256s: Mapping[str, str] = {
+            classifier.MODEL_NAME: self._classifier.model_sha256,
+            detector.MODEL_NAME: self._detector.model_sha256,
+            faces.MODEL_NAME: self._faces.model_sha256,
+        }
+
+    def look(self, image: Image.Image) -> Sight:
+        """Recognise what an RGB photograph shows; 0.1 s, and 0.05 s more where there are people."""
+        far, near = self._detector.find(image, _FAR_PX), self._detector.find(image, _NEAR_PX)
+        scores = (far.best + near.best) * np.float32(0.5)
+        found_faces = self._faces.find(image) if scores[PERSON] >= _FACES_FROM_SCORE else []
+        return self._weigh(self._classifier.terms(image), scores, far.found, found_faces)
+
+    def look_again(self, image: Image.Image) -> Sight:
+        """The same from other views, all mirrored: a second opinion that costs 0.1 s."""
+        mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        found = self._detector.find(mirrored, _SECOND_SIGHT_PX)
+        found_faces = self._faces.find(mirrored) if found.best[PERSON] >= _FACES_FROM_SCORE else []
+        return self._weigh(self._classifier.terms_at_second_sight(image), found.best, found.found, found_faces)
+
+    def _weigh(
+        self,
+        shares: npt.NDArray[np.float32],
+        scores: npt.NDArray[np.float32],
+        found: Sequence[Found],
+        found_faces: Sequence[float],
+    ) -> Sight:
+        things, terms = self._links.weigh(shares, scores)
+        things[PERSON] = calibration.of_person(float(scores[PERSON]), max(found_faces, default=0.0))
+        terms[self._links.known[PERSON]] = things[PERSON]
+        suggested = [Suggestion(*it) for it in zip(self.vocabulary.terms, map(float, terms), strict=True)]
+        named = {it.term.name for it in suggested}
+        suggested += [
+            Suggestion(thing.term, float(confidence))
+            for thing, confidence in zip(THINGS, things, strict=True)
+            if thing.name not in named and thing.known_as is None
+        ]
+        likely = [it for it in suggested if it.confidence >= _LEAST_SUGGESTED]
+        seen = [
+            self._seen(index, float(things[index]), found, len(found_faces))
+            for index in range(len(THINGS))
+            if things[index] >= calibration.STATED_FROM
+        ]
+        return Sight(
+            suggestions=sorted(likely, key=lambda it: (-it.confidence, -it.term.depth, it.term.name)),
+            seen=sorted(seen, key=lambda it: (-it.confidence, -it.area)),
+            face_count=len(found_faces),
+        )
+
+    def _seen(self, index: int, confidence: float, found: Sequence[Found], face_count: int) -> Seen:
+        boxes = [it for it in found if it.thing == index]
+        sure = sum(it.score >= calibration.SURE_BOX_FROM for it in boxes)
+        is_counted = index == PERSON and len(boxes) == face_count and 1 <= face_count < _MANY_FROM
+        several = not is_counted and sure >= 2
+        limit = calibration.COUNT if is_counted and face_count > 1 else calibration.SEVERAL if several else 1.0
+        return Seen(
+            thing=THINGS[index],
+            confidence=min(confidence, limit),
+            count=face_count if is_counted else 1,
+            several=several,
+            many=several and sure >= _MANY_FROM,
+            area=max((it.area for it in boxes if it.score >= boxes[0].score / 2), default=0.0),
+            kind=THINGS[index].known_as,
+        )
+
+
+class Links:
+    """Which terms of the classifier and which things of the detector speak for each other."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        places = {term.name: place for place, term in enumerate(vocabulary.terms)}
+        self.known = [-1 if thing.known_as is None else places[thing.known_as] for thing in THINGS]
+        """The place of each thing's own term, -1 where it has none."""
+        names = [(thing.known_as, *thing.wider) for thing in THINGS]
+        self._speaks_for = np.array([[term.name in it for it in names] for term in vocabulary.terms])
+        """Which things (columns) are cases of a term (row)."""
+        covers = list(map(frozenset, vocabulary.classes_of_term))
+        self._within = [
+            (place, np.array([other for other, classes in enumerate(covers) if classes < covers[place]], dtype=np.intp))
+            for place in self.known
+            if place >= 0
+        ]
+        """The terms that each thing's own term covers: of the dog all breeds."""
+        narrow_first = sorted(range(len(covers)), key=lambda place: len(covers[place]))
+        members = [(it, [other for other, classes in enumerate(covers) if classes < covers[it]]) for it in narrow_first]
+        own = {place for place in self.known if place >= 0}
+        self._members = [
+            (it, np.array(narrower, dtype=np.intp)) for it, narrower in members if narrower and it not in own
+        ]
+        """The narrower terms of each wider one that is no thing of its own."""
+
+    def weigh(
+        self, shares: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]
+    ) -> tuple[Confidences, Confidences]:
+        """The probabilities of things and of terms, from the classifier's shares and the detector's scores."""
+        best = np.where(self._speaks_for, scores, 0.0).max(axis=1)
+        is_linked = self._speaks_for.any(axis=1)
+        terms = np.where(is_linked, calibration.of_both(shares, best), calibration.of_class(shares))
+        for place, narrower in self._within:  # no breed without its dog
+            terms[narrower] = np.minimum(terms[narrower], terms[place])
+        for place, narrower in self._members:  # no cat without an animal
+            terms[place] = max(terms[place], terms[narrower].max())
+        things = calibration.of_thing(scores)
+        for index, place in enumerate(self.known):
+            if place >= 0:
+                things[index] = calibration.of_both(shares[[place]], scores[[index]])[0]
+        return things, terms

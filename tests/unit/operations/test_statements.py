@@ -1,0 +1,108 @@
+"""What is named of what was recognised: the plausible, the prominent and the sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from imagebatch_server.operations.describe.calibration import Suggestion
+from imagebatch_server.operations.describe.labels import Vocabulary, load_vocabulary
+from imagebatch_server.operations.describe.reader import Line
+from imagebatch_server.operations.describe.recogniser import Seen, Sight
+from imagebatch_server.operations.describe.second_look import agrees, reads_alike
+from imagebatch_server.operations.describe.statements import Statement, choose
+from imagebatch_server.operations.describe.things import THINGS
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return load_vocabulary()
+
+
+def seen(
+    name: str,
+    confidence: float = 0.95,
+    area: float = 0.3,
+    count: int = 1,
+    *,
+    several: bool = False,
+    many: bool = False,
+) -> Seen:
+    thing = next(it for it in THINGS if it.name == name)
+    return Seen(thing, confidence, count, several=several, many=many, area=area, kind=thing.known_as)
+
+
+def suggested(vocabulary: Vocabulary, **confidences: float) -> list[Suggestion]:
+    terms = {term.name.replace(" ", "_"): term for term in vocabulary.terms}
+    return [Suggestion(terms[name], confidence) for name, confidence in confidences.items()]
+
+
+def words(sight: Sight, vocabulary: Vocabulary) -> Sequence[str]:
+    return [it.words for it in choose(sight, vocabulary)]
+
+
+def test_nothing_recognised_is_nothing_said(vocabulary: Vocabulary) -> None:
+    assert choose(Sight((), ()), vocabulary) == []
+
+
+def test_the_largest_thing_comes_first_and_small_or_unsure_ones_are_left_out(vocabulary: Vocabulary) -> None:
+    things = [seen("cup", area=0.05), seen("person", area=0.4), seen("clock", area=0.001), seen("kite", 0.8)]
+
+    assert words(Sight((), things), vocabulary) == ["a person", "a cup"]
+
+
+def test_a_sure_breed_names_the_one_dog(vocabulary: Vocabulary) -> None:
+    breed = suggested(vocabulary, Labrador_retriever=0.92, retriever=0.95, dog=0.97, animal=0.97)
+
+    [statement] = choose(Sight(breed, [seen("dog", 0.97)]), vocabulary)
+
+    assert (statement.name, statement.words, statement.confidence) == (
+        "Labrador retriever", "a Labrador retriever", 0.92,
+    )  # fmt: skip
+    assert words(Sight(breed, [seen("dog", several=True)]), vocabulary) == ["dogs"]
+
+
+def test_a_sure_animal_beats_a_different_one(vocabulary: Vocabulary) -> None:
+    assert words(Sight((), [seen("cat", 0.97), seen("dog", 0.75)]), vocabulary) == ["a cat"]
+    assert words(Sight((), [seen("dog", 0.8), seen("cat", 0.75)]), vocabulary) == ["a dog"]
+    assert words(Sight((), [seen("dog", 0.97), seen("horse", 0.96)]), vocabulary) == ["a dog", "a horse"]
+
+
+def test_what_has_no_place_joins_what_has_one(vocabulary: Vocabulary) -> None:
+    stage = suggested(vocabulary, tripod=0.92)
+
+    assert words(Sight(stage, [seen("person")]), vocabulary) == ["a person", "a tripod"]
+    assert words(Sight(stage, [seen("person", area=0.05)]), vocabulary) == ["a tripod", "a person"]
+    assert words(Sight(suggested(vocabulary, tripod=0.85), [seen("person")]), vocabulary) == ["a person"]
+
+
+def test_the_kind_of_a_thing_is_not_said_beside_it(vocabulary: Vocabulary) -> None:
+    assert words(Sight(suggested(vocabulary, vehicle=0.97), [seen("car")]), vocabulary) == ["a car"]
+
+
+@pytest.mark.parametrize(
+    ("person", "said"),
+    [
+        (seen("person", count=2), "two people"),
+        (seen("person", several=True), "people"),
+        (seen("person", several=True, many=True), "several people"),
+    ],
+)
+def test_people_are_numbered_only_where_counted(vocabulary: Vocabulary, person: Seen, said: str) -> None:
+    assert words(Sight((), [person]), vocabulary) == [said]
+
+
+def test_a_second_look_has_to_agree_with_everything(vocabulary: Vocabulary) -> None:
+    people = Statement("person", "two people", 0.92, area=0.5, count=2)
+    tripod = Statement("tripod", "a tripod", 0.92, area=0.0)
+    again = Sight(suggested(vocabulary, tripod=0.6, person=0.95), [seen("person")], face_count=2)
+
+    assert agrees([people, tripod], again)
+    assert not agrees([people, tripod], Sight(again.suggestions, again.seen, face_count=3))
+    assert not agrees([people, tripod], Sight(suggested(vocabulary, tripod=0.4), again.seen, face_count=2))
+
+
+def test_text_read_twice_may_differ_in_spaces_and_capitals_only() -> None:
+    assert reads_alike([Line("NO ENTRY", 0.9)], [Line("No entry", 0.5), Line("other", 0.9)])
+    assert not reads_alike([Line("NO ENTRY", 0.9)], [Line("NO ENTRV", 0.9)])
