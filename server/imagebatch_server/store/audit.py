@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Connection, bindparam, func, select
 
 from imagebatch_server.batches import lifecycle
-from imagebatch_server.store.batches import read_batch
 from imagebatch_server.store.counters import counted
 from imagebatch_server.store.keys import of_batch, parameters
+from imagebatch_server.store.reading import read_batch
 from imagebatch_server.store.tables import COUNTERS, batches, items, outcomes
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from imagebatch_server.batches.errors import BatchNotFound
+from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.model import Batch, BatchFilter, Item, StoredObject
 from imagebatch_server.batches.ports import NewBatch
-from imagebatch_server.store import rows
+from imagebatch_server.store import removal, rows, staging
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.items import items_at, unrecorded_indexes
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.listing import list_batches
+from imagebatch_server.store.reading import read_batch
+from imagebatch_server.store.retry import retry
 from imagebatch_server.store.submit import create, find_request
 from imagebatch_server.store.tables import RUNNING, batches
 
@@ -53,6 +55,46 @@ class SqlBatchStore:
     async def request_cancel(self, tenant: str, batch_id: str, at: datetime) -> Batch:
         return await self._database.write(partial(_request_cancel, key=(tenant, batch_id), at=at))
 
+    async def stage(self, batch: NewBatch) -> None:
+        await self._database.write(partial(staging.stage, batch=batch, owner=self._owner))
+
+    async def stage_items(self, batch: NewBatch, items: Sequence[Item], objects: Sequence[StoredObject]) -> None:
+        await self._database.write(partial(staging.stage_items, batch=batch, new_items=items, new_objects=objects))
+
+    async def known_item_ids(self, tenant: str, batch_id: str, item_ids: Sequence[str]) -> Mapping[str, int]:
+        return await self._database.read(partial(staging.known_item_ids, key=(tenant, batch_id), item_ids=item_ids))
+
+    async def publish(self, batch: NewBatch, total_items: int) -> Batch:
+        limit = self._max_running_batches
+        return await self._database.write(
+            partial(staging.publish, batch=batch, total_items=total_items, max_running_batches=limit)
+        )
+
+    async def discard(self, tenant: str, batch_id: str) -> None:
+        await self._database.write(partial(staging.discard, key=(tenant, batch_id)))
+
+    async def discard_staged(self, owner: str) -> int:
+        return await self._database.write(partial(staging.discard_staged, owner=owner))
+
+    async def retry(self, tenant: str, batch_id: str, error_codes: Sequence[ItemErrorCode]) -> tuple[Batch, bool]:
+        work = partial(
+            retry,
+            key=(tenant, batch_id),
+            error_codes=error_codes,
+            owner=self._owner,
+            max_running_batches=self._max_running_batches,
+        )
+        return await self._database.write(work)
+
+    async def hide(self, tenant: str, batch_id: str) -> None:
+        await self._database.write(partial(removal.hide, key=(tenant, batch_id)))
+
+    async def expire(self, before: datetime, limit: int) -> Sequence[tuple[str, str]]:
+        return await self._database.write(partial(removal.expire, before=before, limit=limit))
+
+    async def remove_hidden(self, limit_rows: int) -> int:
+        return await self._database.write(partial(removal.remove_hidden, limit_rows=limit_rows))
+
     async def take_over(self, owner: str) -> Sequence[Batch]:
         return await self._database.write(partial(_take_over, owner=owner))
 
@@ -63,14 +105,6 @@ class SqlBatchStore:
 
     async def items(self, tenant: str, batch_id: str, indexes: Sequence[int]) -> Sequence[Item]:
         return await self._database.read(partial(items_at, key=(tenant, batch_id), indexes=sorted(indexes)))
-
-
-def read_batch(connection: Connection, key: BatchKey) -> Batch:
-    """One batch. Raises BatchNotFound."""
-    row = connection.execute(_GET, parameters(key)).one_or_none()
-    if row is None:
-        raise BatchNotFound(key[1])
-    return rows.to_batch(row)
 
 
 def _request_cancel(connection: Connection, key: BatchKey, at: datetime) -> Batch:
@@ -89,7 +123,6 @@ def _pending_items(connection: Connection, key: BatchKey, after_index: int, limi
     return items_at(connection, key, indexes)
 
 
-_GET = select(batches).where(of_batch(batches), text("visible"))
 _TOTAL_ITEMS = select(batches.c.total_items).where(of_batch(batches))
 _CANCEL = (
     update(batches)

@@ -14,7 +14,6 @@ from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.model import Batch, ItemFilter, ItemResult
 from imagebatch_server.store import rows
-from imagebatch_server.store.batches import read_batch
 from imagebatch_server.store.items import (
     ROWS_A_READ,
     items_at,
@@ -24,6 +23,7 @@ from imagebatch_server.store.items import (
     unrecorded_indexes,
 )
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
+from imagebatch_server.store.reading import read_batch
 from imagebatch_server.store.tables import items, outcomes
 
 RECORDED = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKIPPED)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from imagebatch_server.batches.errors import LimitExceeded, RequestIdReused
 from imagebatch_server.batches.model import Batch, Item, StoredObject
 from imagebatch_server.batches.ports import NewBatch
 from imagebatch_server.store import rows
 from imagebatch_server.store.dialects import INSERTS, insert_rows
-from imagebatch_server.store.tables import RUNNING, batch_labels, batches, items, objects
+from imagebatch_server.store.intake import insert_items
+from imagebatch_server.store.tables import RUNNING, batch_labels, batches
 
 
 def create(
@@ -27,19 +28,24 @@ def create(
     if existing is not None:
         return existing
     check_room(connection, batch.tenant, max_running_batches)
-    statement = _INSERT_BATCH[connection.dialect.name]
-    row = connection.execute(statement, rows.from_new_batch(batch, len(new_items), owner)).one_or_none()
-    if row is None:
+    created = insert_batch(connection, rows.from_new_batch(batch, len(new_items), owner))
+    if created is None:
         # Another server has just made a batch with this request_id: begin anew, and find it.
         return create(connection, batch, new_items, new_objects, owner, max_running_batches)
-    key = (batch.tenant, batch.batch_id)
-    if batch.options.labels:
-        labels = [(*key, *label) for label in batch.options.labels.items()]
+    insert_items(connection, (batch.tenant, batch.batch_id), new_items, new_objects)
+    return created
+
+
+def insert_batch(connection: Connection, row: dict[str, object]) -> Batch | None:
+    """Insert a batch's row and its labels; None if its request_id is taken."""
+    inserted = connection.execute(_INSERT_BATCH[connection.dialect.name], row).one_or_none()
+    if inserted is None:
+        return None
+    batch = rows.to_batch(inserted)
+    labels = [(batch.tenant, batch.batch_id, *label) for label in batch.options.labels.items()]
+    if labels:
         insert_rows(connection, batch_labels, labels)
-    if new_objects:
-        connection.execute(insert(objects), [rows.from_object(stored) for stored in new_objects])
-    insert_rows(connection, items, [rows.from_item(key, item) for item in new_items])
-    return rows.to_batch(row)
+    return batch
 
 
 def check_room(connection: Connection, tenant: str, max_running_batches: int) -> None:
@@ -73,8 +79,8 @@ def find_request(connection: Connection, batch: NewBatch) -> Batch | None:
 
 
 _INSERT_BATCH = {
-    dialect: insert_or_not(batches).on_conflict_do_nothing(index_elements=["tenant", "request_id"]).returning(batches)
-    for dialect, insert_or_not in INSERTS.items()
+    dialect: insert(batches).on_conflict_do_nothing(index_elements=["tenant", "request_id"]).returning(batches)
+    for dialect, insert in INSERTS.items()
 }
 _COUNT_RUNNING = select(func.count()).select_from(batches).where(batches.c.tenant == bindparam("of_tenant"), RUNNING)
 _OF_REQUEST = select(batches).where(

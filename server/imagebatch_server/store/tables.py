@@ -43,9 +43,11 @@ def _from_aware(value: datetime | None) -> datetime | None:
 
 
 RUNNING = text("visible AND status IN ('pending', 'processing')")
-"""Of `batches`. Queries use these very words: a condition on parameters could not be proved to imply the index's."""
+"""Of `batches`. Queries use an index's very words: a condition on parameters could not be proved to imply them."""
 
-HIDDEN = text("NOT visible")
+ENDED = text("visible AND status NOT IN ('pending', 'processing')")
+STAGED = text("NOT visible AND status = 'pending'")
+DISCARDED = text("NOT visible AND status <> 'pending'")
 
 FAILURE_CODES = (
     ItemErrorCode.FETCH_FAILED,
@@ -81,14 +83,16 @@ def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -
 class BatchRow(SQLModel, table=True):
     """A batch: what was asked, who owns it, its counters.
 
-    A row that is not visible is a deleted batch whose rows are being removed; no read answers it.
+    No read answers a row that is not visible: a batch that is staged, its items still coming in (pending), or one that
+    was deleted or given up (any other status), whose rows are being removed. There `total_items` counts what is left.
     """
 
     __tablename__ = "batches"
     __table_args__ = (
         Index("batches_request_id", "tenant", "request_id", unique=True),
         _partial_index("batches_running", "tenant", "batch_id", where=RUNNING.text),
-        _partial_index("batches_hidden", "tenant", "batch_id", where=HIDDEN.text),
+        _partial_index("batches_completed", "completed_at", where=ENDED.text),
+        _partial_index("batches_discarded", "tenant", "batch_id", where=DISCARDED.text),
     )
 
     tenant: str = Field(primary_key=True)
@@ -156,7 +160,15 @@ class ItemRow(SQLModel, table=True):
     __tablename__ = "items"
     __table_args__ = (
         _partial_index("items_item_id", "tenant", "batch_id", "item_id", where="item_id IS NOT NULL", unique=True),
-        _partial_index("items_object_key", "tenant", "object_key", where="object_key IS NOT NULL"),
+        _partial_index("items_object_key", "object_key", where="object_key IS NOT NULL"),
+        _partial_index(
+            "items_content_key",
+            "tenant",
+            "batch_id",
+            "content_key",
+            where="content_key IS NOT NULL AND duplicate_of_index IS NULL",
+            unique=True,
+        ),
     )
 
     tenant: str = Field(primary_key=True)
@@ -180,9 +192,7 @@ class OutcomeRow(SQLModel, table=True):
     __tablename__ = "outcomes"
     __table_args__ = (
         Index("outcomes_sequence", "tenant", "batch_id", "sequence", unique=True),
-        _partial_index(
-            "outcomes_stored_object_key", "tenant", "stored_object_key", where="stored_object_key IS NOT NULL"
-        ),
+        _partial_index("outcomes_stored_object_key", "stored_object_key", where="stored_object_key IS NOT NULL"),
     )
 
     tenant: str = Field(primary_key=True)
@@ -204,12 +214,12 @@ class OutcomeRow(SQLModel, table=True):
 
 
 class ObjectRow(SQLModel, table=True):
-    """A stored blob."""
+    """A stored blob. Its key is unique by itself, and the tenant tells whose it is."""
 
     __tablename__ = "objects"
 
-    tenant: str = Field(primary_key=True)
     object_key: str = Field(primary_key=True)
+    tenant: str = Field(primary_key=True)
     sha256: str
     size_bytes: int = Field(sa_type=BigInteger)
     content_type: str

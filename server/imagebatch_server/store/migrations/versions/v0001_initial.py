@@ -73,12 +73,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "batch_id"),
     )
     op.create_index(
-        "batches_hidden",
+        "batches_completed",
+        "batches",
+        ["completed_at"],
+        unique=False,
+        sqlite_where=sa.text("visible AND status NOT IN ('pending', 'processing')"),
+        postgresql_where=sa.text("visible AND status NOT IN ('pending', 'processing')"),
+    )
+    op.create_index(
+        "batches_discarded",
         "batches",
         ["tenant", "batch_id"],
         unique=False,
-        sqlite_where=sa.text("NOT visible"),
-        postgresql_where=sa.text("NOT visible"),
+        sqlite_where=sa.text("NOT visible AND status <> 'pending'"),
+        postgresql_where=sa.text("NOT visible AND status <> 'pending'"),
     )
     op.create_index("batches_request_id", "batches", ["tenant", "request_id"], unique=True)
     op.create_index(
@@ -106,6 +114,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "batch_id", "item_index"),
     )
     op.create_index(
+        "items_content_key",
+        "items",
+        ["tenant", "batch_id", "content_key"],
+        unique=True,
+        sqlite_where=sa.text("content_key IS NOT NULL AND duplicate_of_index IS NULL"),
+        postgresql_where=sa.text("content_key IS NOT NULL AND duplicate_of_index IS NULL"),
+    )
+    op.create_index(
         "items_item_id",
         "items",
         ["tenant", "batch_id", "item_id"],
@@ -116,21 +132,21 @@ def upgrade() -> None:
     op.create_index(
         "items_object_key",
         "items",
-        ["tenant", "object_key"],
+        ["object_key"],
         unique=False,
         sqlite_where=sa.text("object_key IS NOT NULL"),
         postgresql_where=sa.text("object_key IS NOT NULL"),
     )
     op.create_table(
         "objects",
-        sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("object_key", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("sha256", sa.String(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("content_type", sa.String(), nullable=False),
         sa.Column("file_name", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("tenant", "object_key"),
+        sa.PrimaryKeyConstraint("object_key", "tenant"),
     )
     op.create_table(
         "outcomes",
@@ -156,7 +172,7 @@ def upgrade() -> None:
     op.create_index(
         "outcomes_stored_object_key",
         "outcomes",
-        ["tenant", "stored_object_key"],
+        ["stored_object_key"],
         unique=False,
         sqlite_where=sa.text("stored_object_key IS NOT NULL"),
         postgresql_where=sa.text("stored_object_key IS NOT NULL"),
