@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from imagebatch_server.operations.base import Parameters
 from imagebatch_server.operations.verify.text import has_letters
@@ -41,7 +50,7 @@ class Expectations(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: Annotated[str, Field(min_length=1, max_length=1_000), BeforeValidator(_legible)] | None = Field(
+    text: Annotated[str, Field(max_length=1_000), AfterValidator(_legible)] | None = Field(
         default=None,
         description="Text that is to be read in the image. Compared by letters and digits alone (case, accents, spaces "
         "and punctuation don't count) with the part of all text read that is most like it: similarity is 1 minus the "
@@ -52,8 +61,8 @@ class Expectations(BaseModel):
         default=None,
         description="What the image is to show, in an English word or two, such as `cat`, `school bus` or `sofa`; "
         "alternatives with `or` between them. The local backend knows about a thousand things, the wider words above "
-        "them and common synonyms. It contradicts only where it is sure to see something that excludes it, such as "
-        "another animal.",
+        "them and common synonyms. It contradicts only where it is sure of another subject: another animal, or a "
+        "vehicle where food was expected.",
     )
     captured_after: Time | None = Field(
         default=None,

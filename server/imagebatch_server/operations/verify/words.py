@@ -11,6 +11,8 @@ from imagebatch_server.operations.describe.labels import Term, Vocabulary, load_
 from imagebatch_server.operations.verify.synonyms import SYNONYMS
 
 _ARTICLES = ("a ", "an ", "the ", "some ")
+_SUBJECTS = frozenset({"animal", "vehicle", "food", "musical instrument"})
+"""Kinds of which one is what a picture is about; things of other kinds are often in it beside them."""
 _EXCLUSIVE_KIND = "animal"
 """Nothing is two kinds of animal at once, while a mug is a cup too."""
 
@@ -54,7 +56,7 @@ class Words:
             return False
         tops = self._top(found), self._top(expected)
         if tops[0] != tops[1]:
-            return False
+            return _SUBJECTS.issuperset(tops)
         kinds = self._kind(found), self._kind(expected)
         related = kinds[0] == kinds[1] or kinds[0] in self._above[kinds[1]] or kinds[1] in self._above[kinds[0]]
         return tops[0] == _EXCLUSIVE_KIND or not related

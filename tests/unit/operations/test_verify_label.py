@@ -1,0 +1,114 @@
+"""What a label means, and what of it a classifier's suggestions bear out."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagebatch_server.operations.describe.calibration import Suggestion
+from imagebatch_server.operations.describe.labels import load_vocabulary
+from imagebatch_server.operations.verify.label import check_label
+from imagebatch_server.operations.verify.output import Verdict
+from imagebatch_server.operations.verify.synonyms import SYNONYMS
+from imagebatch_server.operations.verify.words import UnknownWord, load_words
+
+TERMS = {term.name: term for term in load_vocabulary().terms}
+
+
+def suggested(**confidences: float) -> list[Suggestion]:
+    named = {name.replace("_", " "): confidence for name, confidence in confidences.items()}
+    return sorted((Suggestion(TERMS[name], it) for name, it in named.items()), key=lambda it: -it.confidence)
+
+
+@pytest.mark.parametrize(
+    ("label", "terms", "is_whole"),
+    [
+        ("cat", {"cat"}, True),
+        (" The  Cat ", {"cat"}, True),
+        ("cats", {"cat"}, True),
+        ("kitten", {"cat"}, True),
+        ("buses", {"bus"}, True),
+        ("butterflies", {"butterfly"}, True),
+        ("tabby cat", {"tabby cat"}, True),
+        ("motorcycle", {"motorcycle or scooter"}, True),
+        ("motorcycle or scooter", {"motorcycle or scooter"}, True),
+        ("cat or dog", {"cat", "dog"}, True),
+        ("bike", {"bicycle", "motorcycle or scooter"}, True),
+        ("couch", {"sofa"}, False),
+        ("guitar", {"acoustic guitar", "electric guitar"}, False),
+        ("wolves", {"grey wolf", "white wolf", "red wolf"}, False),
+        ("an apple", {"green apple"}, False),
+    ],
+)
+def test_a_word_means_a_term_a_wider_one_narrower_ones_or_a_synonyms(
+    label: str, terms: set[str], is_whole: bool
+) -> None:
+    meaning = load_words().find(label)
+    assert (set(meaning.terms), meaning.is_whole) == (terms, is_whole)
+
+
+@pytest.mark.parametrize(("label", "like"), [("dragonfruit", "jackfruit"), ("kite", "perhaps"), ("xqzw", "wider word")])
+def test_a_word_that_is_not_known_is_answered_with_similar_ones(label: str, like: str) -> None:
+    with pytest.raises(UnknownWord, match=like):
+        load_words().find(label)
+
+
+def test_every_synonym_leads_to_terms_and_hides_none() -> None:
+    assert [it for terms in SYNONYMS.values() for it in terms if it not in TERMS] == []
+    assert [word for word in SYNONYMS if word in {name.casefold() for name in TERMS}] == []
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "excluded"),
+    [
+        ("tabby cat", "dog", True),
+        ("tabby cat", "Siamese cat", True),
+        ("tabby cat", "cat", False),
+        ("animal", "dog", False),
+        ("cat", "tabby cat", False),
+        ("school bus", "car", True),
+        ("taxi", "sports car", False),
+        ("animal", "pizza", True),
+        ("cat", "sofa", False),
+        ("pizza", "dining table", False),
+        ("pizza", "banana", False),
+        ("coffee mug", "cup", False),
+        ("building", "truck", False),
+    ],
+)
+def test_only_what_can_not_well_be_seen_together_excludes_each_other(found: str, expected: str, excluded: bool) -> None:
+    assert load_words().excludes(found, expected) is excluded
+    assert load_words().excludes(expected, found) is excluded
+
+
+CAT = suggested(tabby_cat=0.93, cat=0.96, animal=0.97)
+
+
+@pytest.mark.parametrize(
+    ("label", "suggestions", "verdict"),
+    [
+        ("cat", CAT, "supported"),
+        ("kitten", CAT, "supported"),
+        ("animal", CAT, "supported"),
+        ("dog", CAT, "contradicted"),
+        ("pizza", CAT, "contradicted"),
+        ("dog or cat", CAT, "supported"),
+        ("dog or pizza", CAT, "contradicted"),
+        ("sofa", CAT, "cannot_tell"),
+        ("wolf", CAT, "cannot_tell"),
+        ("Siamese cat", suggested(cat=0.95, tabby_cat=0.6, Siamese_cat=0.3), "cannot_tell"),
+        ("dog", suggested(tabby_cat=0.85, cat=0.87), "cannot_tell"),
+        ("dog", suggested(tabby_cat=0.93, cat=0.96, dog=0.05), "cannot_tell"),
+        ("dog", [], "cannot_tell"),
+        ("dragonfruit", CAT, "cannot_tell"),
+    ],
+)
+def test_an_unknown_subject_or_word_never_contradicts(
+    label: str, suggestions: list[Suggestion], verdict: Verdict
+) -> None:
+    assert check_label(label, suggestions, 0.7).verdict == verdict
+
+
+def test_the_score_is_the_probability() -> None:
+    assert check_label("cat", CAT, 0.7).score == 0.96
+    assert check_label("dog", CAT, 0.7).score == 0.0
+    assert check_label("cat", CAT, 0.97).verdict == "cannot_tell"
