@@ -156,9 +156,13 @@ class Server:
         await self._executor.start(self._scheduler)
         opened.push_async_callback(self._executor.stop, 0.0)
 
+        await batch_store.discard_staged(OWNER)
         for batch in await batch_store.take_over(OWNER):
             log.info("batch resumed", batch_id=batch.batch_id, items=batch.total_items, done=batch.processed_items)
             self._scheduler.add(batch)
+
+        tidying = asyncio.get_running_loop().create_task(janitor.run(), name="janitor")
+        opened.push_async_callback(_cancel, tidying)
 
         batches = Batches(batch_store, outcome_store, self._scheduler, self._watchers, janitor)
         uploads = Uploads(blobs, object_rows, header, max_image_bytes=settings.max_image_bytes)

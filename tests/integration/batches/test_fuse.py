@@ -103,8 +103,8 @@ async def test_retrying_some_codes_leaves_the_others(tmp_path: Path) -> None:
         batch = await made.submit([item(index) for index in range(40)])
         await made.ended(batch)
         made.executor.answer = succeed
-        watching = asyncio.create_task(_count_watch(made, batch.batch_id, 40))
         await made.batches.retry("default", batch.batch_id, (ItemErrorCode.PROVIDER_ERROR,))
+        watching = asyncio.create_task(_count_watch(made, batch.batch_id, 40))
         ended = await made.ended(batch)
         assert ended.status is BatchStatus.PARTIALLY_COMPLETED
         assert (ended.successful_items, ended.failed_items) == (20, 20)
