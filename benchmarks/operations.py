@@ -1,0 +1,51 @@
+"""Our no-op operation; the server's children load it by reference."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from benchmarks import work
+from imagebatch_server.images.decode import Image
+from imagebatch_server.operations.base import ItemContext, Operation, Output, Parameters
+
+REFERENCES = {"noop": f"{__name__}:Noop", "paced": f"{__name__}:Paced"}
+PACE_S = 0.01
+
+
+class Answer(Output):
+    """What `work.answer` gives."""
+
+    index: int
+    name: str
+    description: str
+    confidence_score: float
+    width: int
+    height: int
+    format: str
+    tags: list[str]
+
+
+class Noop(Operation[Parameters]):
+    """Answers its metadata; looks at no pixel."""
+
+    name: ClassVar[str] = "noop"
+    version: ClassVar[str] = "1"
+    description: ClassVar[str] = "does nothing"
+    parameters: ClassVar[type[Parameters]] = Parameters
+    output: ClassVar[type[Output]] = Answer
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        return Answer(**work.answer(item.metadata))
+
+
+class Paced(Noop):
+    """Takes 10 ms an item: one worker runs 100 a second."""
+
+    name: ClassVar[str] = "paced"
+    _next_at: float = 0.0
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        self._next_at = max(self._next_at, time.monotonic()) + PACE_S
+        time.sleep(max(0.0, self._next_at - time.monotonic()))
+        return super().run(image, parameters, item)

@@ -1,0 +1,79 @@
+"""How long after its commit an outcome reaches a watcher, at 100 items a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from benchmarks import operations, work
+from benchmarks.bare import rows
+from benchmarks.bare.client import BareServer, bare_server
+from benchmarks.measure import Line, Mark, Report, Round, Scale, interleave, percentile
+from benchmarks.ours import WATCH, Ours, answers_of, byte_stream, serving
+from benchmarks.rows.folders import data_folder
+from benchmarks.stamped_server import StampedServer
+from imagebatch.v1 import batch_service_pb2 as pb
+
+ROW = "delay"
+P50, P99 = "p50", "p99"
+MARKS = {P50: Mark(at_most=2.0), P99: Mark(at_most=3.0)}
+STAMP_BYTES = 24
+
+
+async def measure(scale: Scale, report: Report) -> None:
+    with data_folder() as folder:
+        async with (
+            serving(folder, workers=1, warm=operations.Paced.name, kind=StampedServer) as ours,
+            bare_server(folder) as bare,
+        ):
+            await bare.load(rows.result_messages(rows.new_batch_id(), 1, 1))
+            found = await interleave(
+                {"ours": _ours(ours, scale.paced_items), "bare": _bare(bare, scale.paced_items)}, scale.rounds
+            )
+    for share, mark in MARKS.items():
+        report.add(
+            Line(ROW, f"commit to watcher at 100 items/s, SQLite FULL, {share}", "ms", found["ours"][share],
+                 "bare grpc.aio stream of an equal message at 100/s", found["bare"][share], mark)
+        )  # fmt: skip
+
+
+def _ours(ours: Ours, items: int) -> Round:
+    watch = byte_stream(ours.channel, WATCH)
+
+    async def run() -> Mapping[str, float]:
+        batch_id = await ours.submit_messages(items, operations.Paced.name)
+        request = pb.WatchBatchRequest(batch_id=batch_id).SerializeToString()
+        received = [(time.monotonic(), data) async for data in watch(request)]
+        messages = [(at, pb.WatchBatchResponse.FromString(data)) for at, data in received]
+        work.check([answer for _, message in messages for answer in answers_of(message)], items)
+        if not isinstance(ours.process, StampedServer):
+            raise TypeError("the server does not note its commits")
+        committed_at = ours.process.committed_at(batch_id)
+        first_watched_at = messages[0][0]
+        return _percentiles(
+            [
+                at - committed_at[result.sequence]
+                for at, message in messages
+                for result in message.results
+                if committed_at[result.sequence] > first_watched_at  # what was there before the watch is no news
+            ]
+        )
+
+    return run
+
+
+def _bare(bare: BareServer, items: int) -> Round:
+    async def run() -> Mapping[str, float]:
+        delays_s = []
+        async for data in bare.paced(str(items).encode()):
+            at = time.monotonic()
+            delays_s.append(at - float(data[:STAMP_BYTES]))
+        if len(delays_s) != items:
+            raise work.WrongResults(f"{len(delays_s)} of {items} messages came")
+        return _percentiles(delays_s)
+
+    return run
+
+
+def _percentiles(delays_s: list[float]) -> Mapping[str, float]:
+    return {P50: percentile(delays_s, 0.5) * 1e3, P99: percentile(delays_s, 0.99) * 1e3}

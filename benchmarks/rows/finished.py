@@ -1,0 +1,22 @@
+"""A server on a database that holds a finished batch already: a million items without running them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from benchmarks.bare.store import add_finished_batch
+from benchmarks.ours import Ours, serving
+
+
+@asynccontextmanager
+async def serving_finished(
+    folder: Path, items: int, database_url: str | None = None
+) -> AsyncIterator[tuple[Ours, str]]:
+    """The server, and the finished batch's id."""
+    async with serving(folder, database_url=database_url):
+        pass  # it makes the tables
+    batch_id = add_finished_batch(database_url or f"sqlite:///{folder / 'data' / 'imagebatch.db'}", items)
+    async with serving(folder, database_url=database_url) as ours:
+        yield ours, batch_id

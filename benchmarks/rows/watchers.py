@@ -1,0 +1,116 @@
+"""Many watchers on one batch: deliveries a second and what they cost the server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from grpc import aio
+
+from benchmarks import work
+from benchmarks.bare.client import BareServer, bare_server
+from benchmarks.measure import Line, Mark, Report, Round, Scale, interleave
+from benchmarks.ours import WATCH, Ours, answers_of, byte_stream, serving
+from benchmarks.rows.folders import data_folder
+from imagebatch.v1 import batch_service_pb2 as pb
+
+ROW = "watchers"
+RATE, CPU = "deliveries/s", "us of server CPU a delivery"
+MARK = Mark(at_least=0.5)
+READ_WHOLE = 4
+"""Watchers whose messages are kept and checked item by item; of the others the bytes are counted."""
+
+
+class _Counts:
+    """What one watcher received: its messages as bytes, or how many bytes they were."""
+
+    def __init__(self, *, keeps: bool) -> None:
+        self.size_bytes = 0
+        self.messages: list[bytes] | None = [] if keeps else None
+
+    def add(self, data: bytes) -> None:
+        self.size_bytes += len(data)
+        if self.messages is not None:
+            self.messages.append(data)
+
+
+async def measure(scale: Scale, report: Report) -> None:
+    with data_folder() as folder:
+        async with AsyncExitStack() as opened:
+            ours = await opened.enter_async_context(serving(folder))
+            bare = await opened.enter_async_context(bare_server(folder))
+            batch_id = await ours.submit_messages(scale.watched_items)
+            sent = [message.SerializeToString() async for message in ours.watch_messages(batch_id)]
+            await bare.load(sent)
+            found = await interleave(
+                {
+                    "live": _live(ours, scale),
+                    "replay": _replay(ours, batch_id, scale),
+                    "bare": _broadcast(bare, scale),
+                },
+                scale.rounds,
+            )
+    what = f"{scale.watchers} watchers on one batch of {scale.watched_items:,} items"
+    beside = f"bare grpc.aio broadcast of the same {len(sent):,} serialised messages"
+    for name, how, mark in (("live", "while it runs", MARK), ("replay", "finished", MARK)):
+        report.add(Line(ROW, f"{what}, {how}", RATE, found[name][RATE], beside, found["bare"][RATE], mark))
+        report.add(Line(ROW, f"{what}, {how}", CPU, found[name][CPU], beside, found["bare"][CPU]))
+
+
+def _live(ours: Ours, scale: Scale) -> Round:
+    async def run() -> Mapping[str, float]:
+        return await _rates(ours, scale, await ours.submit_messages(scale.watched_items))
+
+    return run
+
+
+def _replay(ours: Ours, batch_id: str, scale: Scale) -> Round:
+    async def run() -> Mapping[str, float]:
+        return await _rates(ours, scale, batch_id)
+
+    return run
+
+
+async def _rates(ours: Ours, scale: Scale, batch_id: str) -> Mapping[str, float]:
+    watch = byte_stream(ours.channel, WATCH)
+    request = pb.WatchBatchRequest(batch_id=batch_id).SerializeToString()
+    return await _deliver(watch, request, scale, ours)
+
+
+def _broadcast(bare: BareServer, scale: Scale) -> Round:
+    async def run() -> Mapping[str, float]:
+        return await _deliver(bare.replay, b"", scale, bare)
+
+    return run
+
+
+async def _deliver(
+    method: aio.UnaryStreamMultiCallable[bytes, bytes], request: bytes, scale: Scale, server: Ours | BareServer
+) -> Mapping[str, float]:
+    counts = [_Counts(keeps=number < READ_WHOLE) for number in range(scale.watchers)]
+
+    async def watch(count: _Counts) -> None:
+        async for data in method(request):
+            count.add(data)
+
+    cpu_s, started_at = server.cpu_s(), time.perf_counter()
+    await asyncio.gather(*(watch(count) for count in counts))
+    took_s, cpu_s = time.perf_counter() - started_at, server.cpu_s() - cpu_s
+    _check(counts, scale.watched_items)
+    deliveries = scale.watchers * scale.watched_items
+    return {RATE: deliveries / took_s, CPU: cpu_s / deliveries * 1e6}
+
+
+def _check(counts: list[_Counts], items: int) -> None:
+    results_bytes = 0
+    for count in counts:
+        if count.messages is not None:
+            messages = [pb.WatchBatchResponse.FromString(data) for data in count.messages]
+            work.check([answer for message in messages for answer in answers_of(message)], items)
+            results_bytes = sum(result.ByteSize() for message in messages for result in message.results)
+        elif count.size_bytes < results_bytes:
+            raise work.WrongResults(
+                f"a watcher received {count.size_bytes} bytes, less than the results' {results_bytes}"
+            )
