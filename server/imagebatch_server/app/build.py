@@ -39,7 +39,7 @@ from imagebatch_server.rpc.batch_service import MAX_RESPONSE_BYTES, RESULTS_BYTE
 from imagebatch_server.rpc.catalog import Catalog
 from imagebatch_server.rpc.image_service import ImageServicer
 from imagebatch_server.rpc.interceptor import ContractInterceptor
-from imagebatch_server.rpc.render import ResultRenderer
+from imagebatch_server.rpc.render import ResultRenderer, watch_response
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.migrate import migrate
@@ -130,7 +130,7 @@ class Server:
         self._recorder = Recorder(outcome_store)
         hosts = HostSlots(overall=settings.fetches, per_host=settings.fetches_per_host)
         self._scheduler = Scheduler(batch_store, self._recorder, self._executor, hosts)
-        self._watchers = Watchers(batch_store, outcome_store, render, max_update_bytes=RESULTS_BYTES)
+        self._watchers = Watchers(batch_store, outcome_store, render, watch_response, max_update_bytes=RESULTS_BYTES)
         self._recorder.listen(self._watchers)
         self._recorder.listen(self._scheduler)
         object_rows = SqlObjectRows(database)

@@ -1,24 +1,22 @@
 """Watches: cursors over committed outcomes.
 
-Each watched batch has one bounded ring of recent outcomes, rendered once for all its watchers and filled by the
-recorder. A watcher reads the ring, or the store in short reads when it is behind; nothing grows with a slow one.
+Each watched batch has one bounded ring of recent outcomes, filled by the recorder. A watcher reads the ring, or the
+store in short reads when it is behind; nothing grows with a slow one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from imagebatch.v1.enums import BatchItemStatus
-from imagebatch_server.batches import lifecycle
+from imagebatch_server.batches import ring as rings
 from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
 from imagebatch_server.batches.model import Batch, ItemResult, Outcome
 from imagebatch_server.batches.ports import BatchStore, OutcomeStore
+from imagebatch_server.batches.ring import Rendered, Ring, Statuses, Update
 
-RING_ROWS = 4_096
-RING_BYTES = 8 * 1024 * 1024
 STORE_ROWS = 500
 """Outcomes of one short read for a watcher that is behind."""
 
@@ -26,68 +24,12 @@ QUIET_S = 5.0
 """With nothing new, a watcher is sent the status after this time: proxies cut silent streams."""
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
-    """What one message of a watch says.
+@dataclass(slots=True, eq=False)
+class _Cursor:
+    """Where one watcher is."""
 
-    `sequence` is the highest that it covers; `batch` is None while it is behind.
-    """
-
-    results: Sequence[bytes]
-    batch: Batch | None
+    ring: Ring
     sequence: int
-
-    @property
-    def is_last(self) -> bool:
-        """Whether it carries the terminal status, which ends the watch."""
-        return self.batch is not None and lifecycle.is_terminal(self.batch.status)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rendered:
-    sequence: int
-    status: BatchItemStatus
-    data: bytes
-
-
-class _Ring:
-    """The last outcomes of one batch, without gaps, up to `last_sequence`."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-        self.watchers = 0
-        self.deleted = False
-        self.changed = asyncio.Event()
-        self._entries: deque[_Rendered] = deque()
-        self._bytes = 0
-
-    @property
-    def last_sequence(self) -> int:
-        return self.batch.last_sequence
-
-    def append(self, batch: Batch, rendered: Sequence[_Rendered] | None) -> None:
-        if rendered is None or self.last_sequence + len(rendered) != batch.last_sequence:
-            self._entries.clear()  # not contiguous any more: watchers catch up from the store
-            self._bytes = 0
-        else:
-            self._entries.extend(rendered)
-            self._bytes += sum(len(entry.data) for entry in rendered)
-            while len(self._entries) > RING_ROWS or self._bytes > RING_BYTES:
-                self._bytes -= len(self._entries.popleft().data)
-        self.batch = batch
-        self.wake()
-
-    def wake(self) -> None:
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
-
-    def after(self, sequence: int) -> Sequence[_Rendered] | None:
-        """The outcomes that follow, or None if the ring does not reach back so far."""
-        missing = self.last_sequence - sequence
-        held = len(self._entries)
-        if missing > held:
-            return None
-        return [self._entries[position] for position in range(held - missing, held)]
 
 
 class Watchers:
@@ -98,20 +40,39 @@ class Watchers:
         batches: BatchStore,
         outcomes: OutcomeStore,
         render: Callable[[ItemResult], bytes],
+        pack: Callable[[Sequence[bytes], Batch | None, int], bytes],
         *,
         max_update_bytes: int,
+        on_delay: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
+        """`render` makes an outcome's bytes, `pack` a message of several, with status and sequence.
+
+        `on_delay` hears how long after its commit an outcome was handed to a watcher (seconds).
+        """
         self._batches = batches
         self._outcomes = outcomes
         self._render = render
+        self._pack = pack
         self._max_update_bytes = max_update_bytes
-        self._rings: dict[str, _Ring] = {}
+        self._on_delay = on_delay
+        self._rings: dict[str, Ring] = {}
+        self._cursors: set[_Cursor] = set()
         self._draining = False
+
+    @property
+    def watchers(self) -> int:
+        """How many watches there are."""
+        return len(self._cursors)
+
+    @property
+    def lag(self) -> int:
+        """How many outcomes the slowest watcher is behind."""
+        return max((cursor.ring.last_sequence - cursor.sequence for cursor in self._cursors), default=0)
 
     def committed(self, batch: Batch, outcomes: Sequence[Outcome], results: Sequence[ItemResult] | None) -> None:
         ring = self._rings.get(batch.batch_id)
         if ring is not None:
-            ring.append(batch, None if results is None else self._rendered(results))
+            ring.append(batch, None if results is None else self._rendered(results, rings.now()))
 
     def lost(self, batch_id: str, owner_epoch: int) -> None:
         """Nothing to do: another server records the batch now, and watchers read the store."""
@@ -145,83 +106,94 @@ class Watchers:
         ring = self._rings.get(batch_id)
         if ring is None:
             ring = await self._open(tenant, batch_id)
+        cursor = _Cursor(ring, after_sequence)
         ring.watchers += 1
+        self._cursors.add(cursor)
         try:
+            await self._refresh(ring)
             if after_sequence > ring.last_sequence:
                 raise SequenceOutOfRange(batch_id, after_sequence, ring.last_sequence)
-            async for update in self._follow(ring, after_sequence, frozenset(statuses)):
+            async for update in self._follow(cursor, frozenset(statuses)):
                 yield update
         finally:
+            self._cursors.discard(cursor)
             ring.watchers -= 1
             if not ring.watchers and self._rings.get(batch_id) is ring:
                 del self._rings[batch_id]
 
-    async def _open(self, tenant: str, batch_id: str) -> _Ring:
+    async def _open(self, tenant: str, batch_id: str) -> Ring:
         batch = await self._batches.get(tenant, batch_id)
-        ring = self._rings.get(batch_id)
-        if ring is None:
-            # What the recorder commits while this read was under way is missed here; `_follow` refreshes first.
-            ring = self._rings[batch_id] = _Ring(batch)
-        return ring
+        # What the recorder commits while this read is under way is missed here; `watch` refreshes before it begins.
+        return self._rings.setdefault(batch_id, Ring(batch))
 
-    async def _follow(
-        self, ring: _Ring, cursor: int, statuses: frozenset[BatchItemStatus]
-    ) -> AsyncGenerator[Update, None]:
-        await self._refresh(ring)
+    async def _follow(self, cursor: _Cursor, statuses: Statuses) -> AsyncGenerator[Update, None]:
+        ring = cursor.ring
         clock = asyncio.get_running_loop().time
         next_quiet_at = (
             clock()
         )  # the first message comes at once: it tells that the watch stands, and where the batch is
         while True:
             self._check(ring)
-            changed, last_sequence = ring.changed, ring.last_sequence
-            entries = await self._next(ring, cursor)
-            if not entries:
-                # Nothing is left up to here: what a retry took away leaves numbers that nobody waits for.
-                cursor = max(cursor, last_sequence)
-            for part in _parts(entries, self._max_update_bytes):
-                cursor = part[-1].sequence
-                wanted = [entry.data for entry in part if not statuses or entry.status in statuses]
-                update = Update(wanted, ring.batch if cursor == ring.last_sequence else None, cursor)
-                if wanted or update.is_last or clock() >= next_quiet_at:
+            changed = ring.changed
+            for update in await self._updates(cursor, statuses):
+                cursor.sequence = update.sequence
+                if update.results or update.is_last or clock() >= next_quiet_at:
+                    if update.committed_at is not None:
+                        self._on_delay(rings.now() - update.committed_at)
                     yield update
                     next_quiet_at = clock() + QUIET_S
                 if update.is_last:
                     return
-            if cursor < ring.last_sequence:
-                continue
-            update = Update((), ring.batch, cursor)
-            if update.is_last or clock() >= next_quiet_at:
-                yield update
-                next_quiet_at = clock() + QUIET_S
-            elif not await _set_by(changed, next_quiet_at):
+            if cursor.sequence == ring.last_sequence and not await _set_by(changed, next_quiet_at):
                 await self._refresh(ring)
-            if update.is_last:
-                return
 
-    def _check(self, ring: _Ring) -> None:
+    def _check(self, ring: Ring) -> None:
         if self._draining:
             raise Draining
         if ring.deleted:
             raise BatchNotFound(ring.batch.batch_id)
 
-    async def _next(self, ring: _Ring, cursor: int) -> Sequence[_Rendered]:
-        entries = ring.after(cursor)
-        if entries is not None:
-            return entries
-        results = await self._outcomes.after(ring.batch.tenant, ring.batch.batch_id, cursor, STORE_ROWS)
-        return self._rendered(results)
+    async def _updates(self, cursor: _Cursor, statuses: Statuses) -> Sequence[Update]:
+        """The messages that follow: the same for every watcher at this place, so made once.
 
-    async def _refresh(self, ring: _Ring) -> None:
+        One without outcomes if none follow, or if a retry took away those that did: nobody waits for their numbers.
+        """
+        ring, sequence, last_sequence = cursor.ring, cursor.sequence, cursor.ring.last_sequence
+        known = ring.memo(sequence, statuses)
+        if known is not None:
+            return known
+        entries = ring.after(sequence)
+        if entries is None:
+            results = await self._outcomes.after(ring.batch.tenant, ring.batch.batch_id, sequence, STORE_ROWS)
+            return self._packed(ring, self._rendered(results, None), statuses, last_sequence)
+        updates = self._packed(ring, entries, statuses, last_sequence)
+        ring.keep(sequence, statuses, updates)
+        return updates
+
+    def _packed(
+        self, ring: Ring, entries: Sequence[Rendered], statuses: Statuses, last_sequence: int
+    ) -> Sequence[Update]:
+        if not entries:
+            return [self._update(ring, (), last_sequence, None)]
+        updates = []
+        for part in _parts(entries, self._max_update_bytes):
+            wanted = [entry.data for entry in part if not statuses or entry.status in statuses]
+            updates.append(self._update(ring, wanted, part[-1].sequence, part[0].committed_at))
+        return updates
+
+    def _update(self, ring: Ring, results: Sequence[bytes], sequence: int, committed_at: float | None) -> Update:
+        batch = ring.batch if sequence == ring.last_sequence else None
+        return Update(results, batch, sequence, self._pack(results, batch, sequence), committed_at)
+
+    async def _refresh(self, ring: Ring) -> None:
         batch = await self._batches.get(ring.batch.tenant, ring.batch.batch_id)
-        if batch.last_sequence >= ring.last_sequence:
-            if batch.last_sequence > ring.last_sequence:
-                ring.append(batch, None)
-            else:
-                ring.batch = batch
+        if batch.last_sequence > ring.last_sequence:
+            ring.append(batch, None)
+        elif batch.last_sequence == ring.last_sequence:
+            ring.refresh(batch)
 
-    def _rendered(self, results: Sequence[ItemResult]) -> list[_Rendered]:
-        return [_Rendered(result.sequence or 0, result.status, self._render(result)) for result in results]
+    def _rendered(self, results: Sequence[ItemResult], committed_at: float | None) -> list[Rendered]:
+        return [Rendered(result.sequence or 0, result.status, self._render(result), committed_at) for result in results]
 
 
 async def _set_by(event: asyncio.Event, deadline: float) -> bool:
@@ -233,14 +205,13 @@ async def _set_by(event: asyncio.Event, deadline: float) -> bool:
     return True
 
 
-def _parts(entries: Sequence[_Rendered], max_bytes: int) -> list[Sequence[_Rendered]]:
-    parts: list[Sequence[_Rendered]] = []
+def _parts(entries: Sequence[Rendered], max_bytes: int) -> list[Sequence[Rendered]]:
+    parts: list[Sequence[Rendered]] = []
     start = held_bytes = 0
     for position, entry in enumerate(entries):
         if position > start and held_bytes + len(entry.data) > max_bytes:
             parts.append(entries[start:position])
             start, held_bytes = position, 0
         held_bytes += len(entry.data)
-    if entries:
-        parts.append(entries[start:])
+    parts.append(entries[start:])
     return parts

@@ -93,7 +93,7 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
         )
         async with aclosing(updates):
             async for update in updates:
-                yield render.watch_response(update.results, update.batch, update.sequence)
+                yield update.message
 
     async def CancelBatch(
         self, request: batch_service_pb2.CancelBatchRequest, context: Context

@@ -19,8 +19,9 @@ from imagebatch_server.batches.janitor import Janitor
 from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, Item
 from imagebatch_server.batches.ports import DispatchEvents, NewBatch, OutcomeStore
 from imagebatch_server.batches.recorder import Recorder
+from imagebatch_server.batches.ring import Update
 from imagebatch_server.batches.scheduler import Scheduler
-from imagebatch_server.batches.watcher import Update, Watchers
+from imagebatch_server.batches.watcher import Watchers
 from imagebatch_server.images.objects import LocalBlobStore
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
@@ -131,6 +132,7 @@ class Core:
             self.batch_store,
             self.outcomes,
             lambda result: f"{result.item.item_index}:{result.status}".encode(),
+            lambda results, batch, sequence: b"",
             max_update_bytes=100_000,
         )
         self.recorder.listen(self.watchers)

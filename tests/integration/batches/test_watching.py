@@ -12,7 +12,7 @@ from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
 from imagebatch_server.batches.model import AttemptResult, Dispatch
-from imagebatch_server.batches.watcher import Update
+from imagebatch_server.batches.ring import Update
 
 UNKNOWN = "0195d2f0-0000-7000-8000-000000000009"
 
