@@ -41,6 +41,8 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
 
     They go to the driver as they are: times must come from `time_value`.
     """
+    if not rows:
+        return
     if connection.dialect.name == "postgresql":
         _copy(connection, table, rows)
     else:

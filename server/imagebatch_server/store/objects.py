@@ -45,7 +45,7 @@ class SqlObjectRows:
         return found[:limit]
 
     async def remove(self, object_keys: Sequence[str]) -> Sequence[str]:
-        return await self._database.write(partial(_remove, object_keys=object_keys))
+        return await self._database.write(partial(remove, object_keys=object_keys))
 
 
 def _add(connection: Connection, stored: StoredObject) -> None:
@@ -83,7 +83,8 @@ def _free(connection: Connection, object_keys: Sequence[str]) -> list[str]:
     return [key for key in object_keys if key not in named]
 
 
-def _remove(connection: Connection, object_keys: Sequence[str]) -> Sequence[str]:
+def remove(connection: Connection, object_keys: Sequence[str]) -> Sequence[str]:
+    """What the port's `remove` says."""
     removed: list[str] = []
     for part in in_parts(sorted(object_keys)):
         # A submission that names one of them holds its row until the items are there to be seen, or comes too late.

@@ -24,7 +24,7 @@ from imagebatch_server.store.items import (
 )
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.reading import read_batch
-from imagebatch_server.store.tables import items, outcomes
+from imagebatch_server.store.tables import NUMBERED, items, outcomes
 
 RECORDED = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKIPPED)
 
@@ -100,7 +100,7 @@ def _named(connection: Connection, key: BatchKey, batch: Batch, item_ids: Sequen
 
 _AFTER = (
     select(*rows.RESULT_COLUMNS)
-    .where(of_batch(outcomes), outcomes.c.sequence > bindparam("after"))
+    .where(of_batch(outcomes), NUMBERED, outcomes.c.sequence > bindparam("after"))
     .order_by(outcomes.c.sequence)
     .limit(bindparam("most"))
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, text, update
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus
 from imagebatch_server.batches import lifecycle
@@ -44,8 +44,7 @@ def record(
                 new_objects.append(rows.from_object(outcome.stored_object))
     if new_objects:
         connection.execute(insert(objects), new_objects)
-    if new_outcomes:
-        insert_rows(connection, outcomes, new_outcomes)
+    insert_rows(connection, outcomes, new_outcomes)
     return [recorded[commit.tenant, commit.batch_id] for commit in commits]
 
 
@@ -107,7 +106,7 @@ _MOVE_OF_CODE = {code: f"by_{code.value}" for code in FAILURE_CODES}
 
 _IS_OWNED = and_(of_batch(batches), batches.c.owner_epoch == bindparam("epoch"))
 _LOCK = select(batches.c.batch_id).where(of_batch(batches)).with_for_update()
-_OWNED = select(batches).where(_IS_OWNED)
+_OWNED = select(batches).where(_IS_OWNED, text("visible"))
 _UPDATE = update(batches).where(_IS_OWNED, RUNNING).returning(batches)
 _MOVE = _UPDATE.values(
     {counter: batches.c[counter] + bindparam(f"by_{counter}") for counter in ("last_sequence", *COUNTERS)}

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
+from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.errors import BatchNotTerminal
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.reading import read_batch
@@ -15,8 +16,10 @@ from imagebatch_server.store.tables import DISCARDED, ENDED, batch_labels, batch
 
 def hide(connection: Connection, key: BatchKey) -> None:
     """What the port's `hide` says."""
-    if not connection.execute(_HIDE, parameters(key)).rowcount:
-        raise BatchNotTerminal(key[1], read_batch(connection, key).status)
+    batch = read_batch(connection, key, lock=True)
+    if not lifecycle.is_terminal(batch.status):
+        raise BatchNotTerminal(batch.batch_id, batch.status)
+    connection.execute(_HIDE, parameters(key))
 
 
 def expire(connection: Connection, before: datetime, limit: int) -> Sequence[BatchKey]:
@@ -47,7 +50,7 @@ def _remove_part(connection: Connection, key: BatchKey, total_items: int, limit_
     return removed + sum(connection.execute(statement, parameters(key)).rowcount for statement in _REMOVE)
 
 
-_HIDE = update(batches).where(of_batch(batches), ENDED).values(visible=False, request_id=None)
+_HIDE = update(batches).where(of_batch(batches)).values(visible=False, request_id=None)
 _EXPIRE = (
     update(batches)
     .where(

@@ -43,8 +43,7 @@ def insert_batch(connection: Connection, row: dict[str, object]) -> Batch | None
         return None
     batch = rows.to_batch(inserted)
     labels = [(batch.tenant, batch.batch_id, *label) for label in batch.options.labels.items()]
-    if labels:
-        insert_rows(connection, batch_labels, labels)
+    insert_rows(connection, batch_labels, labels)
     return batch
 
 

@@ -49,6 +49,9 @@ ENDED = text("visible AND status NOT IN ('pending', 'processing')")
 STAGED = text("NOT visible AND status = 'pending'")
 DISCARDED = text("NOT visible AND status <> 'pending'")
 
+NUMBERED = text("sequence > 0")
+"""Of `outcomes`: all of them."""
+
 FAILURE_CODES = (
     ItemErrorCode.FETCH_FAILED,
     ItemErrorCode.FETCH_FORBIDDEN,
@@ -191,7 +194,9 @@ class OutcomeRow(SQLModel, table=True):
 
     __tablename__ = "outcomes"
     __table_args__ = (
-        Index("outcomes_sequence", "tenant", "batch_id", "sequence", unique=True),
+        # Every outcome has a sequence above 0. The condition keeps PostgreSQL from taking this index for queries by
+        # item_index, each of which would read the whole batch: without statistics both look as good to it.
+        _partial_index("outcomes_sequence", "tenant", "batch_id", "sequence", where=NUMBERED.text, unique=True),
         _partial_index("outcomes_stored_object_key", "stored_object_key", where="stored_object_key IS NOT NULL"),
     )
 

@@ -8,14 +8,31 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 from sqlalchemy import Connection
-from tests.integration.ports.values import TENANT, at, commit, items, made, new_batch, options, success
+from tests.integration.ports.values import (
+    TENANT,
+    at,
+    commit,
+    failed,
+    item,
+    items,
+    made,
+    new_batch,
+    options,
+    stored,
+    success,
+)
+from tests.integration.ports.values import record as record_all
 
 from imagebatch.v1.enums import BatchStatus
-from imagebatch_server.batches.errors import RequestIdReused
+from imagebatch_server.batches.errors import BatchNotFound, BatchNotTerminal, RequestIdReused, StoreUnavailable
+from imagebatch_server.batches.model import Batch
+from imagebatch_server.store import removal, staging
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
+from imagebatch_server.store.objects import SqlObjectRows, remove
 from imagebatch_server.store.outcomes import SqlOutcomeStore
 from imagebatch_server.store.record import record
+from imagebatch_server.store.retry import retry
 from imagebatch_server.store.submit import create
 
 pytestmark = pytest.mark.postgres
@@ -24,6 +41,12 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture
 def url(postgres_url: str) -> str:
     return postgres_url
+
+
+@pytest.fixture
+async def ended(batches: SqlBatchStore, outcomes: SqlOutcomeStore) -> Batch:
+    """A batch that failed."""
+    return await record_all(outcomes, await made(batches, 2), failed(0), failed(1))
 
 
 @pytest.fixture
@@ -116,3 +139,136 @@ async def test_a_last_outcome_that_meets_a_cancel_ends_the_batch_cancelled(
     (ended,) = await last
     assert ended is not None
     assert ended.status is BatchStatus.CANCELLED
+
+
+async def test_of_two_staged_batches_with_one_request_id_the_second_answers_the_first(
+    url: str, batches: SqlBatchStore, other: Connection
+) -> None:
+    first, second = [new_batch(options(request_id="r")) for _ in range(2)]
+    for new in (first, second):
+        await batches.stage(new)
+        await batches.stage_items(new, items(2), [])
+    published = staging.publish(other, first, 2, max_running_batches=9)
+    late = asyncio.create_task(batches.publish(second, 2))
+    await until_one_waits(url)
+    other.commit()
+    assert await late == published
+
+
+async def test_what_is_being_published_is_not_discarded(url: str, batches: SqlBatchStore, other: Connection) -> None:
+    new = new_batch()
+    await batches.stage(new)
+    await batches.stage_items(new, items(2), [])
+    published = staging.publish(other, new, 2, max_running_batches=9)
+    late = asyncio.create_task(batches.discard(TENANT, new.batch_id))
+    await until_one_waits(url)
+    other.commit()
+    await late
+    assert await batches.get(TENANT, new.batch_id) == published
+
+
+async def test_no_items_come_to_what_is_being_discarded(url: str, batches: SqlBatchStore, other: Connection) -> None:
+    new = new_batch()
+    await batches.stage(new)
+    staging.discard(other, (TENANT, new.batch_id))
+    late = asyncio.create_task(batches.stage_items(new, items(2), []))
+    await until_one_waits(url)
+    other.commit()
+    with pytest.raises(StoreUnavailable, match="given up"):
+        await late
+    assert await batches.remove_hidden(1_000) == 1
+
+
+async def test_of_two_retries_one_reopens_the_batch(
+    url: str, batches: SqlBatchStore, other: Connection, ended: Batch
+) -> None:
+    again, reopened = retry(other, (TENANT, ended.batch_id), [], owner="other", max_running_batches=9)
+    late = asyncio.create_task(batches.retry(TENANT, ended.batch_id, []))
+    await until_one_waits(url)
+    other.commit()
+    assert (reopened, await late) == (True, (again, False))
+
+
+async def test_a_batch_being_reopened_is_neither_deleted_nor_expired(
+    url: str, batches: SqlBatchStore, other: Connection, ended: Batch
+) -> None:
+    again, _ = retry(other, (TENANT, ended.batch_id), [], owner="other", max_running_batches=9)
+    assert list(await batches.expire(at(10**6), 10)) == []  # what is locked is left for the next round
+    late = asyncio.create_task(batches.hide(TENANT, ended.batch_id))
+    await until_one_waits(url)
+    other.commit()
+    with pytest.raises(BatchNotTerminal, match="processing"):
+        await late
+    assert await batches.get(TENANT, ended.batch_id) == again
+
+
+async def test_a_batch_being_deleted_is_not_reopened(
+    url: str, batches: SqlBatchStore, other: Connection, ended: Batch
+) -> None:
+    removal.hide(other, (TENANT, ended.batch_id))
+    late = asyncio.create_task(batches.retry(TENANT, ended.batch_id, []))
+    await until_one_waits(url)
+    other.commit()
+    with pytest.raises(BatchNotFound):
+        await late
+
+
+async def test_two_servers_remove_different_batches(
+    batches: SqlBatchStore, outcomes: SqlOutcomeStore, other: Connection, ended: Batch
+) -> None:
+    second = await record_all(outcomes, await made(batches, 1), success(0))
+    for batch in (ended, second):
+        await batches.hide(TENANT, batch.batch_id)
+    assert removal.remove_hidden(other, 2) == 2
+    assert await batches.remove_hidden(1_000) == 3  # the second one's
+    assert await batches.remove_hidden(1_000) == 0
+    other.commit()
+    assert await batches.remove_hidden(1_000) == 3  # what is left of the first
+
+
+async def test_an_object_that_is_being_named_is_not_swept(
+    url: str, objects: SqlObjectRows, batches: SqlBatchStore, other: Connection
+) -> None:
+    await objects.add(stored("one.upload"))
+    naming = [item(0, object_key="one.upload")]
+    create(other, new_batch(), naming, [], owner="other", max_running_batches=9)
+    assert list(await objects.unreferenced(at(1), 10)) == ["one.upload"]
+    sweep = asyncio.create_task(objects.remove(["one.upload"]))
+    await until_one_waits(url)
+    other.commit()
+    assert list(await sweep) == []
+    assert await objects.exists("one.upload")
+
+
+async def test_submissions_that_name_one_object_do_not_wait_for_each_other(
+    objects: SqlObjectRows, batches: SqlBatchStore, other: Connection
+) -> None:
+    await objects.add(stored("one.upload"))
+    naming = [item(0, object_key="one.upload")]
+    create(other, new_batch(), naming, [], owner="other", max_running_batches=9)
+    assert (await batches.create(new_batch(), naming, [])).total_items == 1
+
+
+async def test_an_object_that_is_being_swept_is_gone_before_it_is_named(
+    url: str, objects: SqlObjectRows, batches: SqlBatchStore, other: Connection
+) -> None:
+    await objects.add(stored("one.upload"))
+    assert remove(other, ["one.upload"]) == ["one.upload"]
+    late = asyncio.create_task(batches.create(new_batch(), [item(0, object_key="one.upload")], []))
+    await until_one_waits(url)
+    other.commit()
+    assert (await late).total_items == 1
+    assert not await objects.exists("one.upload")
+
+
+async def test_an_object_that_a_stream_is_naming_is_not_swept(
+    url: str, objects: SqlObjectRows, batches: SqlBatchStore, other: Connection
+) -> None:
+    await objects.add(stored("one.upload"))
+    new = new_batch()
+    await batches.stage(new)
+    staging.stage_items(other, new, [item(0, object_key="one.upload")], [])
+    sweep = asyncio.create_task(objects.remove(["one.upload"]))
+    await until_one_waits(url)
+    other.commit()
+    assert list(await sweep) == []

@@ -168,7 +168,14 @@ def upgrade() -> None:
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "batch_id", "item_index"),
     )
-    op.create_index("outcomes_sequence", "outcomes", ["tenant", "batch_id", "sequence"], unique=True)
+    op.create_index(
+        "outcomes_sequence",
+        "outcomes",
+        ["tenant", "batch_id", "sequence"],
+        unique=True,
+        sqlite_where=sa.text("sequence > 0"),
+        postgresql_where=sa.text("sequence > 0"),
+    )
     op.create_index(
         "outcomes_stored_object_key",
         "outcomes",

@@ -1,0 +1,83 @@
+"""Every query that may meet a large table goes by the index that was made for it.
+
+PostgreSQL is asked not to read whole tables, as it would with the few rows of a test.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Executable, event
+from tests.integration.ports.values import NOON
+
+from imagebatch_server.store import batches, intake, items, listing, objects, pages, removal, staging, submit
+from imagebatch_server.store.database import Database
+
+KEY = {"of_tenant": "one", "of_batch_id": "b"}
+RANGE = {"first": 1, "last": 2}
+INDEXES = {"indexes": [1, 3]}
+STATUSES = {"statuses": ["failed"]}
+KEYS = {"object_keys": ["a", "b"]}
+
+QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
+    (submit._COUNT_RUNNING, KEY, "batches_running"),
+    (submit._OF_REQUEST, {**KEY, "of_request_id": "r"}, "batches_request_id"),
+    (batches._TAKE_OVER, {"new_owner": "two"}, "batches_running"),
+    (removal._NEXT, {}, "batches_discarded"),
+    (removal._EXPIRE, {"before": NOON, "most": 3}, "batches_completed"),
+    (removal._REMOVE_FROM[0], {**KEY, **RANGE}, "outcomes_pkey"),
+    (removal._REMOVE_FROM[1], {**KEY, **RANGE}, "items_pkey"),
+    (listing._WITH_LABEL, {"of_tenant": "one", "of_key": "k", "of_value": "v"}, "batch_labels_by_value"),
+    (items._ITEMS.range, {**KEY, **RANGE}, "items_pkey"),
+    (items._ITEMS.list, {**KEY, **INDEXES}, "items_pkey"),
+    (items._OUTCOMES.range, {**KEY, **RANGE}, "outcomes_pkey"),
+    (items._OUTCOMES.list, {**KEY, **INDEXES}, "outcomes_pkey"),
+    (items._COUNT, {**KEY, **RANGE}, "outcomes_pkey"),
+    (items._COUNT_STATUSES, {**KEY, **RANGE, **STATUSES}, "outcomes_pkey"),
+    (items._PRESENT, {**KEY, **RANGE}, "outcomes_pkey"),
+    (items._RECORDED, {**KEY, **STATUSES, "skipped": 0, "most": 9}, "outcomes_pkey"),
+    (pages._AFTER, {**KEY, "after": 3, "most": 9}, "outcomes_sequence"),
+    (pages._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),
+    (staging._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),
+    (intake._FIRST_WITH, {**KEY, "content_keys": [b"a"]}, "items_content_key"),
+    (intake._KEEP, {**KEY, **KEYS}, "objects_pkey"),
+    (objects._OLD, {"after_key": "a", "before": NOON}, "objects_pkey"),
+    (objects._OF_ANY_TENANT, {"of_object_key": "a"}, "objects_pkey"),
+    (objects._LOCK, KEYS, "objects_pkey"),
+    (objects._REFERENCES[0], KEYS, "items_object_key"),
+    (objects._REFERENCES[1], KEYS, "outcomes_stored_object_key"),
+]
+
+
+class _Compiled(Exception):
+    """What SQLAlchemy was about to run."""
+
+
+def plan(connection: Connection, query: Executable, values: dict[str, Any]) -> str:
+    def stop(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        raise _Compiled(statement, parameters)
+
+    connection.exec_driver_sql("SELECT 1")  # begins the transaction, which takes a statement too
+    event.listen(connection, "before_cursor_execute", stop)
+    with pytest.raises(_Compiled) as compiled:
+        connection.execute(query, values)
+    event.remove(connection, "before_cursor_execute", stop)
+    statement, parameters = compiled.value.args
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
+        explained = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+    else:
+        explained = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    return "\n".join(str(row[-1]) for row in explained)
+
+
+@pytest.mark.parametrize(("query", "values", "index"), QUERIES)
+async def test_queries_use_their_index(
+    database: Database, url: str, query: Executable, values: dict[str, Any], index: str
+) -> None:
+    found = await database.write(lambda connection: plan(connection, query, values))
+    expected = f"sqlite_autoindex_{index.removesuffix('_pkey')}_1" if url.startswith("sqlite") else index
+    assert (expected if index.endswith("_pkey") else index) in found, found
+    assert "Seq Scan" not in found
