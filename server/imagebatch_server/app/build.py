@@ -9,13 +9,11 @@ from functools import partial
 from importlib.metadata import version
 
 import structlog
-from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as aio_health
-from grpc_reflection.v1alpha import reflection
 
-from imagebatch.v1 import batch_service_pb2, batch_service_pb2_grpc, image_service_pb2, image_service_pb2_grpc
+from imagebatch.v1 import batch_service_pb2
+from imagebatch_server.app.endpoint import CALLS_GRACE_S, Endpoint
 from imagebatch_server.app.folder import DataFolder
+from imagebatch_server.app.metrics import Metrics
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.batches.control import Batches
 from imagebatch_server.batches.hosts import HostSlots
@@ -38,7 +36,6 @@ from imagebatch_server.rpc import validate
 from imagebatch_server.rpc.batch_service import MAX_RESPONSE_BYTES, RESULTS_BYTES, BatchServicer
 from imagebatch_server.rpc.catalog import Catalog
 from imagebatch_server.rpc.image_service import ImageServicer
-from imagebatch_server.rpc.interceptor import ContractInterceptor
 from imagebatch_server.rpc.render import ResultRenderer, watch_response
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
@@ -48,7 +45,6 @@ from imagebatch_server.store.outcomes import SqlOutcomeStore
 
 log = structlog.get_logger(__name__)
 
-MAX_REQUEST_BYTES = 32 * 1024 * 1024
 OWNER = "embedded"
 """The one owner of every batch, until several servers share a database."""
 
@@ -56,17 +52,6 @@ ASYNC_ITEMS = 64
 """Items of asynchronous operations in flight at the least; operations have limits of their own below it."""
 
 RECORD_GRACE_S = 5.0
-CALLS_GRACE_S = 2.0
-
-GRPC_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-    ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
-    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not take half of the calls
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-)
 
 
 class Server:
@@ -130,9 +115,17 @@ class Server:
         self._recorder = Recorder(outcome_store)
         hosts = HostSlots(overall=settings.fetches, per_host=settings.fetches_per_host)
         self._scheduler = Scheduler(batch_store, self._recorder, self._executor, hosts)
-        self._watchers = Watchers(batch_store, outcome_store, render, watch_response, max_update_bytes=RESULTS_BYTES)
-        self._recorder.listen(self._watchers)
-        self._recorder.listen(self._scheduler)
+        metrics = Metrics()
+        self._watchers = Watchers(
+            batch_store,
+            outcome_store,
+            render,
+            watch_response,
+            max_update_bytes=RESULTS_BYTES,
+            on_delay=metrics.delivered,
+        )
+        for listener in (self._watchers, self._scheduler, metrics):
+            self._recorder.listen(listener)
         object_rows = SqlObjectRows(database)
         self._submission = Submission(
             batch_store,
@@ -167,35 +160,14 @@ class Server:
         batches = Batches(batch_store, outcome_store, self._scheduler, self._watchers, janitor)
         uploads = Uploads(blobs, object_rows, header, max_image_bytes=settings.max_image_bytes)
         catalog = Catalog(version("imagebatch"), registry.describe_all(), self._limits(), self._workers, self._drains)
-        self._grpc = aio.server(interceptors=[ContractInterceptor(validate.RequestValidator())], options=GRPC_OPTIONS)
-        batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
-            BatchServicer(self._submission, batches, self._watchers, catalog, render), self._grpc
+        self._endpoint = Endpoint(
+            BatchServicer(self._submission, batches, self._watchers, catalog, render),
+            ImageServicer(uploads),
+            max_request_bytes=settings.max_request_bytes,
         )
-        image_service_pb2_grpc.add_ImageServiceServicer_to_server(ImageServicer(uploads), self._grpc)
-        self._health = aio_health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        services = [
-            service.full_name
-            for file in (batch_service_pb2, image_service_pb2, health_pb2)
-            for service in file.DESCRIPTOR.services_by_name.values()
-        ]
-        reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], self._grpc)
-        address = self._listen()
-        await self._grpc.start()
-        opened.push_async_callback(self._grpc.stop, None)
-        for name in ("", *services):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        return address
-
-    def _listen(self) -> str:
-        host, separator, _ = self._settings.address.rpartition(":")
-        try:
-            port = self._grpc.add_insecure_port(self._settings.address)
-        except RuntimeError as error:
-            raise OSError(
-                f"can't listen on {self._settings.address}: it is in use, or is no host:port; give another --address"
-            ) from error
-        return f"{host}{separator}{port}"
+        opened.push_async_callback(self._endpoint.stop)
+        self._serve_metrics(metrics)
+        return await self._endpoint.start(settings.address)
 
     async def stop(self) -> None:
         """Take no new work, give what is in flight `stop_grace_s` to end, tell watchers, close everything.
@@ -204,7 +176,7 @@ class Server:
         """
         self._draining = True
         self._submission.draining = True
-        await self._health.enter_graceful_shutdown()
+        await self._endpoint.drain()
         self._scheduler.stop()
         await self._executor.stop(self._settings.stop_grace_s)
         try:
@@ -213,8 +185,20 @@ class Server:
         except TimeoutError:
             log.warning("the store is away: outcomes that it did not take will be made again")
         self._watchers.drain()
-        await self._grpc.stop(CALLS_GRACE_S)
+        await self._endpoint.stop(CALLS_GRACE_S)
         await self._opened.aclose()
+
+    def _serve_metrics(self, metrics: Metrics) -> None:
+        scheduler, watchers, executor = self._scheduler, self._watchers, self._executor
+        metrics.gauge("queued_items", "Items that wait to be dispatched.", lambda: scheduler.queued)
+        metrics.gauge("in_flight_items", "Attempts dispatched and not ended.", lambda: scheduler.in_flight)
+        metrics.gauge("running_batches", "Batches with items without an outcome.", lambda: scheduler.running_batches)
+        metrics.gauge("watchers", "Open watches.", lambda: watchers.watchers)
+        metrics.gauge("watch_lag_outcomes", "Outcomes that the slowest watcher is behind.", lambda: watchers.lag)
+        metrics.gauge("workers_alive", "Worker processes that take items.", lambda: executor.workers_alive)
+        metrics.gauge("workers_restarted", "Worker processes replaced.", lambda: executor.workers_restarted)
+        if self._settings.metrics_address is not None:
+            self._opened.callback(metrics.serve(self._settings.metrics_address))
 
     def _drains(self) -> bool:
         return self._draining
@@ -231,7 +215,7 @@ class Server:
             max_image_pixels=settings.max_image_pixels,
             max_redirects=settings.max_redirects,
             max_running_batches=settings.max_running_batches,
-            max_request_bytes=MAX_REQUEST_BYTES,
+            max_request_bytes=settings.max_request_bytes,
             max_response_bytes=MAX_RESPONSE_BYTES,
             max_metadata_bytes=validate.MAX_METADATA_BYTES,
             max_parameters_bytes=validate.MAX_PARAMETERS_BYTES,

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     max_running_batches: int = Field(
         default=1_000, ge=1, description="Batches that are pending or processing at one time."
     )
+    max_request_bytes: int = Field(default=32 * MIB, ge=MIB, description="Bytes of one request.")
     max_image_bytes: int = Field(default=50 * MIB, ge=1, description="Bytes of one image.")
     max_image_pixels: int = Field(default=100_000_000, ge=1, description="Pixels of one image, width * height.")
     max_redirects: int = Field(default=5, ge=0, description="Redirects that a fetch follows.")
@@ -93,6 +94,9 @@ class Settings(BaseSettings):
     )
     stop_grace_s: float = Field(
         default=25.0, ge=0, description="Time that work in flight is given to end when the server is stopped."
+    )
+    metrics_address: str | None = Field(
+        default=None, description="Where Prometheus may ask for metrics over HTTP, as host:port; absent: nowhere."
     )
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto", description="How log lines look; auto: console on a terminal, else JSON."

@@ -58,6 +58,7 @@ class RunningBatch:
         """Items that ended since the submit or the last retry, on their way to the store included."""
         self.canary: set[int] = set()
         """Items that must have an outcome before any other is drawn."""
+        self._without_outcome = batch.total_items - batch.processed_items
         self._exhausted = len(first_items) == batch.total_items
         self._reading = False
         self._read_size = FIRST_READ
@@ -132,8 +133,14 @@ class RunningBatch:
         self.failed += outcome.status is BatchItemStatus.FAILED
         self._all_recorded.clear()
 
-    def recorded(self, indexes: Iterable[int]) -> None:
-        """Outcomes were committed."""
+    @property
+    def queued(self) -> int:
+        """Items that are neither in flight nor on their way to the store nor there."""
+        return self._without_outcome - len(self.flights) - len(self.unrecorded)
+
+    def recorded(self, batch: Batch, indexes: Iterable[int]) -> None:
+        """Outcomes were committed, and the batch stands like this now."""
+        self._without_outcome = batch.total_items - batch.processed_items
         recorded = set(indexes)
         self.unrecorded -= recorded
         self.canary -= recorded

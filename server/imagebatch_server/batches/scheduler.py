@@ -101,6 +101,21 @@ class Scheduler:
         running = self._running.get(batch_id)
         return running.started_indexes() if running is not None else frozenset()
 
+    @property
+    def queued(self) -> int:
+        """Items of running batches that are neither in flight nor recorded."""
+        return sum(running.queued for running in self._running.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts that were dispatched and have not ended."""
+        return sum(len(running.flights) for running in self._running.values())
+
+    @property
+    def running_batches(self) -> int:
+        """Batches that have items without an outcome."""
+        return len(self._running)
+
     def stop(self) -> None:
         """Dispatch nothing more; what is in flight may still end."""
         self._stopping = True
@@ -148,7 +163,7 @@ class Scheduler:
         running = self._running.get(batch.batch_id)
         if running is None or running.batch.owner_epoch != batch.owner_epoch:
             return
-        running.recorded(outcome.item_index for outcome in outcomes)
+        running.recorded(batch, [outcome.item_index for outcome in outcomes])
         self._unrecorded -= len(outcomes)
         if lifecycle.is_terminal(batch.status):
             log.info("batch ended", batch_id=batch.batch_id, status=batch.status.value, items=batch.total_items)

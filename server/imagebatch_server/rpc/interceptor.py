@@ -13,8 +13,9 @@ import structlog
 from google.protobuf.message import Message
 from grpc import aio
 
-from imagebatch_server.batches.errors import RequestError
+from imagebatch_server.batches.errors import LimitExceeded, RequestError
 from imagebatch_server.rpc import errors
+from imagebatch_server.rpc.unbroken import UnbrokenWork
 from imagebatch_server.rpc.validate import RequestValidator
 
 log = structlog.get_logger(__name__)
@@ -29,8 +30,10 @@ class ContractInterceptor(aio.ServerInterceptor):
     A servicer may answer a message or the bytes of one.
     """
 
-    def __init__(self, validator: RequestValidator) -> None:
+    def __init__(self, validator: RequestValidator, *, max_request_bytes: int) -> None:
         self._validator = validator
+        self._max_request_bytes = max_request_bytes
+        self._unbroken = UnbrokenWork()
 
     async def intercept_service(
         self,
@@ -45,25 +48,40 @@ class ContractInterceptor(aio.ServerInterceptor):
 
     def _guarded(self, handler: Any, method: str) -> Handler:
         def read(data: bytes) -> Any:
+            if len(data) > self._max_request_bytes:
+                raise _too_large(len(data), self._max_request_bytes)
             self._validator.check(method, data)
             return handler.request_deserializer(data)
 
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
-                _unary_unary(handler.unary_unary, read, method), None, _serialise
+                self._unary_unary(handler.unary_unary, read, method), None, _serialise
             )
         if handler.unary_stream is not None:
             behavior = _unary_stream(handler.unary_stream, read, method)
             return grpc.unary_stream_rpc_method_handler(behavior, None, _serialise)
-        return grpc.stream_unary_rpc_method_handler(_stream_unary(handler.stream_unary, read, method), None, _serialise)
+        return grpc.stream_unary_rpc_method_handler(
+            self._stream_unary(handler.stream_unary, read, method), None, _serialise
+        )
 
+    def _unary_unary(self, answer: Any, read: Callable[[bytes], Any], method: str) -> Any:
+        async def behavior(data: bytes, context: Context) -> Any:
+            async with _Statuses(method, context):
+                return await self._unbroken.finish(answer(read(data), context))
 
-def _unary_unary(answer: Any, read: Callable[[bytes], Any], method: str) -> Any:
-    async def behavior(data: bytes, context: Context) -> Any:
-        async with _Statuses(method, context):
-            return await answer(read(data), context)
+        return behavior
 
-    return behavior
+    def _stream_unary(self, answer: Any, read: Callable[[bytes], Any], method: str) -> Any:
+        async def read_all(stream: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
+            async for data in stream:
+                yield read(data)
+            await _half_closed(context)
+
+        async def behavior(stream: AsyncIterator[bytes], context: Context) -> Any:
+            async with _Statuses(method, context):
+                return await self._unbroken.finish(answer(read_all(stream, context), context))
+
+        return behavior
 
 
 def _unary_stream(answer: Any, read: Callable[[bytes], Any], method: str) -> Any:
@@ -75,24 +93,20 @@ def _unary_stream(answer: Any, read: Callable[[bytes], Any], method: str) -> Any
     return behavior
 
 
-def _stream_unary(answer: Any, read: Callable[[bytes], Any], method: str) -> Any:
-    async def read_all(stream: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
-        async for data in stream:
-            yield read(data)
-        await _half_closed(context)
-
-    async def behavior(stream: AsyncIterator[bytes], context: Context) -> Any:
-        async with _Statuses(method, context):
-            return await answer(read_all(stream, context), context)
-
-    return behavior
+def _too_large(size_bytes: int, most: int) -> LimitExceeded:
+    return LimitExceeded(
+        "max_request_bytes",
+        f"the request has {size_bytes} bytes, more than {most}, the most that this server takes; upload images by "
+        "UploadImage, stream items by SubmitBatchStream, or raise IMAGEBATCH_MAX_REQUEST_BYTES",
+        value=size_bytes,
+        setting="IMAGEBATCH_MAX_REQUEST_BYTES",
+    )
 
 
 async def _half_closed(context: Context) -> None:
     """Make sure that a stream came to its end; one that was cut raises CancelledError.
 
-    gRPC ends the iteration alike in both cases, and cancels the call's task only some milliseconds after a cut, when
-    half an image would be stored already. But nothing can be sent on a call that was cut.
+    gRPC ends the iteration alike in both cases. But nothing can be sent on a call that was cut.
     """
     try:
         await context.send_initial_metadata(())

@@ -85,10 +85,11 @@ def _moved(violation: Violation, by: int) -> Violation:
     match = _ITEM_OF_MESSAGE.match(violation.field)
     if match is None:
         return violation
-    return Violation(f"items[{int(match[1]) + by}]{violation.field[match.end() :]}", violation.description)
+    place = "" if match[1] is None else f"[{int(match[1]) + by}]"
+    return Violation(f"items{place}{violation.field[match.end() :]}", violation.description)
 
 
-_ITEM_OF_MESSAGE = re.compile(r"items\.items\[(\d+)\]")
+_ITEM_OF_MESSAGE = re.compile(r"items\.items(?:\[(\d+)\])?")
 
 
 def content_sha256(request: Message) -> str:

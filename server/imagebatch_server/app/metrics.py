@@ -1,0 +1,84 @@
+"""What Prometheus is told, on an HTTP port of its own that is off unless a setting names it."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from imagebatch_server.batches.model import Batch, ItemResult, Outcome
+
+COMMIT_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+ITEM_TIMES_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+DELAYS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30)
+
+
+class Metrics:
+    """The server's figures. A listener of the recorder; the rest are read when they are asked for."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._outcomes = Counter(
+            "imagebatch_outcomes", "Outcomes recorded.", ("operation", "status", "error_code"), registry=self.registry
+        )
+        self._commit_sizes = Histogram(
+            "imagebatch_commit_outcomes",
+            "Outcomes of one batch in one transaction.",
+            buckets=COMMIT_SIZES,
+            registry=self.registry,
+        )
+        self._item_times = Histogram(
+            "imagebatch_item_seconds",
+            "Fetch, decode and run of the recorded attempt.",
+            ("operation",),
+            buckets=ITEM_TIMES_S,
+            registry=self.registry,
+        )
+        self._delays = Histogram(
+            "imagebatch_watch_delay_seconds",
+            "From an outcome's commit to its being handed to a watcher that follows.",
+            buckets=DELAYS_S,
+            registry=self.registry,
+        )
+
+    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Add a figure that is read whenever it is asked for."""
+        Gauge(f"imagebatch_{name}", meaning, registry=self.registry).set_function(read)
+
+    def committed(self, batch: Batch, outcomes: Sequence[Outcome], results: Sequence[ItemResult] | None) -> None:
+        operation = batch.options.operation
+        if outcomes:
+            self._commit_sizes.observe(len(outcomes))
+        kinds = Tally((outcome.status.value, outcome.error_code or "") for outcome in outcomes)
+        for (status, error_code), count in kinds.items():
+            self._outcomes.labels(operation, status, error_code).inc(count)
+        times = self._item_times.labels(operation)
+        for outcome in outcomes:
+            if outcome.processing_time_ms is not None:
+                times.observe(outcome.processing_time_ms / 1000)
+
+    def lost(self, batch_id: str, owner_epoch: int) -> None:
+        """Nothing was recorded, so there is nothing to count."""
+
+    def delivered(self, delay_s: float) -> None:
+        """A watcher was handed an outcome so long after its commit."""
+        self._delays.observe(delay_s)
+
+    def serve(self, address: str) -> Callable[[], None]:
+        """Answer HTTP requests on `host:port` from a thread of its own, until what is returned is called.
+
+        Raises OSError if the address can't be listened on.
+        """
+        host, _, port = address.rpartition(":")
+        try:
+            server, thread = start_http_server(int(port), host.strip("[]"), self.registry)
+        except (OSError, ValueError) as error:
+            raise OSError(f"can't serve metrics on {address}: {error}; give another --metrics-address") from error
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return stop
