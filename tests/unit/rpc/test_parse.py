@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imagebatch.v1 import batch_service_pb2 as batches
-from imagebatch_server.batches.errors import InvalidRequest, NotSupported
+from imagebatch_server.batches.errors import InvalidRequest
 from imagebatch_server.rpc import parse
 
 
@@ -16,10 +16,11 @@ def test_defaults_are_the_contract_s() -> None:
     assert options.parameters is None
 
 
-@pytest.mark.parametrize("set_option", [{"skip_duplicates": True}, {"canary": 5}, {"failure_limit": 0.5}])
-def test_an_option_that_is_not_honoured_is_refused(set_option: dict[str, bool | int | float]) -> None:
-    with pytest.raises(NotSupported, match=next(iter(set_option))):
-        parse.options(batches.BatchOptions(operation="describe", **set_option))  # type: ignore[arg-type]
+def test_absent_options_are_none_and_given_ones_are_kept() -> None:
+    absent = parse.options(batches.BatchOptions(operation="describe"))
+    assert (absent.skip_duplicates, absent.canary, absent.failure_limit) == (False, None, None)
+    given = parse.options(batches.BatchOptions(operation="describe", skip_duplicates=True, canary=5, failure_limit=0.5))
+    assert (given.skip_duplicates, given.canary, given.failure_limit) == (True, 5, 0.5)
 
 
 def test_a_page_token_continues_its_own_listing_only() -> None:
