@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -14,6 +15,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.rpc import error_details_pb2, status_pb2
+from tests.server import ServerProcess
 
 from imagebatch.v1 import batch_service_pb2, image_service_pb2, types_pb2
 from imagebatch.v1.batch_service_pb2_grpc import BatchServiceStub
@@ -185,3 +187,8 @@ def eventually(holds: Callable[[], object]) -> None:
             return
         tick.wait(0.01)
     raise AssertionError("it did not become true within 20 s")
+
+
+def blobs(server: ServerProcess) -> set[Path]:
+    """Every file that the server's store holds, unfinished ones included."""
+    return {path for path in (server.data_dir / "objects").rglob("*") if path.is_file()}

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import random
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import pytest
 from tests.integration.server import pictures
-from tests.integration.server.calls import Raw, eventually, item, refused, upload_messages
+from tests.integration.server.calls import Raw, blobs, item, refused
 from tests.operations_for_tests import OPERATIONS
 from tests.server import ServerProcess, running_server
 
-from imagebatch.v1.image_service_pb2 import DownloadImageRequest, UploadImageHeader, UploadImageRequest
+from imagebatch.v1.image_service_pb2 import (
+    CreateUploadUrlRequest,
+    DownloadImageRequest,
+    UploadImageHeader,
+    UploadImageRequest,
+)
 from imagebatch.v1.types_pb2 import BATCH_STATUS_COMPLETED
 
 MIB = 1024 * 1024
@@ -84,11 +87,6 @@ def test_a_wrong_stream_is_refused_and_leaves_nothing(
     assert blobs(server) == before
 
 
-def blobs(server: ServerProcess) -> set[Path]:
-    """Every file that the store holds, unfinished ones included."""
-    return {path for path in (server.data_dir / "objects").rglob("*") if path.is_file()}
-
-
 def test_an_image_that_is_too_large_is_refused_and_leaves_nothing(raw: Raw, server: ServerProcess) -> None:
     before = blobs(server)
     refusal = refused(lambda: raw.upload(bytes(MAX_IMAGE_BYTES + 1)))
@@ -98,41 +96,6 @@ def test_an_image_that_is_too_large_is_refused_and_leaves_nothing(raw: Raw, serv
     assert refusal.retry_delay_s is None, "it would be no smaller later"
     assert str(MAX_IMAGE_BYTES) in refusal.message
     assert blobs(server) == before
-
-
-def test_an_upload_that_is_cut_leaves_nothing(raw: Raw, server: ServerProcess) -> None:
-    before = blobs(server)
-    cut = threading.Event()
-    call = raw.images.UploadImage.future(unfinished_upload(bytes(2 * MIB), cut))
-    eventually(lambda: blobs(server) > before)
-    call.cancel()
-    cut.set()
-    eventually(lambda: blobs(server) == before)
-
-
-def test_uploads_that_are_cut_at_any_moment_leave_nothing(raw: Raw, server: ServerProcess) -> None:
-    before = blobs(server)
-
-    def cut_uploads(seed: int) -> None:
-        dice = random.Random(seed)
-        for _ in range(20):
-            cut = threading.Event()
-            messages = unfinished_upload(bytes(dice.randrange(300_000)), cut)
-            call = raw.images.UploadImage.future(messages, timeout=dice.choice([None, 0.001, 0.01]))
-            cut.wait(dice.random() * 0.02)
-            call.cancel()
-            cut.set()
-
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(cut_uploads, range(8)))
-    assert raw.upload(b"", file_name="the last one").size_bytes == 0
-    eventually(lambda: len(blobs(server)) == len(before) + 1)
-
-
-def unfinished_upload(data: bytes, cut: threading.Event) -> Iterator[UploadImageRequest]:
-    """Messages that don't end before the call is cut."""
-    yield from upload_messages(data, chunk_bytes=64 * 1024)
-    cut.wait(20)
 
 
 @pytest.mark.parametrize("key", ["default.nothing", "../../../etc/passwd", "default/../x", "ключ", "\0"])
@@ -145,6 +108,13 @@ def test_a_key_that_names_nothing_is_not_found(raw: Raw, key: str) -> None:
 def test_an_empty_key_is_refused(raw: Raw) -> None:
     refusal = refused(lambda: list(raw.images.DownloadImage(DownloadImageRequest())))
     assert (refusal.code, list(refusal.violations)) == (grpc.StatusCode.INVALID_ARGUMENT, ["object_key"])
+
+
+def test_a_store_that_signs_no_urls_says_what_to_do(raw: Raw) -> None:
+    refusal = refused(lambda: raw.images.CreateUploadUrl(CreateUploadUrlRequest()))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SUPPORTED")
+    assert refusal.metadata == {"feature": "CreateUploadUrl"}
+    assert "UploadImage" in refusal.message
 
 
 def test_what_an_operation_stores_can_be_downloaded(raw: Raw) -> None:
