@@ -1,22 +1,21 @@
-"""Whatever is recorded, refused, cancelled and taken over in whatever order: the counters are those of the rows."""
+"""Recorded, refused, cancelled, taken over, retried, in whatever order: the counters are those of the rows."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
-from hypothesis import settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy.exc import IntegrityError
 from tests.integration.ports.values import TENANT, at, commit, failed, made, skipped, success
 
+from imagebatch.v1.enums import BatchStatus, ItemErrorCode
 from imagebatch_server.batches import lifecycle
+from imagebatch_server.batches.errors import BatchNotRetryable
 from imagebatch_server.batches.model import Outcome
 from imagebatch_server.store.audit import audit
 from imagebatch_server.store.batches import SqlBatchStore
@@ -27,37 +26,32 @@ from imagebatch_server.store.tables import FAILURE_CODES
 
 T = TypeVar("T")
 
-ITEMS = 6
+ITEMS = 4
+RETRIED = {*FAILURE_CODES, ItemErrorCode.FAILURE_LIMIT}
 indexes = st.integers(0, ITEMS - 1)
 outcome = st.one_of(
     st.builds(success, indexes),
-    st.builds(skipped, indexes),
+    st.builds(skipped, indexes, st.sampled_from([ItemErrorCode.CANCELLED, ItemErrorCode.FAILURE_LIMIT])),
     st.builds(failed, indexes, st.sampled_from(FAILURE_CODES)),
 )
-group = st.lists(outcome, max_size=4, unique_by=lambda outcome: outcome.item_index)
+group = st.lists(outcome, max_size=ITEMS, unique_by=lambda outcome: outcome.item_index)
+whole = st.lists(outcome, min_size=ITEMS, max_size=ITEMS, unique_by=lambda outcome: outcome.item_index)
 
 
-class Recording(RuleBasedStateMachine):
+class Recording:
     """One batch, beside a model of what its store should hold."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="imagebatch-counters-"))
-        self.database = Database(f"sqlite:///{self.folder / 'imagebatch.db'}")
+    def __init__(self, database: Database) -> None:
+        self.database = database
         self.batches = SqlBatchStore(self.database, owner="one", max_running_batches=9)
         self.outcomes = SqlOutcomeStore(self.database, max_read_bytes=10**9)
-        self.recorded: list[Outcome] = []
-        """In sequence order."""
-
-    @initialize()
-    def submit(self) -> None:
-        self.run(migrate(self.database))
+        self.recorded: dict[int, Outcome] = {}
+        """By sequence, ascending."""
         self.batch = self.run(made(self.batches, ITEMS))
         self.stale = self.batch
 
-    @rule(group=group, recheck=st.booleans())
     def record(self, group: list[Outcome], recheck: bool) -> None:
-        known = {outcome.item_index for outcome in self.recorded}
+        known = self.known_indexes()
         fresh = [outcome for outcome in group if outcome.item_index not in known]
         try:
             (answer,) = self.run(self.outcomes.record([commit(self.batch, group)], at(1), recheck=recheck))
@@ -70,47 +64,98 @@ class Recording(RuleBasedStateMachine):
             return
         assert answer is not None
         assert recheck or fresh == group
-        self.recorded += fresh
+        first = answer.last_sequence - len(fresh) + 1
+        assert first == self.batch.last_sequence + 1
+        self.recorded.update(enumerate(fresh, start=first))
         self.batch = answer
 
-    @rule(group=group, recheck=st.booleans())
+    def record_what_is_left(self, whole: list[Outcome]) -> None:
+        known = self.known_indexes()
+        self.record([outcome for outcome in whole if outcome.item_index not in known], recheck=False)
+
     def record_with_an_old_epoch(self, group: list[Outcome], recheck: bool) -> None:
         if self.stale.owner_epoch != self.batch.owner_epoch:
             assert self.run(self.outcomes.record([commit(self.stale, group)], at(2), recheck=recheck)) == [None]
 
-    @rule()
     def cancel(self) -> None:
         before = self.batch
         self.batch = self.run(self.batches.request_cancel(TENANT, before.batch_id, at(3)))
         assert lifecycle.is_terminal(before.status) == (self.batch.cancel_requested_at is None) or before == self.batch
 
-    @rule()
     def take_over(self) -> None:
         taken = self.run(self.batches.take_over("another"))
         assert len(taken) == (not lifecycle.is_terminal(self.batch.status))
         self.batch = taken[0] if taken else self.batch
 
-    @invariant()
+    def retry(self, codes: list[ItemErrorCode]) -> None:
+        lost = {
+            sequence
+            for sequence, outcome in self.recorded.items()
+            if outcome.error_code in (codes or RETRIED) and outcome.error_code in RETRIED
+        }
+        try:
+            answer, reopened = self.run(self.batches.retry(TENANT, self.batch.batch_id, codes))
+        except BatchNotRetryable:
+            assert self.batch.status is BatchStatus.CANCELLED
+            return
+        assert reopened == (lifecycle.is_terminal(self.batch.status) and bool(lost))
+        if reopened:
+            assert answer.owner_epoch == self.batch.owner_epoch + 1
+            self.recorded = {key: value for key, value in self.recorded.items() if key not in lost}
+        self.batch = answer
+
     def the_store_holds_what_was_recorded(self) -> None:
         key = (TENANT, self.batch.batch_id)
         assert self.run(self.database.read(partial(audit, tenant=key[0], batch_id=key[1]))) == []
         assert self.run(self.batches.get(*key)) == self.batch
         results = self.run(self.outcomes.after(*key, 0, ITEMS))
-        assert [result.sequence for result in results] == list(range(1, len(self.recorded) + 1))
-        assert [(result.item.item_index, result.status, result.error_code) for result in results] == [
-            (outcome.item_index, outcome.status, outcome.error_code) for outcome in self.recorded
+        assert [(result.sequence, result.item.item_index, result.status, result.error_code) for result in results] == [
+            (sequence, outcome.item_index, outcome.status, outcome.error_code)
+            for sequence, outcome in self.recorded.items()
         ]
-        done = {outcome.item_index for outcome in self.recorded}
         pending = self.run(self.batches.pending_items(*key, -1, ITEMS))
-        assert {item.item_index for item in pending} == set(range(ITEMS)) - done
+        assert {item.item_index for item in pending} == set(range(ITEMS)) - self.known_indexes()
+
+    def known_indexes(self) -> set[int]:
+        return {outcome.item_index for outcome in self.recorded.values()}
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
 
-    def teardown(self) -> None:
-        self.database.close()
-        shutil.rmtree(self.folder)
+
+codes = st.lists(st.sampled_from([*FAILURE_CODES, ItemErrorCode.FAILURE_LIMIT]), max_size=6)
+action = st.one_of(
+    st.tuples(st.just(Recording.record), group, st.booleans()),
+    st.tuples(st.just(Recording.record_what_is_left), whole),
+    st.tuples(st.just(Recording.record_what_is_left), whole),
+    st.tuples(st.just(Recording.record_with_an_old_epoch), group, st.booleans()),
+    st.tuples(st.just(Recording.retry), codes),
+    st.tuples(st.just(Recording.retry), st.just([])),
+    st.tuples(st.just(Recording.cancel)),
+    st.tuples(st.just(Recording.take_over)),
+)
 
 
-Recording.TestCase.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)
-TestRecording = Recording.TestCase
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of an empty database."""
+    file = tmp_path_factory.mktemp("store") / "imagebatch.db"
+    database = Database(f"sqlite:///{file}")
+    asyncio.run(migrate(database))
+    database.close()
+    return file.read_bytes()
+
+
+@given(actions=st.lists(action, max_size=16))
+@settings(max_examples=60, deadline=None)
+def test_the_counters_are_those_of_the_rows(
+    migrated: bytes, tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[Any, ...]]
+) -> None:
+    file = tmp_path_factory.mktemp("example") / "imagebatch.db"
+    file.write_bytes(migrated)
+    database = Database(f"sqlite:///{file}")
+    recording = Recording(database)
+    for act, *arguments in actions:
+        act(recording, *arguments)
+        recording.the_store_holds_what_was_recorded()
+    database.close()
