@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,15 @@ def _missing(marker: str) -> str | None:
     """Say what a test with this marker lacks on this machine."""
     if marker == "node" and not (shutil.which("node") and shutil.which("npm")):
         return "Node.js and npm are not installed; on Debian: apt install nodejs npm"
+    if marker == "openai" and not (find_spec("openai") and find_spec("llmock")):
+        return "the packages openai and llmock are not installed: pip install -e '.[dev]'"
     if marker == "postgres" and postgres_programs() is None:
         return "PostgreSQL's programs are not installed: make postgres"
     return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = {marker: reason for marker in ("node", "postgres") if (reason := _missing(marker))}
+    missing = {marker: reason for marker in ("node", "openai", "postgres") if (reason := _missing(marker))}
     for item in items:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker) is None:

@@ -7,6 +7,7 @@ import io
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -82,6 +83,9 @@ class MemoryBlobs:
 
     async def delete(self, key: str) -> None:
         self.blobs.pop(key, None)
+
+    def written_before(self, at: datetime) -> AsyncGenerator[str, None]:
+        raise NotImplementedError  # sweeping is no executor's business
 
     def url(self, key: str) -> str | None:
         return None

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from PIL import Image as PillowImage
 
 from imagebatch_server.images.decode import Image
-from imagebatch_server.operations.base import ItemContext, Operation, Output, Parameters
+from imagebatch_server.operations.base import BaseOperation, ItemContext, Operation, Output, Parameters
+from imagebatch_server.operations.describe.by_endpoint import DescribeByEndpoint
 from imagebatch_server.operations.describe.calibration import TAGGED_FROM, Suggestion
-from imagebatch_server.operations.describe.colours import Palette, find_palette
+from imagebatch_server.operations.describe.colours import find_palette
+from imagebatch_server.operations.describe.facts import colours_of, quality_of
 from imagebatch_server.operations.describe.medium import Medium, judge_medium
 from imagebatch_server.operations.describe.output import (
+    VERSION,
     DescribeOutput,
     DescribeParameters,
-    DominantColour,
     ModelUsed,
-    Quality,
     Tag,
 )
-from imagebatch_server.operations.describe.quality import Measures, measure
+from imagebatch_server.operations.describe.quality import measure
 from imagebatch_server.operations.describe.reader import (
     SCENE_PX,
     Line,
@@ -49,13 +50,15 @@ class Describe(Operation[DescribeParameters]):
     """Describes an image offline: subject, text, colours and quality, each only as far as it was recognised."""
 
     name: ClassVar[str] = "describe"
-    version: ClassVar[str] = "2.0.0"
+    version: ClassVar[str] = VERSION
     description: ClassVar[str] = (
         "Describes an image in plain English: what it looks like, the text in it, its colours and quality, with a "
-        "calibrated confidence. Runs offline and says so where it recognises nothing."
+        "calibrated confidence. Runs offline and says so where it recognises nothing; or, with backend openai, asks a "
+        "vision model behind an endpoint."
     )
     parameters: ClassVar[type[Parameters]] = DescribeParameters
     output: ClassVar[type[Output]] = DescribeOutput
+    backends: ClassVar[Mapping[str, type[BaseOperation[Any]]]] = {"openai": DescribeByEndpoint}
 
     def load(self) -> None:
         """Load the models and run each once; 1 s, after which the process has about 250 MB.
@@ -109,8 +112,8 @@ class Describe(Operation[DescribeParameters]):
             height=findings.height,
             size_bytes=image.size_bytes,
             frame_count=image.frame_count,
-            dominant_colours=_colours(palette),
-            quality=_quality(measures),
+            dominant_colours=colours_of(palette),
+            quality=quality_of(measures),
             operation_version=self.version,
             models=self._models(has_looked=medium in _RECOGNISED, has_read=text is not None),
         )
@@ -174,16 +177,3 @@ def _tags(statements: Sequence[Statement], suggestions: Sequence[Suggestion]) ->
     tags = {**{it.name: it.confidence for it in statements}, **likely}
     first = sorted(tags, key=lambda name: -tags[name])[:_MOST_TAGS]
     return [Tag(name=name, confidence=round(tags[name], 3)) for name in first]
-
-
-def _colours(palette: Palette) -> list[DominantColour]:
-    return [DominantColour(name=it.name, hex=it.hex, share=round(it.share, 3)) for it in palette.colours]
-
-
-def _quality(measures: Measures) -> Quality:
-    return Quality(
-        sharpness=round(measures.sharpness, 3),
-        brightness=round(measures.brightness, 3),
-        contrast=round(measures.contrast, 3),
-        verdicts=list(measures.verdicts),
-    )

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imagebatch_server.operations.base import Output, Parameters
+from imagebatch_server.operations.base import MeteredOutput
 from imagebatch_server.operations.describe.medium import Medium
 from imagebatch_server.operations.describe.quality import Verdict
+from imagebatch_server.operations.endpoint.parameters import EndpointParameters
+
+VERSION = "2.0.0"
+"""Of the operation, whatever backend runs it."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class DescribeParameters(Parameters):
+class DescribeParameters(EndpointParameters):
     """Options of `describe`."""
 
-    backend: Literal["local"] = Field(
-        default="local",
-        description="What describes the image. `local`: models that ship with the server; works offline, states only "
-        "what it measured or recognised, and says so where it recognised nothing.",
-    )
+    local_only: ClassVar[tuple[str, ...]] = ("read_text", "max_text_lines", "cross_check")
+
     read_text: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="Whether to read visible text. `auto`: drawings, and photographs in which a glance at 320 pixels "
-        "shows text; small print in a large scene may be missed. `always`: every image, and from up to 2,000 pixels; "
-        "about half a second more for each. `never`: not at all.",
+        description="For `local`: whether to read visible text. `auto`: drawings, and photographs in which a glance at "
+        "320 pixels shows text; small print in a large scene may be missed. `always`: every image, and from up to "
+        "2,000 pixels; about half a second more for each. `never`: not at all.",
     )
     max_text_lines: int = Field(
         default=20,
         ge=1,
         le=500,
-        description="Pieces of text read in one image, from the top; each takes 0.02 to 0.1 s. Where there are more, "
-        "`text_is_cut` says so.",
+        description="For `local`: pieces of text read in one image, from the top; each takes 0.02 to 0.1 s. Where "
+        "there are more, `text_is_cut` says so.",
     )
     cross_check: bool = Field(
         default=False,
-        description="Whether to look a second time, from other views (mirrored, at other scales, all of the picture "
-        "instead of its middle), and say in `is_verified` whether that bears out the description; 0.2 s more.",
+        description="For `local`: whether to look a second time, from other views (mirrored, at other scales, all of "
+        "the picture instead of its middle), and say in `is_verified` whether that bears out the description; 0.2 s "
+        "more.",
     )
 
 
@@ -56,7 +58,9 @@ class ModelUsed(_Part):
     """A model that was asked."""
 
     name: str = Field(description="Its name, for example `nanodet-g`.")
-    sha256: str | None = Field(description="SHA-256 of its file, 64 lower-case hex digits; null where it is remote.")
+    sha256: str | None = Field(
+        default=None, description="SHA-256 of its file, 64 lower-case hex digits; null where it is remote."
+    )
 
 
 class DominantColour(_Part):
@@ -85,18 +89,19 @@ class Quality(_Part):
     )
 
 
-class DescribeOutput(Output):
+class DescribeOutput(MeteredOutput):
     """A description of the image and the facts it rests on."""
 
     description: str = Field(
-        description="One to four English sentences, usable as alternative text. What is named has a probability of "
-        "0.9 and more, or of 0.7 where it is `what looks like ...`; where nothing has, they say that the subject was "
-        "not recognised. A number of people is given only where faces and bodies were counted alike."
+        description="One to four English sentences, usable as alternative text. Local: what is named has a "
+        "probability of 0.9 and more, or of 0.7 where it is `what looks like ...`; where nothing has, they say that "
+        "the subject was not recognised. A number of people is given only where faces and bodies were counted alike."
     )
     confidence_score: Share = Field(
         description="The calibrated probability that the weakest statement in `description` is right: the named "
         "things, the quoted text. Where no subject was recognised: that of the best guess, which is left unsaid. 0 "
-        "for a drawing without text, of which nothing is guessed; 1 for a blank image."
+        "for a drawing without text, of which nothing is guessed; 1 for a blank image. With backend openai: what the "
+        "model says of itself, here and in `tags`, which is not calibrated."
     )
     is_verified: bool | None = Field(
         default=None,
@@ -106,17 +111,19 @@ class DescribeOutput(Output):
     )
     medium: Medium = Field(
         description="`photograph`; `graphic` (a drawing, chart or screenshot); `page` (a page of text); `blank`; "
-        "`unknown` where the pixels don't tell. Tags and a subject are given for photographs and unknown only."
+        "`unknown` where the pixels don't tell. Local tags and subjects are given for photographs and unknown only."
     )
     tags: list[Tag] = Field(description="Words more likely right than not, most confident first; may be empty.")
     visible_text: list[str] | None = Field(
+        default=None,
         description="Lines of text, top to bottom, those read with little certainty left out; empty where none was "
-        "found, null where none was looked for (`read_text` is `never`)."
+        "found, null where none was looked for (`read_text` is `never`).",
     )
     text_is_cut: bool = Field(description="Whether there is more text than `max_text_lines`.")
     captured_at: str | None = Field(
+        default=None,
         description="When it was taken by the camera's clock (EXIF DateTimeOriginal), such as `2024-05-03T14:30:00`, "
-        "without a zone because cameras don't say theirs; null where the file doesn't say."
+        "without a zone because cameras don't say theirs; null where the file doesn't say.",
     )
     format: str = Field(description="The file's format by its content, for example `jpeg`.")
     width: int = Field(description="Pixels across as the image is shown, EXIF rotation applied.")
