@@ -152,8 +152,11 @@ class ObjectRows(Protocol):
     async def exists(self, object_key: str) -> bool:
         """Whether there is a row of this key, whichever tenant's."""
 
-    async def unreferenced(self, created_before: datetime, limit: int) -> Sequence[str]:
-        """Keys of objects of that age that no item and no outcome refers to."""
+    async def unreferenced(self, created_before: datetime, limit: int, after_key: str = "") -> Sequence[str]:
+        """Keys of objects of that age that no item and no outcome refers to, in order, those after `after_key`.
+
+        With the last of them as `after_key`, the next call goes on instead of looking at everything again.
+        """
 
     async def remove(self, object_keys: Sequence[str]) -> Sequence[str]:
         """Remove the rows of those objects that are still unreferenced, in one transaction; answers their keys."""
