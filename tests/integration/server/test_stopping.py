@@ -136,26 +136,24 @@ def read_into(into: queue.Queue[Any], messages: Any) -> None:
 
 def test_an_idle_server_stops_at_once(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
-        assert server.stop(timeout_s=10) == 0
+        assert server.stop(timeout_s=20) == 0, "it does not wait for the time that work in flight would be given"
 
 
-def test_a_second_server_on_the_data_folder_says_who_has_it(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
-        second = ServerProcess(tmp_path / "second", {"data_dir": str(server.data_dir)})
-        second.spawn()
-        assert second.wait() == 1
-        assert f"the data folder {server.data_dir} is in use by process {server.process.pid}" in second.log
-        assert "--data-dir" in second.log
-        assert "Traceback" not in second.log
+def test_a_second_server_on_the_data_folder_says_who_has_it(server: ServerProcess, tmp_path: Path) -> None:
+    second = ServerProcess(tmp_path / "second", {"data_dir": str(server.data_dir)})
+    second.spawn()
+    assert second.wait() == 1
+    assert f"the data folder {server.data_dir} is in use by process {server.process.pid}" in second.log
+    assert "--data-dir" in second.log
+    assert "Traceback" not in second.log
 
 
-def test_a_port_in_use_is_named(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
-        second = ServerProcess(tmp_path / "second", {"address": server.address})
-        second.spawn()
-        assert second.wait() == 1
-        assert f"can't listen on {server.address}: it is in use" in second.log
-        assert "Traceback" not in second.log
+def test_a_port_in_use_is_named(server: ServerProcess, tmp_path: Path) -> None:
+    second = ServerProcess(tmp_path / "second", {"address": server.address})
+    second.spawn()
+    assert second.wait() == 1
+    assert f"can't listen on {server.address}: it is in use" in second.log
+    assert "Traceback" not in second.log
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
