@@ -1,0 +1,195 @@
+"""Work for a server that is being killed: several batches at a time, each watched from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+
+from grpc import aio
+from tests.faults.batches import LABEL, Maker, Submitted
+from tests.faults.calls import (
+    CALL_TIMEOUT_S,
+    PASSING,
+    RECONNECT,
+    REPEAT_S,
+    pages,
+    patiently,
+    watch_by_client,
+    watch_by_stub,
+)
+from tests.faults.checker import defects, submission_defects
+from tests.faults.stores import Store
+
+from imagebatch.v1 import batch_service_pb2, types_pb2
+from imagebatch.v1.batch_service_pb2_grpc import BatchServiceStub
+
+CANCELLED = 0.15
+RETRIED = 0.4
+ASKED_AGAIN = 0.3
+LEFT = 0.1
+"""How often each happens to a batch. `LEFT`: the caller gives up on the submit after a moment, and never asks again."""
+
+SUBMITS_AT_ONCE = 8
+
+
+class Load:
+    """Keeps `at_once` batches running until it is told to finish, and judges each when it has ended."""
+
+    def __init__(self, address: str, maker: Maker, chance: random.Random, at_once: int) -> None:
+        self.batches: list[Submitted] = []
+        self.defects: list[str] = []
+        self.outcomes_seen = 0
+        self.repeats = 0
+        """Submits that were not answered and made again."""
+        self._address = address
+        self._maker = maker
+        self._chance = chance
+        self._at_once = at_once
+        self._finishing = False
+        self._seen_more = asyncio.Event()
+        self._channel = aio.insecure_channel(address, RECONNECT)
+        self._stub = BatchServiceStub(self._channel)
+
+    async def run(self) -> None:
+        """Submit, watch, cancel and retry. Ends, after `finish`, with the last batch."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_submitting(tasks))
+            for _ in range(self._at_once):
+                tasks.create_task(self._keep_one_running())
+
+    def finish(self) -> None:
+        """Submit nothing more."""
+        self._finishing = True
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def seen_more(self, outcomes: int) -> None:
+        """Wait until watchers have seen so many outcomes more."""
+        wanted = self.outcomes_seen + outcomes
+        while self.outcomes_seen < wanted:
+            self._seen_more.clear()
+            await self._seen_more.wait()
+
+    async def judge(self, store: Store) -> Counter[str]:
+        """Hold everything against the store when all has ended; answers how items ended."""
+        listed = await self._listed()
+        self.defects += submission_defects({batch.request_id: batch.answers for batch in self.batches}, listed)
+        by_request = {batch.request_id: batch for batch in self.batches}
+        for batch_id, request_id in listed.items():  # which waits for their ends
+            by_request[request_id].watches.append(
+                await watch_by_stub(self._address, batch_id, lambda _: None, self._chance)
+            )
+        rows = await asyncio.to_thread(store.read, list(listed))
+        ends: Counter[str] = Counter()
+        for batch_id, request_id in listed.items():
+            batch = by_request[request_id]
+            status = await self._status(batch_id)
+            shown = await pages(self._stub, batch_id)
+            findings, stored = rows[batch_id]
+            self.defects += defects(batch.evidence(status, shown, stored, findings))
+            ends.update(row.kind for row in stored)
+        return ends
+
+    async def _keep_submitting(self, tasks: asyncio.TaskGroup) -> None:
+        """Submit small batches all the time, so that kills meet submits."""
+        room = asyncio.Semaphore(SUBMITS_AT_ONCE)
+        while not self._finishing:
+            await room.acquire()
+            batch = self._maker.make("tiny")
+            self.batches.append(batch)
+            leaves = self._chance.random() < LEFT
+            submit = tasks.create_task(self._submit_and_leave(batch) if leaves else self._submit(batch))
+            submit.add_done_callback(lambda _: room.release())
+            await asyncio.sleep(self._chance.uniform(0, 0.5))
+
+    async def _keep_one_running(self) -> None:
+        while not self._finishing:
+            batch = self._maker.make(self._chance.choice(["quick", "slow", "mixed", "mixed"]))
+            self.batches.append(batch)
+            await self._live(batch)
+
+    async def _live(self, batch: Submitted) -> None:
+        batch_id = await self._submit(batch)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch(batch, batch_id))
+            if self._chance.random() < CANCELLED:
+                tasks.create_task(self._cancel(batch, batch_id))
+            if self._chance.random() < ASKED_AGAIN:
+                await self._submit(batch)
+        status = await self._judge_by_pages(batch, batch_id)
+        is_retryable = status.status in {types_pb2.BATCH_STATUS_FAILED, types_pb2.BATCH_STATUS_PARTIALLY_COMPLETED}
+        if is_retryable and self._chance.random() < RETRIED:
+            await patiently(
+                lambda: self._stub.RetryBatch(
+                    batch_service_pb2.RetryBatchRequest(batch_id=batch_id), timeout=CALL_TIMEOUT_S
+                )
+            )
+            batch.retries += 1
+            batch.watches.clear()
+            await self._watch(batch, batch_id)
+            await self._judge_by_pages(batch, batch_id)
+
+    async def _submit(self, batch: Submitted) -> str:
+        """Submit until it is answered."""
+        while True:
+            try:
+                answer = await self._stub.SubmitBatch(batch.request, timeout=CALL_TIMEOUT_S)
+            except aio.AioRpcError as error:
+                if error.code() not in PASSING:
+                    raise
+                self.repeats += 1
+                await asyncio.sleep(REPEAT_S)
+                continue
+            batch.answers.append(answer.batch_id)
+            return answer.batch_id
+
+    async def _submit_and_leave(self, batch: Submitted) -> None:
+        """Give up after a moment, and never ask again: the batch may be there or not, but nothing in between."""
+        try:
+            answer = await self._stub.SubmitBatch(batch.request, timeout=self._chance.uniform(0.01, 0.5))
+        except aio.AioRpcError as error:
+            if error.code() not in PASSING:
+                raise
+        else:
+            batch.answers.append(answer.batch_id)
+
+    async def _watch(self, batch: Submitted, batch_id: str) -> None:
+        batch.watches += await asyncio.gather(
+            watch_by_client(self._address, batch_id, self._saw),
+            watch_by_stub(self._address, batch_id, self._saw, self._chance),
+        )
+
+    def _saw(self, outcomes: int) -> None:
+        self.outcomes_seen += outcomes
+        self._seen_more.set()
+
+    async def _cancel(self, batch: Submitted, batch_id: str) -> None:
+        await asyncio.sleep(self._chance.uniform(0, 2))
+        request = batch_service_pb2.CancelBatchRequest(batch_id=batch_id)
+        for _ in range(self._chance.randint(1, 2)):
+            status = await patiently(lambda: self._stub.CancelBatch(request, timeout=CALL_TIMEOUT_S))
+            batch.cancelled = batch.cancelled or status.HasField("cancel_requested_at")
+
+    async def _judge_by_pages(self, batch: Submitted, batch_id: str) -> types_pb2.BatchStatusResult:
+        """What can be told while the work goes on: rows are looked at when it has ended."""
+        status = await self._status(batch_id)
+        shown = await pages(self._stub, batch_id)
+        self.defects += defects(batch.evidence(status, shown, shown))
+        return status
+
+    async def _status(self, batch_id: str) -> types_pb2.BatchStatusResult:
+        request = batch_service_pb2.GetBatchStatusRequest(batch_id=batch_id)
+        return await patiently(lambda: self._stub.GetBatchStatus(request, timeout=CALL_TIMEOUT_S))
+
+    async def _listed(self) -> dict[str, str]:
+        """The request_id of each batch there is."""
+        listed: dict[str, str] = {}
+        token = ""
+        while True:
+            request = batch_service_pb2.ListBatchesRequest(page_size=100, page_token=token)
+            page = await patiently(lambda: self._stub.ListBatches(request, timeout=CALL_TIMEOUT_S))  # noqa: B023
+            listed |= {batch.batch_id: batch.labels[LABEL] for batch in page.batches}
+            if not (token := page.next_page_token):
+                return listed

@@ -1,0 +1,59 @@
+"""A server's store as a test holds it: what to start the server with, and the rows without the server's help."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, select
+from tests.faults.checker import Outcome
+from tests.postgres import PostgresServer
+
+from imagebatch_server.store.audit import audit
+from imagebatch_server.store.database import Database
+from imagebatch_server.store.tables import items, outcomes
+
+TENANT = "default"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Store:
+    """`postgres` is the server behind the URL, if one is."""
+
+    kind: str
+    data_dir: Path
+    url: str
+    postgres: PostgresServer | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Of a server on this store."""
+        return {} if self.postgres is None else {"database_url": self.url}
+
+    def read(self, batch_ids: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[Outcome]]]:
+        """By batch: what the audit finds, and the outcomes' rows in index order."""
+        return asyncio.run(_read(self.url, lambda connection: {one: _look(connection, one) for one in batch_ids}))
+
+
+async def _read(url: str, work: Callable[[Connection], T]) -> T:
+    database = Database(url)
+    try:
+        return await database.read(work)
+    finally:
+        database.close()
+
+
+def _look(connection: Connection, batch_id: str) -> tuple[Sequence[str], Sequence[Outcome]]:
+    same = (outcomes.c.tenant == items.c.tenant) & (outcomes.c.batch_id == items.c.batch_id)
+    columns = (items.c.item_index, items.c.item_id, outcomes.c.sequence, outcomes.c.status, outcomes.c.error_code)
+    rows = connection.execute(
+        select(*columns)
+        .join(outcomes, same & (outcomes.c.item_index == items.c.item_index))
+        .where(items.c.tenant == TENANT, items.c.batch_id == batch_id)
+        .order_by(items.c.item_index)
+    )
+    return audit(connection, TENANT, batch_id), [Outcome(*row) for row in rows]
