@@ -23,9 +23,9 @@ PACKAGES = (
 HEAD = """# Results
 
 Written by `{command}`. Every figure stands beside its limit or its peer, measured in the same run: both warmed, then
-run round by round in turn, the order changing. Each round checks that every index came back once with its own answer, read
-back and decoded. Medians of {rounds} rounds, with the least and the most. Both sides are durable as stated: SQLite WAL
-with synchronous=FULL, PostgreSQL with fsync and synchronous_commit on, Redis with an append-only file that is synced
+run round by round in turn, the order changing. Each round checks that every index came back once with its own answer,
+read back and decoded. Medians of {rounds} rounds, with the least and the most. Both sides are durable as stated: SQLite
+WAL with synchronous=FULL, PostgreSQL with fsync and synchronous_commit on, Redis with an append-only file synced
 always (before the answer) or everysec (once a second). All use two worker processes on one machine with their client.
 """
 

@@ -50,9 +50,10 @@ class TaskiqPeer:
 
     async def one(self, index: int) -> Mapping[str, Any]:
         task = await self._noop.kiq(work.metadata_of(index))
-        while (data := await self._redis.get(task.task_id)) is None:
-            await asyncio.sleep(0)
-        return self._decoded(data)
+        while True:
+            data = await self._redis.get(task.task_id)
+            if data is not None:
+                return self._decoded(data)
 
     def _decoded(self, data: bytes) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = self._backend.serializer.loadb(data)["return_value"]
