@@ -56,9 +56,17 @@ class Endpoint:
         self.limits = Limits(settings.concurrency, settings.requests_per_minute)
 
     async def ask(
-        self, question: str, picture: PillowImage.Image, form: type[A], parameters: EndpointParameters
+        self,
+        instructions: str,
+        picture: PillowImage.Image,
+        form: type[A],
+        parameters: EndpointParameters,
+        *,
+        text: str | None = None,
     ) -> Answer[A]:
-        """Ask about a picture; the answer has the given form. To be called within `limits.slot()`.
+        """Ask about a picture, with a text besides if there is one; the answer has the given form.
+
+        The instructions give way to the caller's own. To be called within `limits.slot()`.
 
         Raises ItemError: PROVIDER_ERROR.
         """
@@ -67,8 +75,8 @@ class Endpoint:
             {
                 "model": model,
                 "messages": [
-                    {"role": "system", "content": parameters.prompt or question},
-                    {"role": "user", "content": [_image(picture, parameters.detail)]},
+                    {"role": "system", "content": parameters.prompt or instructions},
+                    {"role": "user", "content": [*_text_part(text), _image(picture, parameters.detail)]},
                 ],
                 "response_format": {"type": "json_schema", "json_schema": _schema(form)},
                 **({"max_completion_tokens": parameters.max_output_tokens} if parameters.max_output_tokens else {}),
@@ -114,6 +122,10 @@ def _image(picture: PillowImage.Image, detail: str) -> dict[str, Any]:
     picture.save(file, "JPEG", quality=_JPEG_QUALITY)
     url = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
     return {"type": "image_url", "image_url": {"url": url, "detail": detail}}
+
+
+def _text_part(text: str | None) -> list[dict[str, Any]]:
+    return [] if text is None else [{"type": "text", "text": text}]
 
 
 def _schema(form: type[BaseModel]) -> dict[str, Any]:
