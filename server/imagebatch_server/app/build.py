@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import structlog
 
@@ -19,6 +21,7 @@ from imagebatch_server.batches.control import Batches
 from imagebatch_server.batches.hosts import HostSlots
 from imagebatch_server.batches.intake import Intake
 from imagebatch_server.batches.janitor import Janitor
+from imagebatch_server.batches.ownership import Ownership
 from imagebatch_server.batches.recorder import Recorder
 from imagebatch_server.batches.scheduler import Scheduler
 from imagebatch_server.batches.submission import Submission
@@ -143,19 +146,15 @@ class Server:
             retention=None if settings.retention_s is None else timedelta(seconds=settings.retention_s),
             every_s=settings.tidy_every_s,
         )
-        recording = asyncio.get_running_loop().create_task(self._recorder.run(), name="recorder")
-        opened.push_async_callback(_cancel, recording)
+        self._run("recorder", self._recorder.run())
         opened.push_async_callback(self._scheduler.close)
         await self._executor.start(self._scheduler)
         opened.push_async_callback(self._executor.stop, 0.0)
 
-        await batch_store.discard_staged(OWNER)
-        for batch in await batch_store.take_over(OWNER):
-            log.info("batch resumed", batch_id=batch.batch_id, items=batch.total_items, done=batch.processed_items)
-            self._scheduler.add(batch)
-
-        tidying = asyncio.get_running_loop().create_task(janitor.run(), name="janitor")
-        opened.push_async_callback(_cancel, tidying)
+        ownership = Ownership(batch_store, self._scheduler, OWNER)
+        await ownership.take_over()
+        self._run("ownership", ownership.run())
+        self._run("janitor", janitor.run())
 
         batches = Batches(batch_store, outcome_store, self._scheduler, self._watchers, janitor)
         uploads = Uploads(blobs, object_rows, header, max_image_bytes=settings.max_image_bytes)
@@ -168,6 +167,11 @@ class Server:
         opened.push_async_callback(self._endpoint.stop)
         self._serve_metrics(metrics)
         return await self._endpoint.start(settings.address)
+
+    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a loop in the background until everything is closed."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._opened.push_async_callback(_cancel, task)
 
     async def stop(self) -> None:
         """Take no new work, give what is in flight `stop_grace_s` to end, tell watchers, close everything.

@@ -112,6 +112,9 @@ class BatchStore(Protocol):
     async def take_over(self, owner: str) -> Sequence[Batch]:
         """Make `owner` the owner of every running batch, raising its epoch, and answer them in order of creation."""
 
+    async def owned(self, owner: str) -> Sequence[Batch]:
+        """Read the running batches of an owner, in order of creation."""
+
     async def pending_items(self, tenant: str, batch_id: str, after_index: int, limit: int) -> Sequence[Item]:
         """Read items without an outcome, in index order, from `after_index` (exclusive)."""
 

@@ -83,6 +83,13 @@ class RunningBatch:
             self.cursor = items[-1].item_index
             self.window.extend(items)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of the batch is left to do here."""
+        if self.flights or self.unrecorded:
+            return False
+        return self.closed or (self._exhausted and not self.window and not self.set_aside)
+
     def begin_with(self, items: Sequence[Item]) -> None:
         """Let these run before all others."""
         self.canary = {item.item_index for item in items}

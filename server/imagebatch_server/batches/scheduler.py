@@ -90,6 +90,12 @@ class Scheduler:
         else:
             self._offer(running)
 
+    def adopt(self, batch: Batch) -> None:
+        """Run a batch unless it is being run: it was stored, but the answer that would have told so was lost."""
+        if batch.batch_id not in self._running and not lifecycle.is_terminal(batch.status):
+            log.info("batch adopted", batch_id=batch.batch_id)
+            self.add(batch)
+
     def cancel(self, batch: Batch) -> None:
         """Skip what no worker has begun; what was begun is waited for."""
         running = self._running.get(batch.batch_id)
@@ -316,7 +322,10 @@ class Scheduler:
         items = await _patiently(lambda: self._store.pending_items(batch.tenant, batch.batch_id, running.cursor, size))
         if not running.closed:
             running.end_read(items)
-            self._offer(running)
+            if running.is_empty:
+                self._drop(running)  # it ended before it was adopted
+            else:
+                self._offer(running)
 
     async def _bring_back(self, running: RunningBatch, item_index: int) -> None:
         """Read an item that was set aside again, and put it in front."""
@@ -343,6 +352,8 @@ class Scheduler:
                 self._skip(running, item, code)
             cursor = items[-1].item_index
             await running.all_recorded()
+        if running.is_empty and self._running.get(running.batch.batch_id) is running:
+            self._drop(running)  # it ended before it was adopted
 
     async def _unknown_items(self, running: RunningBatch, after_index: int) -> Sequence[Item]:
         """The next items without an outcome that are not on their way to one."""

@@ -69,7 +69,7 @@ class Submission:
         images, violations = self._intake.check(new_items, start_index=0)
         self._check_operation(options, violations)
         if images and (existing := await self._batches.find_request(batch)) is not None:
-            return existing  # before its images are stored a second time
+            return self._known(existing)  # before its images are stored a second time
         items, objects = await self._intake.store(batch, new_items, images, start_index=0)
         try:
             created = await self._batches.create(batch, items, objects)
@@ -80,7 +80,7 @@ class Submission:
             raise
         if created.batch_id != batch.batch_id:
             await self._intake.discard(objects)
-            return created
+            return self._known(created)
         # Which items are duplicates is only known to the store; a canary is not to be the first items.
         at_hand = () if options.skip_duplicates or options.canary else items[:FIRST_READ]
         return self._run(created, at_hand)
@@ -97,7 +97,7 @@ class Submission:
         self._check_operation(options, [])
         existing = await self._batches.find_request(batch)
         if existing is not None:
-            return existing
+            return self._known(existing)
         await self._batches.stage(batch)
         try:
             total_items = await self._stage(batch, chunks)
@@ -109,7 +109,7 @@ class Submission:
             raise
         if published.batch_id != batch.batch_id:
             await self._batches.discard(tenant, batch.batch_id)
-            return published
+            return self._known(published)
         return self._run(published, ())
 
     async def _stage(self, batch: NewBatch, chunks: AsyncIterator[Sequence[NewItem]]) -> int:
@@ -151,6 +151,10 @@ class Submission:
             raise InvalidParameters(options.operation, parameter_violations)
         if parameter_violations or item_violations:
             raise InvalidRequest([*parameter_violations, *item_violations])
+
+    def _known(self, batch: Batch) -> Batch:
+        self._scheduler.adopt(batch)
+        return batch
 
     def _run(self, batch: Batch, at_hand: Sequence[Item]) -> Batch:
         log.info(

@@ -101,7 +101,7 @@ class Pool:
             return
         for worker in self._workers:
             supervisor = asyncio.get_running_loop().create_task(worker.supervise())
-            supervisor.add_done_callback(_log_if_it_failed)
+            supervisor.add_done_callback(self._supervisor_ended)
             self._supervisors.append(supervisor)
 
     def close(self) -> None:
@@ -198,7 +198,9 @@ class Pool:
                 )
             )
 
-
-def _log_if_it_failed(supervisor: asyncio.Task[None]) -> None:
-    if not supervisor.cancelled() and supervisor.exception() is not None:
-        log.critical("a worker is no longer supervised", exc_info=supervisor.exception())
+    def _supervisor_ended(self, supervisor: asyncio.Task[None]) -> None:
+        if supervisor.cancelled() or (error := supervisor.exception()) is None:
+            return
+        log.critical("a worker is no longer supervised", exc_info=error)
+        if self._first_up is not None and not self._first_up.done():
+            self._first_up.set_exception(error)

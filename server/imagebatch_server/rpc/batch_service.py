@@ -10,7 +10,6 @@ from grpc import aio
 
 from imagebatch.v1 import batch_service_pb2, batch_service_pb2_grpc, types_pb2
 from imagebatch_server.batches.control import Batches
-from imagebatch_server.batches.errors import InvalidRequest, Violation
 from imagebatch_server.batches.submission import Submission
 from imagebatch_server.batches.watcher import Watchers
 from imagebatch_server.rpc import parse, render
@@ -55,14 +54,12 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
     async def SubmitBatchStream(
         self, requests: AsyncIterator[batch_service_pb2.SubmitBatchStreamRequest], context: Context
     ) -> types_pb2.BatchSubmissionResult:
-        first = await anext(requests, None)
-        if first is None or not first.HasField("options"):
-            raise InvalidRequest([Violation("options", "must come in the first message, before any items")])
+        options = await parse.first_options(requests)
         batch = await self._submission.submit_stream(
             tenant_of(context),
-            parse.options(first.options),
+            parse.options(options),
             parse.item_chunks(requests),
-            content_sha256=parse.content_sha256(first),
+            content_sha256=parse.content_sha256(batch_service_pb2.SubmitBatchStreamRequest(options=options)),
         )
         return render.submission(batch)
 

@@ -65,6 +65,19 @@ def _item(message: types_pb2.BatchImageInput) -> NewItem:
     )
 
 
+async def first_options(
+    requests: AsyncIterator[batch_service_pb2.SubmitBatchStreamRequest],
+) -> batch_service_pb2.BatchOptions:
+    """The options in the first message of a streamed submit. Raises InvalidRequest."""
+    try:
+        first = await anext(requests, None)
+    except InvalidRequest as error:
+        raise InvalidRequest([_moved(violation, 0) for violation in error.violations]) from error
+    if first is None or not first.HasField("options"):
+        raise InvalidRequest([Violation("options", "must come in the first message, before any items")])
+    return first.options
+
+
 async def item_chunks(
     requests: AsyncIterator[batch_service_pb2.SubmitBatchStreamRequest],
 ) -> AsyncIterator[Sequence[NewItem]]:

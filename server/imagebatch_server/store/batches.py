@@ -98,6 +98,9 @@ class SqlBatchStore:
     async def take_over(self, owner: str) -> Sequence[Batch]:
         return await self._database.write(partial(_take_over, owner=owner))
 
+    async def owned(self, owner: str) -> Sequence[Batch]:
+        return await self._database.read(partial(_owned, owner=owner))
+
     async def pending_items(self, tenant: str, batch_id: str, after_index: int, limit: int) -> Sequence[Item]:
         return await self._database.read(
             partial(_pending_items, key=(tenant, batch_id), after_index=after_index, limit=limit)
@@ -115,6 +118,10 @@ def _request_cancel(connection: Connection, key: BatchKey, at: datetime) -> Batc
 def _take_over(connection: Connection, owner: str) -> Sequence[Batch]:
     taken = connection.execute(_TAKE_OVER, {"new_owner": owner})
     return sorted((rows.to_batch(row) for row in taken), key=lambda batch: batch.batch_id)
+
+
+def _owned(connection: Connection, owner: str) -> Sequence[Batch]:
+    return [rows.to_batch(row) for row in connection.execute(_OWNED, {"of_owner": owner})]
 
 
 def _pending_items(connection: Connection, key: BatchKey, after_index: int, limit: int) -> Sequence[Item]:
@@ -136,3 +143,4 @@ _TAKE_OVER = (
     .values(owner=bindparam("new_owner"), owner_epoch=batches.c.owner_epoch + 1)
     .returning(batches)
 )
+_OWNED = select(batches).where(RUNNING, batches.c.owner == bindparam("of_owner")).order_by(batches.c.batch_id)

@@ -146,10 +146,14 @@ class Core:
 
     async def submit(self, items: Sequence[Item], *, at_hand: int = 0, **changes: object) -> Batch:
         """Store a batch and run it, with its first `at_hand` items handed over."""
-        new = NewBatch("default", str(uuid_utils.uuid7()), options(**changes), datetime.now(UTC), "0" * 64)
-        batch = await self.batch_store.create(new, items, [])
+        batch = await self.store(items, **changes)
         self.scheduler.add(batch, items[:at_hand])
         return batch
+
+    async def store(self, items: Sequence[Item], **changes: object) -> Batch:
+        """Store a batch and do no more."""
+        new = NewBatch("default", str(uuid_utils.uuid7()), options(**changes), datetime.now(UTC), "0" * 64)
+        return await self.batch_store.create(new, items, [])
 
     async def resume(self) -> None:
         """What a starting server does."""

@@ -9,12 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.integration.batches.core import Core, core, fail, succeed
+from tests.integration.batches.core import OWNER, Core, core, fail, succeed
 from tests.unit.batches.samples import item
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 from imagebatch_server.batches.errors import StoreUnavailable
 from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, ItemFilter, ItemResult
+from imagebatch_server.batches.ownership import Ownership
 from imagebatch_server.batches.ports import BatchCommit, OutcomeStore
 
 
@@ -165,3 +166,32 @@ async def test_a_busy_host_parks_its_items_and_holds_up_no_others(tmp_path: Path
         ended = await made.ended(slow)
         assert ended.successful_items == 30
         assert made.executor.most_in_flight <= 16
+
+
+async def test_a_batch_whose_submit_was_not_answered_is_found_and_run(tmp_path: Path) -> None:
+    async with core(tmp_path) as made:
+        looking = asyncio.create_task(Ownership(made.batch_store, made.scheduler, OWNER, every_s=0.01).run())
+        stored = await made.store([item(index) for index in range(200)])
+        ended = await made.ended(stored)
+        assert ended.status is BatchStatus.COMPLETED
+        assert len(made.executor.dispatched) == 200
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_batch_that_ended_while_it_was_being_adopted_is_let_go(tmp_path: Path, cancelled: bool) -> None:
+    async with core(tmp_path) as made:
+        stale = await made.store([item(0)])
+        if cancelled:
+            stale = await made.batch_store.request_cancel("default", stale.batch_id, stale.created_at)
+        made.scheduler.adopt(stale)
+        ended = await made.ended(stale)
+        made.scheduler.adopt(ended)
+        assert made.scheduler.running_batches == 0
+        made.scheduler.adopt(stale)
+        assert made.scheduler.running_batches == 1
+        other = await made.submit([item(0)])
+        await made.ended(other)
+        assert made.scheduler.running_batches == 0
+        assert len(made.executor.dispatched) == (1 if cancelled else 2)
