@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,13 +13,14 @@ from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.images.decode import Image
 from imagebatch_server.operations.base import ItemContext
 from imagebatch_server.operations.describe.medium import Medium, judge_medium
+from imagebatch_server.operations.describe.output import ModelUsed
 from imagebatch_server.operations.describe.reader import SCENE_PX
 from imagebatch_server.operations.verify.facts import check_capture_time, check_declared_type, check_size
 from imagebatch_server.operations.verify.integrity import find_damage
-from imagebatch_server.operations.verify.label import CLASSIFIED, check_label
+from imagebatch_server.operations.verify.label import RECOGNISED, check_label
 from imagebatch_server.operations.verify.measured import NAMES, check_exposure, check_not_blank, check_sharpness
 from imagebatch_server.operations.verify.models import Models
-from imagebatch_server.operations.verify.output import Check, CheckName, ModelUsed, cannot_tell, contradicted, supported
+from imagebatch_server.operations.verify.output import Check, CheckName, cannot_tell, contradicted, supported
 from imagebatch_server.operations.verify.parameters import VerifyParameters, expected_of
 from imagebatch_server.operations.verify.text import check_text, similarity
 
@@ -59,6 +60,7 @@ class Examination:
         """Judge claim by claim, `integrity` first."""
         for name, judge in self._judges().items():
             yield judge() or cannot_tell(name, "The image can't be decoded whole, so this can't be told.")
+        yield from self._rules()
         yield from (cannot_tell("expectations", problem) for problem in self._problems)
 
     def _judges(self) -> dict[CheckName, Callable[[], Check | None]]:
@@ -121,7 +123,7 @@ class Examination:
         expected, least = self._expected.text, self._parameters.min_text_similarity
         if expected is None or self._image is None or self._picture is None:
             return None
-        self.models_used += self._models.of_reader
+        self.models_used += self._models.of_reading
         lines = self._models.read(self._picture.scene)
         if similarity(expected, lines) < least:
             lines += self._models.read_closely(self._image)
@@ -131,11 +133,15 @@ class Examination:
         if self._expected.label is None or self._picture is None:
             return None
         medium = self._picture.medium
-        if medium not in CLASSIFIED:
-            return cannot_tell("label", f"Only photographs are classified, and it is {NAMES[medium]}.")
-        self.models_used.append(self._models.of_classifier)
+        if medium not in RECOGNISED:
+            return cannot_tell("label", f"Things are recognised in photographs only, and it is {NAMES[medium]}.")
+        self.models_used += self._models.of_recognition
         suggestions = self._models.suggest(self._picture.scene)
         return check_label(self._expected.label, suggestions, self._parameters.min_label_confidence)
+
+    def _rules(self) -> Sequence[Check]:
+        unknown = "Rules in words are judged by backend openai only."
+        return [cannot_tell("rule", unknown, rule=rule) for rule in self._expected.rules]
 
 
 def _decode(image: Image) -> tuple[Picture | None, str | None]:

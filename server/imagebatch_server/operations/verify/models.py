@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from PIL import Image as PillowImage
 
 from imagebatch_server.images.decode import Image
 from imagebatch_server.operations.describe.calibration import Suggestion
-from imagebatch_server.operations.describe.classifier import MODEL_NAME, Classifier
+from imagebatch_server.operations.describe.output import ModelUsed
 from imagebatch_server.operations.describe.reader import TextReader, closer_look, gains_by_closer_look
-from imagebatch_server.operations.verify.output import ModelUsed
+from imagebatch_server.operations.describe.recogniser import Recogniser
 
 
 class Models:
@@ -21,27 +22,33 @@ class Models:
         return TextReader()
 
     @cached_property
-    def _classifier(self) -> Classifier:
-        return Classifier()
+    def _recogniser(self) -> Recogniser:
+        return Recogniser()
 
     @property
-    def of_reader(self) -> list[ModelUsed]:
-        """What reads: a detector and a recogniser."""
-        return [ModelUsed(name=name, sha256=sha256) for name, sha256 in self._reader.model_sha256s.items()]
+    def of_reading(self) -> list[ModelUsed]:
+        """Those that find text and read it."""
+        return _used(self._reader.model_sha256s)
 
     @property
-    def of_classifier(self) -> ModelUsed:
-        """What suggests."""
-        return ModelUsed(name=MODEL_NAME, sha256=self._classifier.model_sha256)
+    def of_recognition(self) -> list[ModelUsed]:
+        """Those that say what a photograph shows."""
+        return _used(self._recogniser.model_sha256s)
 
     def read(self, scene: PillowImage.Image) -> list[str]:
         """Lines of text in an RGB image; 0.1 to 0.3 s and about 2 ms for each letter."""
         return [line.text for line in self._reader.read(scene)]
 
     def read_closely(self, image: Image) -> list[str]:
-        """Lines of small print, nothing where a closer look would see no more; up to some seconds for a page."""
-        return self.read(closer_look(image)) if gains_by_closer_look(image) else []
+        """The same with small print; nothing where a closer look would see no more. Up to some seconds for a page."""
+        if not gains_by_closer_look(image):
+            return []
+        return [line.text for line in self._reader.read_up_to(closer_look(image), None, closely=True).lines]
 
-    def suggest(self, scene: PillowImage.Image) -> list[Suggestion]:
-        """What an RGB photograph looks like, most confident first; 20 ms."""
-        return self._classifier.suggest(scene)
+    def suggest(self, scene: PillowImage.Image) -> Sequence[Suggestion]:
+        """What an RGB photograph shows, most confident first; 0.1 s."""
+        return self._recogniser.look(scene).suggestions
+
+
+def _used(sha256s: Mapping[str, str]) -> list[ModelUsed]:
+    return [ModelUsed(name=name, sha256=sha256) for name, sha256 in sha256s.items()]

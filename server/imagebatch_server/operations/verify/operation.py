@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.images.decode import Image
-from imagebatch_server.operations.base import ItemContext, Operation, Output, Parameters
+from imagebatch_server.operations.base import BaseOperation, ItemContext, Operation, Output, Parameters
+from imagebatch_server.operations.verify.by_endpoint import VerifyByEndpoint
 from imagebatch_server.operations.verify.examination import Examination
 from imagebatch_server.operations.verify.models import Models
-from imagebatch_server.operations.verify.output import VerifyOutput, confidence, is_verified
+from imagebatch_server.operations.verify.output import VERSION, VerifyOutput, output_of
 from imagebatch_server.operations.verify.parameters import VerifyParameters
 
 
@@ -18,14 +20,16 @@ class Verify(Operation[VerifyParameters]):
     """Checks claims about an image: that the file is whole, and that it shows what it should."""
 
     name: ClassVar[str] = "verify"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = VERSION
     description: ClassVar[str] = (
         "Checks whether an image is what it is claimed to be: whole, of its declared type, not blank, sharp, well "
         "exposed, and as expected in size, text, label and capture time. A damaged image, or a file that is none, is "
-        "an answer (not verified) and no failure. Runs offline."
+        "an answer (not verified) and no failure. Runs offline; or, with backend openai, asks a vision model behind an "
+        "endpoint, which judges rules in words too."
     )
     parameters: ClassVar[type[Parameters]] = VerifyParameters
     output: ClassVar[type[Output]] = VerifyOutput
+    backends: ClassVar[Mapping[str, type[BaseOperation[Any]]]] = {"openai": VerifyByEndpoint}
 
     def __init__(self) -> None:
         self._models = Models()
@@ -46,14 +50,4 @@ class Verify(Operation[VerifyParameters]):
     def _answer(self, image: Image | ItemError, parameters: VerifyParameters, item: ItemContext) -> VerifyOutput:
         examination = Examination(image, parameters, item, self._models)
         checks = list(examination.checks())
-        width, height = image.upright_size if isinstance(image, Image) else (None, None)
-        return VerifyOutput(
-            is_verified=is_verified(checks),
-            confidence_score=confidence(checks),
-            checks=checks,
-            format=image.format if isinstance(image, Image) else None,
-            width=width,
-            height=height,
-            models=examination.models_used,
-            operation_version=self.version,
-        )
+        return output_of(image if isinstance(image, Image) else None, checks, examination.models_used)

@@ -7,16 +7,21 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imagebatch_server.operations.base import Output
+from imagebatch_server.images.decode import Image
+from imagebatch_server.operations.base import MeteredOutput
+from imagebatch_server.operations.describe.output import ModelUsed
+
+VERSION = "1.0.0"
+"""Of the operation, whatever backend runs it."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Verdict = Literal["supported", "contradicted", "cannot_tell"]
 CheckName = Literal[
     "integrity", "declared_type", "not_blank", "sharpness", "exposure", "size", "text", "label", "capture_time",
-    "expectations",
+    "rule", "expectations",
 ]  # fmt: skip
 
-_EXPECTED: frozenset[CheckName] = frozenset({"size", "text", "label", "capture_time", "expectations"})
+_EXPECTED: frozenset[CheckName] = frozenset({"size", "text", "label", "capture_time", "rule", "expectations"})
 _UNKNOWN_SCORE = 0.5
 
 
@@ -31,8 +36,8 @@ class Check(_Part):
         description="The claim. `integrity`: the file is an image in an accepted format and decodes whole. "
         "`declared_type`: it is of the type that the caller or the host named. `not_blank`: it shows something. "
         "`sharpness`: it is not blurred. `exposure`: it is neither too dark nor burnt out. The others are what was "
-        "expected: `size`, `text`, `label`, `capture_time`, and `expectations` for those of an item that can't be "
-        "understood."
+        "expected: `size`, `text`, `label`, `capture_time`, each `rule`, and `expectations` for those of an item that "
+        "can't be understood."
     )
     verdict: Verdict = Field(
         description="`supported`: the image bears the claim out. `contradicted`: the image shows the opposite. "
@@ -42,19 +47,14 @@ class Check(_Part):
         default=None,
         description="How far the image bears the claim out, from 0 (not at all) to 1; absent for `cannot_tell`. Facts "
         "have 0 or 1; measured figures 0.5 where they are just at their limit, and in proportion above and below; "
-        "`text` the similarity; `label` the calibrated probability.",
+        "`text` the similarity; `label` the calibrated probability. With backend openai those of `text`, `label` and "
+        "`rule` are the model's own, at least 0.5 for supported and at most 0.5 for contradicted, and not calibrated.",
     )
     detail: str = Field(description="What was found, in one English sentence.")
+    rule: str | None = Field(default=None, description="Of a `rule`: its words, as they were given.")
 
 
-class ModelUsed(_Part):
-    """A model that was asked."""
-
-    name: str = Field(description="Its name, for example `efficientnet-lite0`.")
-    sha256: str = Field(description="SHA-256 of its file, 64 lower-case hex digits.")
-
-
-class VerifyOutput(Output):
+class VerifyOutput(MeteredOutput):
     """Whether the image is what it is claimed to be, and the checks that say so."""
 
     is_verified: bool = Field(
@@ -76,19 +76,19 @@ class VerifyOutput(Output):
     operation_version: str = Field(description="The version of `verify` that made this output.")
 
 
-def supported(name: CheckName, score: float, detail: str) -> Check:
+def supported(name: CheckName, score: float, detail: str, *, rule: str | None = None) -> Check:
     """A claim that the image bears out."""
-    return Check(name=name, verdict="supported", score=round(score, 3), detail=detail)
+    return Check(name=name, verdict="supported", score=round(score, 3), detail=detail, rule=rule)
 
 
-def contradicted(name: CheckName, score: float, detail: str) -> Check:
+def contradicted(name: CheckName, score: float, detail: str, *, rule: str | None = None) -> Check:
     """A claim that the image shows to be wrong."""
-    return Check(name=name, verdict="contradicted", score=round(score, 3), detail=detail)
+    return Check(name=name, verdict="contradicted", score=round(score, 3), detail=detail, rule=rule)
 
 
-def cannot_tell(name: CheckName, detail: str) -> Check:
+def cannot_tell(name: CheckName, detail: str, *, rule: str | None = None) -> Check:
     """A claim about which the image says nothing."""
-    return Check(name=name, verdict="cannot_tell", detail=detail)
+    return Check(name=name, verdict="cannot_tell", detail=detail, rule=rule)
 
 
 def is_verified(checks: Sequence[Check]) -> bool:
@@ -106,3 +106,27 @@ def confidence(checks: Sequence[Check]) -> float:
     if any(check.verdict == "cannot_tell" and check.name in _EXPECTED for check in checks):
         scores.append(_UNKNOWN_SCORE)
     return min(scores)
+
+
+def output_of(
+    image: Image | None,
+    checks: Sequence[Check],
+    models: Sequence[ModelUsed],
+    *,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+) -> VerifyOutput:
+    """The answer about an image, or about a file that is none."""
+    width, height = (None, None) if image is None else image.upright_size
+    return VerifyOutput(
+        is_verified=is_verified(checks),
+        confidence_score=confidence(checks),
+        checks=list(checks),
+        format=None if image is None else image.format,
+        width=width,
+        height=height,
+        models=list(models),
+        operation_version=VERSION,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from imagebatch_server.operations.base import Parameters
+from imagebatch_server.operations.endpoint.parameters import EndpointParameters
 from imagebatch_server.operations.verify.text import has_letters
 from imagebatch_server.operations.verify.words import load_words
 
@@ -45,6 +45,9 @@ Time = Annotated[
 ]
 
 
+Rule = Annotated[str, Field(min_length=1, max_length=500)]
+
+
 class Expectations(BaseModel):
     """What an image is expected to be; whatever is given is checked, and must be supported for `is_verified`."""
 
@@ -61,8 +64,10 @@ class Expectations(BaseModel):
         default=None,
         description="What the image is to show, in an English word or two, such as `cat`, `school bus` or `sofa`; "
         "alternatives with `or` between them. The local backend knows about a thousand things, the wider words above "
-        "them and common synonyms. It contradicts only where it is sure of another subject: another animal, or a "
-        "vehicle where food was expected.",
+        "them and common synonyms. It contradicts only where it is sure of something else in the picture and either "
+        "looks for the thing everywhere and finds nothing like it (people and some eighty common animals, vehicles, "
+        "foods and household things), or the other subject excludes it: another animal, or a vehicle where food was "
+        "expected.",
     )
     captured_after: Time | None = Field(
         default=None,
@@ -71,6 +76,12 @@ class Expectations(BaseModel):
         "what lies within the 14 hours that zones differ can't be told.",
     )
     captured_before: Time | None = Field(default=None, description="It was captured before this time, likewise.")
+    rules: list[Rule] = Field(
+        default=[],
+        max_length=20,
+        description="With backend openai: what must hold, in words, such as `the label on the bottle is readable`; "
+        "each is a check of its own. The local backend can't tell.",
+    )
     min_width: int | None = Field(default=None, ge=1, description="The least pixels across, EXIF rotation applied.")
     min_height: int | None = Field(default=None, ge=1, description="The least pixels down, EXIF rotation applied.")
 
@@ -82,14 +93,11 @@ class Expectations(BaseModel):
         return self
 
 
-class VerifyParameters(Parameters):
+class VerifyParameters(EndpointParameters):
     """Options of `verify`."""
 
-    backend: Literal["local"] = Field(
-        default="local",
-        description="What looks at the image. `local`: measurements, OCR and a classifier that ship with the server; "
-        "works offline.",
-    )
+    local_only: ClassVar[tuple[str, ...]] = ("min_text_similarity", "min_label_confidence")
+
     checks: list[Literal["declared_type", "not_blank", "sharpness", "exposure"]] = Field(
         default=["declared_type", "not_blank", "sharpness", "exposure"],
         description="Which claims are checked besides `integrity`, which always is, and besides what is expected. "
@@ -122,15 +130,23 @@ class VerifyParameters(Parameters):
         description="The share of a photograph that may be white (luma of at least 0.95); above it, it is burnt out.",
     )
     min_text_similarity: float = Field(
-        default=0.85, gt=0.0, le=1.0, description="The similarity from which an expected text counts as found."
+        default=0.85,
+        gt=0.0,
+        le=1.0,
+        description="For `local`: the similarity from which an expected text counts as found.",
     )
     min_label_confidence: float = Field(
-        default=0.7, gt=0.0, le=1.0, description="The calibrated probability from which an expected label is supported."
+        default=0.7,
+        gt=0.0,
+        le=1.0,
+        description="For `local`: the calibrated probability from which an expected label is supported.",
     )
 
     @model_validator(mode="after")
     def _check(self) -> VerifyParameters:
-        if self.expect.label is not None:
+        if self.backend == "local" and self.expect.rules:
+            raise ValueError("expect.rules are judged by a model: use backend openai, or leave them out")
+        if self.backend == "local" and self.expect.label is not None:
             load_words().find(self.expect.label)
         return self
 

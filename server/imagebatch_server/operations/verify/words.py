@@ -1,13 +1,14 @@
-"""What a caller's word means in the classifier's vocabulary."""
+"""What a caller's word means in the vocabulary of classifier and detector."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from imagebatch_server.operations.describe.labels import Term, Vocabulary, load_vocabulary
+from imagebatch_server.operations.describe.labels import Vocabulary, load_vocabulary
+from imagebatch_server.operations.describe.things import THINGS, Thing
 from imagebatch_server.operations.verify.synonyms import SYNONYMS
 
 _ARTICLES = ("a ", "an ", "the ", "some ")
@@ -33,22 +34,29 @@ class Meaning:
 class Words:
     """The vocabulary by word."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, things: Sequence[Thing]) -> None:
         classes = dict(zip(vocabulary.terms, map(frozenset, vocabulary.classes_of_term), strict=True))
-        self._terms: dict[str, Term] = {term.name: term for term in vocabulary.terms}
-        self._names = {name.casefold(): name for name in self._terms}
-        kinds = [term for term in classes if not term.is_class]
+        self._kinds = [term for term in sorted(classes, key=lambda it: -it.depth) if not term.is_class]
         self._above = {
-            term.name: sorted((kind.name for kind in kinds if classes[kind] > classes[term]), key=self._height)
-            for term in classes
+            term.name: [kind.name for kind in self._kinds if classes[kind] > classes[term]] for term in classes
         }
         """The wider terms of each, nearest first."""
+        self._above |= {thing.name: list(thing.wider) for thing in things if thing.known_as is None}
+        self._names = {name.casefold(): name for name in self._above}
+        for thing in things:
+            for name in (thing.name, thing.plural):
+                self._names.setdefault(name, thing.known_as or thing.name)
+        self._detectable = frozenset(thing.known_as or thing.name for thing in things)
 
     def find(self, label: str) -> Meaning:
         """The meaning of a word, or of several with `or` between them. Raises UnknownWord."""
         plain = _plain(label)
         found = [self._exactly(plain)] if plain in self._names else [self._one(it) for it in plain.split(" or ")]
         return Meaning(frozenset().union(*(it.terms for it in found)), all(it.is_whole for it in found))
+
+    def is_detectable(self, term: str) -> bool:
+        """Whether it is looked for everywhere in a picture, so that not to find it says something."""
+        return term in self._detectable
 
     def excludes(self, found: str, expected: str) -> bool:
         """Whether what bears the term `found` can't well be the main thing in a picture of `expected`."""
@@ -68,10 +76,10 @@ class Words:
             if form in SYNONYMS:
                 terms = SYNONYMS[form]
                 return Meaning(frozenset(terms), is_whole=all(map(self._is_kind, terms)))
-            wider = [name for low, name in self._names.items() if form in low.split(" or ")]
+            wider = {name for low, name in self._names.items() if form in low.split(" or ")}
             if wider:
                 return Meaning(frozenset(wider), is_whole=True)
-            narrower = [name for low, name in self._names.items() if low.endswith(f" {form}")]
+            narrower = {name for low, name in self._names.items() if low.endswith(f" {form}")}
             if narrower:
                 return Meaning(frozenset(narrower), is_whole=False)
         like = difflib.get_close_matches(word, [*self._names, *SYNONYMS], n=3)
@@ -82,10 +90,7 @@ class Words:
         return Meaning(frozenset({self._names[form]}), is_whole=True)
 
     def _is_kind(self, name: str) -> bool:
-        return not self._terms[name].is_class
-
-    def _height(self, name: str) -> int:
-        return -self._terms[name].depth
+        return any(kind.name == name for kind in self._kinds)
 
     def _kind(self, name: str) -> str:
         return name if self._is_kind(name) or not self._above[name] else self._above[name][0]
@@ -96,8 +101,8 @@ class Words:
 
 @cache
 def load_words() -> Words:
-    """The words of the classifier that ships with the server."""
-    return Words(load_vocabulary())
+    """The words of the models that ship with the server."""
+    return Words(load_vocabulary(), THINGS)
 
 
 def _plain(words: str) -> str:
