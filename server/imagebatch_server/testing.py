@@ -7,7 +7,8 @@ assert answer.output["bits"] == 64
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -18,6 +19,8 @@ from imagebatch_server import structs
 from imagebatch_server.batches.errors import InvalidParameters, ItemError
 from imagebatch_server.executors.messages import Done, Task
 from imagebatch_server.executors.runner import Runner
+from imagebatch_server.operations.base import AsyncOperation, ChunkOperation
+from imagebatch_server.operations.configuration import Configuration
 from imagebatch_server.operations.registry import (
     ENTRY_POINT_GROUP,
     AnyOperation,
@@ -42,25 +45,26 @@ class Answer:
 
 
 class OperationTester:
-    """One loaded operation."""
+    """One operation of any kind, each of its backends loaded when it is first run. Not for use within an event loop."""
 
-    def __init__(self, operation: AnyOperation, *, max_image_pixels: int = 100_000_000) -> None:
-        """Check the class and load it.
-
-        Raises InvalidOperation where a server would leave it out or callers could not know what its fields mean, and
-        RuntimeError if it can't be loaded.
-        """
+    def __init__(
+        self,
+        operation: AnyOperation,
+        *,
+        configuration: Configuration | None = None,
+        max_image_pixels: int = 100_000_000,
+    ) -> None:
+        """Check the class. Raises InvalidOperation where a server would leave it out, or a field is not described."""
         self._operation = check_operation(operation, str(operation))
         reference = _reference(operation)
-        self._registry = OperationRegistry([EntryPoint(operation.name, reference, ENTRY_POINT_GROUP)])
+        point = EntryPoint(operation.name, reference, ENTRY_POINT_GROUP)
+        self._registry = OperationRegistry([point], configuration)
         if operation.name not in self._registry.names():
             raise InvalidOperation(f"{reference} can't be registered; the warning that was logged says why")
         for field in _unexplained(self._registry):
             raise InvalidOperation(f"{reference}: {field} has no description; give it one for ListOperations")
-        self._runner = Runner({operation.name: reference}, max_image_pixels)
-        failed = self._runner.load(operation.name)
-        if failed is not None:
-            raise RuntimeError(f"{reference} can't be loaded: {failed.reason}\n{failed.traceback}")
+        self._runner = Runner(self._registry.references(), max_image_pixels, configuration)
+        self._loop = asyncio.Runner()
 
     def run(
         self,
@@ -69,27 +73,68 @@ class OperationTester:
         *,
         metadata: Mapping[str, Any] | None = None,
         declared_type: str | None = None,
-        item_index: int = 0,
     ) -> Answer:
         """Run on a file's bytes.
 
         Raises InvalidParameters as a submission would be refused, ItemError as the item would fail (with the traceback
-        as a note where the operation raised something else), InvalidOperation for an output that breaks its schema.
+        as a note where the operation raised something else), InvalidOperation for an output that breaks its schema,
+        RuntimeError if the operation can't be loaded.
         """
+        (answer,) = self._run([image], parameters, metadata, declared_type)
+        if isinstance(answer, ItemError):
+            raise answer
+        return answer
+
+    def run_many(
+        self, images: Sequence[bytes], parameters: Mapping[str, Any] | None = None
+    ) -> list[Answer | ItemError]:
+        """Run on several files: those of a ChunkOperation as one chunk, others one after the other. Raises as `run`."""
+        return self._run(images, parameters, None, None)
+
+    def _run(
+        self,
+        images: Sequence[bytes],
+        parameters: Mapping[str, Any] | None,
+        metadata: Mapping[str, Any] | None,
+        declared_type: str | None,
+    ) -> list[Answer | ItemError]:
         given = None if parameters is None else structs.from_dict(parameters)
         violations = self._registry.violations(self._operation.name, given)
         if violations:
             raise InvalidParameters(self._operation.name, violations)
+        name = self._loaded(given)
         about = None if metadata is None else structs.from_dict(metadata)
-        task = Task(item_index, declared_type, about, len(image))
-        return self._answer(self._runner.one(self._operation.name, given, task, image))
+        tasks = [Task(index, declared_type, about, len(image)) for index, image in enumerate(images)]
+        operation = self._runner.get(name)
+        if isinstance(operation, ChunkOperation):
+            dones = self._runner.chunk(name, given, tasks, list(images))
+        elif isinstance(operation, AsyncOperation):
+            dones = [self._loop.run(self._run_async(operation, given, *one)) for one in zip(tasks, images, strict=True)]
+        else:
+            run = self._runner.tasks(name, given)
+            dones = [run(*one) for one in zip(tasks, images, strict=True)]
+        return [self._answer(done) for done in dones]
 
-    def _answer(self, done: Done) -> Answer:
+    async def _run_async(
+        self, operation: AsyncOperation[Any], parameters: bytes | None, task: Task, image: bytes
+    ) -> Done:
+        async with operation.slot():
+            return await self._runner.run_async(operation, parameters, task, image)
+
+    def _loaded(self, parameters: bytes | None) -> str:
+        name = self._registry.resolve(self._operation.name, parameters)
+        if not self._runner.has_loaded(name):
+            failed = self._runner.load(name)
+            if failed is not None:
+                raise RuntimeError(f"{name} can't be loaded: {failed.reason}\n{failed.traceback or ''}")
+        return name
+
+    def _answer(self, done: Done) -> Answer | ItemError:
         if done.error_code is not None:
-            error = ItemError(done.error_code, done.error_message or "", transient=done.transient)
+            failure = ItemError(done.error_code, done.error_message or "", transient=done.transient)
             if done.traceback is not None:
-                error.add_note(done.traceback)
-            raise error
+                failure.add_note(done.traceback)
+            return failure
         output = structs.to_dict(done.output)
         try:
             self._operation.output.model_validate(output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import importlib
 import time
@@ -124,21 +123,6 @@ class Runner:
         for done in ended:
             done.run_s = (time.perf_counter() - began) / len(ended)
         return ended
-
-    def one(self, name: str, parameters: bytes | None, task: Task, data: bytes) -> Done:
-        """Run one task of a loaded operation of any kind, alone. Raises MemoryError."""
-        operation = self._loaded[name]
-        if isinstance(operation, AsyncOperation):
-            return asyncio.run(self._one_async(operation, parameters, task, data))
-        if isinstance(operation, ChunkOperation):
-            return self.chunk(name, parameters, [task], [data])[0]
-        return self.tasks(name, parameters)(task, data)
-
-    async def _one_async(
-        self, operation: AsyncOperation[Any], parameters: bytes | None, task: Task, data: bytes
-    ) -> Done:
-        async with operation.slot():
-            return await self.run_async(operation, parameters, task, data)
 
     async def run_async(
         self, operation: AsyncOperation[Any], parameters: bytes | None, task: Task, data: bytes
