@@ -135,12 +135,12 @@ class Pool:
 
     def _hand_out(self) -> bool:
         idle = [worker for worker in self._workers if worker.is_ready and not worker.held]
-        alone = self._ready.next_goes_alone
+        alone = self._ready.next_goes_alone()
         busy = [worker for worker in self._workers if worker.takes_more(self._pace, goes_alone=alone)]
         sent = False
         for workers in (idle, busy):
             for position, worker in enumerate(workers):
-                if workers is busy and self._ready.next_goes_alone != alone:
+                if workers is busy and self._ready.next_goes_alone() != alone:
                     return sent
                 chunk = self._next_chunk(len(workers) - position)
                 if not chunk:

@@ -65,7 +65,6 @@ class ReadyQueue:
         first = self._first()
         return None if first is None else first.operation
 
-    @property
     def next_goes_alone(self) -> bool:
         """Whether the next chunk is one attempt that has to go alone."""
         first = self._first()

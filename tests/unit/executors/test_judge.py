@@ -24,6 +24,8 @@ OUTPUT = structs.from_dict({"description": "a cat"})
         Done(0.0, SHA256, output=b""),
         Done(0.0, SHA256, output=OUTPUT, stored=StoredImage(b"", SHA256, "image/png")),
         Done(1.5, SHA256, error_code=ItemErrorCode.INTERNAL, error_message="why"),
+        Done(0.0, "", error_code=ItemErrorCode.PROVIDER_ERROR, error_message="busy", retry_after_s=1.5),
+        Done(0.0, SHA256, output=OUTPUT, input_tokens=1_000_000_000),
     ],
 )
 def test_what_children_say_is_taken(done: Done) -> None:
@@ -43,6 +45,10 @@ def test_what_children_say_is_taken(done: Done) -> None:
         Done(-1.0, SHA256, output=OUTPUT),
         Done(math.nan, SHA256, output=OUTPUT),
         Done(math.inf, SHA256, output=OUTPUT),
+        Done(0.0, SHA256, output=OUTPUT, input_tokens=-1),
+        Done(0.0, SHA256, output=OUTPUT, output_tokens=2**62),
+        Done(0.0, SHA256, error_code=ItemErrorCode.INTERNAL, error_message="why", retry_after_s=-1.0),
+        Done(0.0, SHA256, error_code=ItemErrorCode.INTERNAL, error_message="why", retry_after_s=math.inf),
     ],
 )
 def test_what_they_never_say_is_not(done: Done) -> None:

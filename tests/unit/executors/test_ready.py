@@ -8,13 +8,13 @@ from tests.unit.executors.samples import attempt, indexes
 from imagebatch_server.executors.ready import CHUNK_S, Pace, ReadyQueue
 
 
-def queue_of(item_s: float | None, *operations: str) -> ReadyQueue:
+def queue_of(item_s: float | None, *operations: str, chunk_items: int = 0, **limits: int) -> ReadyQueue:
     """A queue that knows how long items take, or does not."""
     pace = Pace()
     if item_s is not None:
         for operation in operations or ("noop",):
             pace.observe(operation, item_s)
-    return ReadyQueue(pace, {})
+    return ReadyQueue(pace, {"noop": chunk_items} if chunk_items else {}, **limits)
 
 
 def test_the_first_chunk_of_an_unknown_operation_is_one_item() -> None:
@@ -113,3 +113,32 @@ def test_the_pace_follows_what_items_take() -> None:
         pace.observe("noop", 0.01)
     assert pace.expected_s("noop") == pytest.approx(0.01, rel=0.01)
     assert pace.expected_s("other") == CHUNK_S
+
+
+def test_an_operation_that_takes_chunks_gets_its_number_however_long_they_take() -> None:
+    queue = queue_of(CHUNK_S * 5, chunk_items=4)
+    for index in range(6):
+        queue.add(attempt(index))
+    assert [indexes(queue.take(1)) for _ in range(2)] == [[0, 1, 2, 3], [4, 5]]
+
+
+def test_an_attempt_that_goes_alone_does_so_before_and_behind_others() -> None:
+    queue = queue_of(0.001)
+    for index in range(5):
+        queue.add(attempt(index))
+    suspects = queue.take(1)[1:3]
+    for suspect in suspects:
+        suspect.suspected = True
+    queue.put_back(suspects)
+    queue.add(attempt(5))
+    assert queue.next_goes_alone()
+    assert [indexes(queue.take(1)) for _ in range(2)] == [[1], [2]]
+    assert not queue.next_goes_alone()
+    assert indexes(queue.take(1)) == [5]
+
+
+def test_a_limit_of_one_makes_every_attempt_a_chunk() -> None:
+    queue = queue_of(0.001, most_items=1)
+    for index in range(2):
+        queue.add(attempt(index))
+    assert [indexes(queue.take(1)) for _ in range(2)] == [[0], [1]]

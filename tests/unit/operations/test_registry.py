@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field
 from structlog.testing import capture_logs
 
 from imagebatch_server.batches.errors import UnknownOperation
-from imagebatch_server.operations import ItemContext, Operation, Output, Parameters
+from imagebatch_server.operations import (
+    AsyncOperation,
+    ChunkOperation,
+    ItemContext,
+    Operation,
+    Output,
+    Parameters,
+)
+from imagebatch_server.operations.base import BaseOperation
+from imagebatch_server.operations.configuration import Configuration, OpenAIEndpoint
 from imagebatch_server.operations.registry import ENTRY_POINT_GROUP, DuplicateOperation, OperationRegistry
 from imagebatch_server.structs import from_dict
 
@@ -46,6 +56,36 @@ class NoOutput(Operation[CropParameters]):
 
 class Misnamed(Crop):
     name = "other"
+
+
+class Resample(Parameters):
+    backend: Literal["here", "there"] = "here"
+
+
+class There(AsyncOperation[Resample]):
+    name: ClassVar[str] = "resample"
+    version: ClassVar[str] = "1"
+    description: ClassVar[str] = "Resamples elsewhere."
+    parameters: ClassVar[type[Parameters]] = Resample
+    output: ClassVar[type[Output]] = CropOutput
+
+    @classmethod
+    def refusals(cls, parameters: Resample, configuration: Configuration) -> Mapping[str, str]:
+        return {} if configuration.openai else {"backend": "there is refused: nothing is configured"}
+
+
+class Here(ChunkOperation[Resample]):
+    name: ClassVar[str] = "resample"
+    version: ClassVar[str] = "1"
+    description: ClassVar[str] = "Resamples."
+    parameters: ClassVar[type[Parameters]] = Resample
+    output: ClassVar[type[Output]] = CropOutput
+    backends: ClassVar[Mapping[str, type[BaseOperation[Any]]]] = {"there": There}
+
+
+class ForeignBackend(Crop):
+    name = "foreign"
+    backends: ClassVar[Mapping[str, type[BaseOperation[Any]]]] = {"there": There}
 
 
 not_an_operation = dict
@@ -112,6 +152,7 @@ def test_parameters_are_checked_all_at_once_with_paths_and_remedies(registry: Op
         (point("dict", "not_an_operation"), "no subclass"),
         (point("no-output", "NoOutput"), "'output'"),
         (point("misnamed", "Misnamed"), "calls itself 'other'"),
+        (point("foreign", "ForeignBackend"), "a backend 'there' that is no operation with the same parameters"),
     ],
 )
 def test_a_broken_plug_in_is_left_out_with_a_warning(broken: EntryPoint, reason: str) -> None:
@@ -143,3 +184,37 @@ def test_listing_operations_loads_no_model_library() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == "[]"
+
+
+def test_a_backend_is_chosen_by_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    registry = OperationRegistry([point("resample", "Here"), point("crop", "Crop")])
+    there = from_dict({"backend": "there"})
+
+    assert registry.names() == ["crop", "resample"]
+    assert registry.references()["resample/there"] == f"{__name__}:There"
+    assert registry.chunk_items() == {"resample": 16}
+    assert registry.resolve("resample", None) == "resample"
+    assert registry.resolve("resample", there) == "resample/there"
+    assert registry.resolve("resample", from_dict({"backend": "nowhere"})) == "resample"
+    assert registry.resolve("gone", there) == "gone"
+    assert registry.is_asynchronous("resample", there)
+    assert not registry.is_asynchronous("resample", None)
+    assert not registry.is_asynchronous("crop", None)
+    assert not registry.is_asynchronous("gone", None)
+
+
+def test_a_backend_may_refuse_a_server_that_is_not_configured_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    there = from_dict({"backend": "there"})
+    (refused,) = OperationRegistry([point("resample", "Here")]).violations("resample", there)
+    configured = OperationRegistry(
+        [point("resample", "Here")], Configuration(openai=OpenAIEndpoint("http://host/v1", api_key="sk-secret"))
+    )
+
+    assert (refused.field, refused.description) == (
+        "options.parameters.backend",
+        "there is refused: nothing is configured",
+    )
+    assert configured.violations("resample", there) == []
+    assert "sk-secret" not in repr(configured._configuration)
