@@ -17,6 +17,10 @@ from imagebatch_server.rpc import wire
 _RESULT = types_pb2.BatchItemResult
 _INPUT_DATA = _RESULT.INPUT_DATA_FIELD_NUMBER
 _OUTPUT_DATA = _RESULT.OUTPUT_DATA_FIELD_NUMBER
+_COMPLETED_AT = _RESULT.COMPLETED_AT_FIELD_NUMBER
+_URL_KEY, _OBJECT_KEY, _SIZE_KEY, _SHA256_KEY, _METADATA_KEY = map(
+    wire.key, ("image_url", "object_key", "size_bytes", "sha256", "metadata")
+)
 _WATCH_RESULTS = batch_service_pb2.WatchBatchResponse.RESULTS_FIELD_NUMBER
 _PAGE_RESULTS = types_pb2.BatchResults.RESULTS_FIELD_NUMBER
 
@@ -94,6 +98,7 @@ class ResultRenderer:
 
     def __init__(self, url_of: Callable[[str], str | None]) -> None:
         self._url_of = url_of
+        self._time: tuple[datetime | None, bytes] = (None, b"")
 
     def __call__(self, result: ItemResult) -> bytes:
         """One item, with its outcome if it has one."""
@@ -116,27 +121,33 @@ class ResultRenderer:
                 message.stored_image_url = url
         if result.error_code is not None:
             message.error_code = ITEM_ERROR_CODE_NUMBERS[result.error_code]
-        if result.completed_at is not None:
-            message.completed_at.FromDatetime(result.completed_at)
         data = message.SerializeToString() + wire.field(_INPUT_DATA, _input_data(item))
+        if result.completed_at is not None:
+            data += self._completed_at(result.completed_at)
         if result.output_data is not None:
             data += wire.field(_OUTPUT_DATA, result.output_data)
         return data
 
+    def _completed_at(self, at: datetime) -> bytes:
+        # All outcomes of a commit have one time, and making it costs as much as all the rest of a result.
+        if self._time[0] != at:
+            self._time = (at, wire.field(_COMPLETED_AT, timestamp(at).SerializeToString()))
+        return self._time[1]
+
 
 def _input_data(item: Item) -> bytes:
-    entries: list[tuple[str, bytes]] = []
+    data = b""
     if item.image_url is not None:
-        entries.append(("image_url", wire.string_value(item.image_url)))
+        data += wire.entry(_URL_KEY, wire.string_value(item.image_url))
     if item.object_key is not None:
-        entries.append(("object_key", wire.string_value(item.object_key)))
+        data += wire.entry(_OBJECT_KEY, wire.string_value(item.object_key))
     if item.size_bytes is not None:
-        entries.append(("size_bytes", wire.number_value(item.size_bytes)))
+        data += wire.entry(_SIZE_KEY, wire.number_value(item.size_bytes))
     if item.sha256 is not None:
-        entries.append(("sha256", wire.string_value(item.sha256)))
+        data += wire.entry(_SHA256_KEY, wire.string_value(item.sha256))
     if item.metadata is not None:
-        entries.append(("metadata", wire.struct_value(item.metadata)))
-    return wire.struct(entries)
+        data += wire.entry(_METADATA_KEY, wire.struct_value(item.metadata))
+    return data
 
 
 def watch_response(results: Sequence[bytes], batch: Batch | None, sequence: int) -> bytes:

@@ -6,20 +6,21 @@ A message may be put together by joining its fields' bytes in any order
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from struct import Struct
 
 _LENGTH_DELIMITED = 2
 _DOUBLE = 1
+_ONE_BYTE = 0x80
+_TWO_BYTES = _ONE_BYTE * _ONE_BYTE
 _PACK_DOUBLE = Struct("<d").pack
 
 
 def varint(value: int) -> bytes:
     """A non-negative integer."""
-    if value < 0x80:
+    if value < _ONE_BYTE:
         return bytes((value,))
     out = bytearray()
-    while value >= 0x80:
+    while value >= _ONE_BYTE:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
@@ -28,7 +29,14 @@ def varint(value: int) -> bytes:
 
 def field(number: int, data: bytes) -> bytes:
     """A length-delimited field: a message, a string or bytes."""
-    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(data)) + data
+    size = len(data)
+    if number < _ONE_BYTE >> 3:  # nearly all fields, so worth a shorter way
+        tag = number << 3 | _LENGTH_DELIMITED
+        if size < _ONE_BYTE:
+            return bytes((tag, size)) + data
+        if size < _TWO_BYTES:
+            return bytes((tag, size & 0x7F | 0x80, size >> 7)) + data
+    return varint(number << 3 | _LENGTH_DELIMITED) + varint(size) + data
 
 
 def string_value(text: str) -> bytes:
@@ -46,6 +54,11 @@ def struct_value(data: bytes) -> bytes:
     return field(5, data)
 
 
-def struct(entries: Iterable[tuple[str, bytes]]) -> bytes:
-    """A `google.protobuf.Struct` of keys and serialised Values."""
-    return b"".join(field(1, field(1, key.encode()) + field(2, value)) for key, value in entries)
+def key(name: str) -> bytes:
+    """The key of an entry of a Struct."""
+    return field(1, name.encode())
+
+
+def entry(key: bytes, value: bytes) -> bytes:
+    """One entry of a `google.protobuf.Struct`, of a key and a serialised Value; a Struct is its entries joined."""
+    return field(1, key + field(2, value))

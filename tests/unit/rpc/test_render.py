@@ -90,8 +90,8 @@ def test_a_failure_says_why() -> None:
 
 @given(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False)))
 def test_structs_are_those_of_protobuf(value: dict[str, str | float]) -> None:
-    data = wire.struct(
-        (key, wire.string_value(held) if isinstance(held, str) else wire.number_value(held))
+    data = b"".join(
+        wire.entry(wire.key(key), wire.string_value(held) if isinstance(held, str) else wire.number_value(held))
         for key, held in value.items()
     )
     expected = Struct()
