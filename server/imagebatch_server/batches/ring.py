@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches import lifecycle
@@ -18,7 +19,12 @@ RING_BYTES = 8 * 1024 * 1024
 MEMOS = 16
 """Messages that are kept for the next watcher at the same place."""
 
+BLOCKS = 4
+"""Reads of the store that are kept for the next watcher that is as far behind."""
+
 Statuses = frozenset[BatchItemStatus]
+Place = tuple[int, Statuses]
+"""A sequence, after which to go on, and a filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,8 @@ class Ring:
         self.changed = asyncio.Event()
         self._entries: deque[Rendered] = deque()
         self._bytes = 0
-        self._memos: dict[tuple[int, Statuses], Sequence[Update]] = {}
+        self._memos: dict[Place, Sequence[Update]] = {}
+        self._blocks: dict[Place, asyncio.Task[Sequence[Update]]] = {}
 
     @property
     def last_sequence(self) -> int:
@@ -73,6 +80,7 @@ class Ring:
         if rendered is None or self.last_sequence + len(rendered) != batch.last_sequence:
             self._entries.clear()  # not contiguous any more: watchers catch up from the store
             self._bytes = 0
+            self._blocks.clear()
         else:
             self._entries.extend(rendered)
             self._bytes += sum(len(entry.data) for entry in rendered)
@@ -99,14 +107,36 @@ class Ring:
             return None
         return list(islice(self._entries, held - missing, held))
 
-    def memo(self, sequence: int, statuses: Statuses) -> Sequence[Update] | None:
+    def memo(self, place: Place) -> Sequence[Update] | None:
         """The messages that another watcher was sent from here on."""
-        return self._memos.get((sequence, statuses))
+        return self._memos.get(place)
 
-    def keep(self, sequence: int, statuses: Statuses, updates: Sequence[Update]) -> None:
+    def keep(self, place: Place, updates: Sequence[Update]) -> None:
         """Keep messages for the next watcher."""
         if len(self._memos) < MEMOS:
-            self._memos[sequence, statuses] = updates
+            self._memos[place] = updates
+
+    async def block(self, place: Place, read: Callable[[], Coroutine[Any, Any, Sequence[Update]]]) -> Sequence[Update]:
+        """The messages that `read` makes of the store, read once for all watchers that are as far behind."""
+        task = self._blocks.get(place)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(read())
+            while len(self._blocks) >= BLOCKS:
+                del self._blocks[next(iter(self._blocks))]
+            self._blocks[place] = task
+        try:
+            # Shielded: a watcher that goes must not take the others' read with it.
+            updates = await asyncio.shield(task)
+        except BaseException:
+            self._forget(place, task)
+            raise
+        if not updates or updates[-1].batch is not None:
+            self._forget(place, task)  # it reaches the present, and the next reader's present is another
+        return updates
+
+    def _forget(self, place: Place, task: asyncio.Task[Sequence[Update]]) -> None:
+        if self._blocks.get(place) is task:
+            del self._blocks[place]
 
 
 def now() -> float:

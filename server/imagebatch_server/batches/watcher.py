@@ -15,7 +15,7 @@ from imagebatch_server.batches import ring as rings
 from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
 from imagebatch_server.batches.model import Batch, ItemResult, Outcome
 from imagebatch_server.batches.ports import BatchStore, OutcomeStore
-from imagebatch_server.batches.ring import Rendered, Ring, Statuses, Update
+from imagebatch_server.batches.ring import Place, Rendered, Ring, Statuses, Update
 
 STORE_ROWS = 500
 """Outcomes of one short read for a watcher that is behind."""
@@ -158,17 +158,22 @@ class Watchers:
 
         One without outcomes if none follow, or if a retry took away those that did: nobody waits for their numbers.
         """
-        ring, sequence, last_sequence = cursor.ring, cursor.sequence, cursor.ring.last_sequence
-        known = ring.memo(sequence, statuses)
+        ring, place = cursor.ring, (cursor.sequence, statuses)
+        known = ring.memo(place)
         if known is not None:
             return known
-        entries = ring.after(sequence)
+        entries = ring.after(cursor.sequence)
         if entries is None:
-            results = await self._outcomes.after(ring.batch.tenant, ring.batch.batch_id, sequence, STORE_ROWS)
-            return self._packed(ring, self._rendered(results, None), statuses, last_sequence)
-        updates = self._packed(ring, entries, statuses, last_sequence)
-        ring.keep(sequence, statuses, updates)
+            return await ring.block(place, lambda: self._read(ring, place))
+        updates = self._packed(ring, entries, statuses, ring.last_sequence)
+        ring.keep(place, updates)
         return updates
+
+    async def _read(self, ring: Ring, place: Place) -> Sequence[Update]:
+        sequence, statuses = place
+        last_sequence = ring.last_sequence
+        results = await self._outcomes.after(ring.batch.tenant, ring.batch.batch_id, sequence, STORE_ROWS)
+        return self._packed(ring, self._rendered(results, None), statuses, last_sequence)
 
     def _packed(
         self, ring: Ring, entries: Sequence[Rendered], statuses: Statuses, last_sequence: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ from tests.unit.batches.samples import item
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
-from imagebatch_server.batches.model import AttemptResult, Dispatch
+from imagebatch_server.batches.model import AttemptResult, Dispatch, ItemResult
+from imagebatch_server.batches.ports import OutcomeStore
 from imagebatch_server.batches.ring import Update
+from imagebatch_server.batches.watcher import STORE_ROWS
 
 UNKNOWN = "0195d2f0-0000-7000-8000-000000000009"
 
@@ -100,3 +104,30 @@ async def test_unknown_batches_and_stopping_servers_end_a_watch(tmp_path: Path) 
         made.watchers.drain()
         with pytest.raises(Draining):
             await anext(updates)
+
+
+class CountingStore:
+    """Counts the reads of watchers that are behind."""
+
+    def __init__(self, store: OutcomeStore) -> None:
+        self.reads = 0
+        self._store = store
+        self.record = store.record
+        self.page = store.page
+
+    async def after(self, tenant: str, batch_id: str, sequence: int, limit: int) -> Sequence[ItemResult]:
+        self.reads += 1
+        return await self._store.after(tenant, batch_id, sequence, limit)
+
+
+async def test_watchers_that_are_behind_read_the_store_together(tmp_path: Path) -> None:
+    async with core(tmp_path, wrap=CountingStore) as made:
+        batch = await made.submit([item(index) for index in range(3_000)])
+        await made.ended(batch)
+        assert isinstance(made.outcomes, CountingStore)
+        made.outcomes.reads = 0
+        watches = await asyncio.gather(*[made.seen(batch) for _ in range(50)])
+        for updates in watches:
+            results = [result for update in updates for result in update.results]
+            assert len(results) == len(set(results)) == 3_000
+        assert made.outcomes.reads <= 2 * 3_000 / STORE_ROWS
