@@ -151,15 +151,14 @@ def test_a_scan_larger_than_a_screen_is_read_from_its_own_pixels(describe: Descr
 
 
 def test_a_dense_page_is_read_as_far_as_asked_and_says_so(describe: Describe) -> None:
-    words = [f"Paragraph {row}: the quick brown fox jumps over the lazy dog." for row in range(8)]
-    page = poster(*words, size=(1240, 800), height_px=30)
+    words = [f"{row} quick brown foxes jump over lazy dogs" for row in range(8)]
+    page = poster(*words, size=(640, 400), height_px=24)
 
     output = run(describe, page, DescribeParameters(max_text_lines=5))
 
     assert output.visible_text == words[:5]
     assert output.text_is_cut
     assert output.description.endswith("Only part of it was read.")
-    assert not run(describe, page).text_is_cut
 
 
 def test_the_capture_time_comes_from_exif(describe: Describe) -> None:
@@ -175,7 +174,7 @@ def test_the_capture_time_comes_from_exif(describe: Describe) -> None:
 
 
 def test_text_is_read_as_asked(describe: Describe) -> None:
-    large = PillowImage.open(SKIMAGE / "astronaut.png").convert("RGB").resize((1400, 1400))
+    large = PillowImage.open(SKIMAGE / "astronaut.png").convert("RGB").resize((1280, 900))
     ImageDraw.Draw(large).text((600, 500), "tiny 4711", fill="white", font=ImageFont.load_default(size=14))
 
     assert run(describe, poster("LOUD"), DescribeParameters(read_text="never")).visible_text is None

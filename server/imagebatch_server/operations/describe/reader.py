@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from imagebatch_server.images.decode import Image
-from imagebatch_server.operations.describe.sessions import open_session, sha256_of
+from imagebatch_server.operations.describe.sessions import give_memory_back, open_session, sha256_of
 
 TEXT_MODEL_NAME = "PP-OCRv6-small"
 SCENE_PX = 960
@@ -148,6 +148,7 @@ class TextReader:
             size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
             image = image.resize(size, reducing_gap=2.0)
         found = self._ocr(_blue_green_red(image), use_det=True, use_cls=False, use_rec=False)
+        give_memory_back()
         boxes = getattr(found, "boxes", None)
         return [] if boxes is None else [np.asarray(box, dtype=np.float32) / scale for box in boxes]
 
