@@ -9,7 +9,7 @@ FAULT_TESTS = $(shell find tests/faults -name 'test_*.py' 2>/dev/null)
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults test-protobuf7 venv lint format generate check-generated freeze lock postgres
+.PHONY: help demo test faults bench bench-quick test-protobuf7 venv lint format generate check-generated freeze lock postgres
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,12 @@ faults: .venv/.installed ## break things: kills, full disks, hostile images
 
 test-protobuf7: .venv-protobuf7/.installed ## the client's tests on protobuf 7
 	.venv-protobuf7/bin/pytest tests/unit/test_generated.py $(wildcard tests/unit/client)
+
+bench: .venv-bench/.installed ## measure everything beside its limit and its peers; an hour or more
+	.venv-bench/bin/python -m benchmarks
+
+bench-quick: .venv-bench/.installed ## the same with small numbers, in minutes: whether each row works
+	.venv-bench/bin/python -m benchmarks --quick
 
 venv: .venv/.installed ## the environment that everything else uses
 
@@ -94,6 +100,13 @@ postgres: ## install PostgreSQL's programs, for the tests that need them
 	$(call new_environment,.venv-protobuf7)
 	@.venv-protobuf7/bin/python $(PIP) install -r requirements-protobuf7.lock
 	@.venv-protobuf7/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-bench/.installed: requirements.lock benchmarks/requirements.txt pyproject.toml
+	$(call new_environment,.venv-bench)
+	@.venv-bench/bin/python $(PIP) install -r requirements.lock
+	@.venv-bench/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@.venv-bench/bin/python $(PIP) install -r benchmarks/requirements.txt
 	@touch $@
 
 .venv-lock/.installed:

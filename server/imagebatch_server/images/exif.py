@@ -28,7 +28,7 @@ def orientation(exif: PIL.Image.Exif | None) -> int:
 
 def captured_at(exif: PIL.Image.Exif | None) -> datetime | None:
     """DateTimeOriginal, naive; None where nothing usable is said."""
-    if exif is None:
+    if not exif:
         return None
     try:
         value = exif.get_ifd(IFD.Exif).get(Base.DateTimeOriginal)
