@@ -35,7 +35,7 @@ class Verify(Operation[VerifyParameters]):
         self._models = Models()
 
     def run(self, image: Image, parameters: VerifyParameters, item: ItemContext) -> VerifyOutput:
-        """Check one image: 60 ms, with an expected label 20 ms more, with an expected text 0.2 s to some seconds.
+        """Check one image: 60 ms, with an expected label 0.1 s more, with an expected text 0.2 s to some seconds.
 
         Raises ItemError: TOO_LARGE.
         """
