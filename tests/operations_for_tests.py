@@ -35,6 +35,7 @@ from imagebatch_server.operations.base import (
     Parameters,
     Stored,
 )
+from imagebatch_server.operations.threads import in_thread
 
 
 class Nothing(Output):
@@ -166,6 +167,8 @@ class Awaiting(AsyncOperation[EchoParameters]):
     async def run(self, image: Image, parameters: EchoParameters, item: ItemContext) -> Output:
         if "do" in item.metadata:
             DEEDS[item.metadata["do"]](item.metadata)
+        if "thread" in item.metadata:
+            await in_thread(DEEDS[item.metadata["thread"]], item.metadata)
         if "wait" in item.metadata:
             await WAITS[item.metadata["wait"]](item.metadata)
         return Echoed(

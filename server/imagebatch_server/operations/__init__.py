@@ -11,6 +11,7 @@ from imagebatch_server.operations.base import (
     Parameters,
     Stored,
 )
+from imagebatch_server.operations.threads import in_thread
 
 __all__ = [
     "AsyncOperation",
@@ -22,4 +23,5 @@ __all__ = [
     "Output",
     "Parameters",
     "Stored",
+    "in_thread",
 ]

@@ -116,7 +116,8 @@ class ChunkOperation(BaseOperation[P]):
 class AsyncOperation(BaseOperation[P]):
     """An I/O-bound operation: many items in flight, all in one process, so that its limits are the server's.
 
-    That process has one event loop: what blocks it delays all, and what blocks it past an item's time ends it.
+    That process has one event loop: what blocks it delays all, and what blocks it past an item's time ends it. Decoding
+    and other work for the processor belongs into `in_thread`.
     """
 
     def slot(self) -> AbstractAsyncContextManager[object]:

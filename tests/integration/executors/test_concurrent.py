@@ -143,7 +143,11 @@ async def test_an_item_whose_time_is_over_is_stopped_and_nothing_else(tmp_path: 
         assert [one.error_code for one in await results_of(on, others)] == [None, None]
 
 
-@pytest.mark.parametrize("script", [{"wait": "swallow"}, {"do": "hang"}], ids=["swallows", "blocks"])
+@pytest.mark.parametrize(
+    "script",
+    [{"wait": "swallow"}, {"do": "hang"}, {"thread": "sleep", "seconds": 3600}],
+    ids=["swallows", "blocks", "hangs in a thread"],
+)
 async def test_an_item_that_does_not_stop_is_found_out_and_pays(
     script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +161,16 @@ async def test_an_item_that_does_not_stop_is_found_out_and_pays(
         results = await results_of(on, [*innocent, stubborn])
         assert [result.error_code for result in results] == [None] * 3 + [ItemErrorCode.TIMEOUT]
         await eventually(lambda: on.executor.workers_restarted == 2)
+
+
+async def test_a_thread_is_waited_for_when_the_time_is_over() -> None:
+    async with concurrent_bench() as on:
+        late = on.submit({"thread": "sleep", "seconds": 1.0}, operation="awaiting", timeout_s=0.3)
+        quick = on.submit({"thread": "sleep", "seconds": 0.01}, operation="awaiting")
+        results = await results_of(on, [late, quick])
+        assert [result.error_code for result in results] == [ItemErrorCode.TIMEOUT, None]
+        assert results[0].processing_time_ms >= 1_000
+        assert on.executor.workers_restarted == 0
 
 
 async def test_waiting_for_a_slot_is_not_on_the_clock() -> None:

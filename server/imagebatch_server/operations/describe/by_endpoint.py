@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+from PIL import Image as PillowImage
 from pydantic import BaseModel, ConfigDict, Field
 
 from imagebatch_server.images.decode import Image
 from imagebatch_server.operations.base import ItemContext, Output, Parameters
-from imagebatch_server.operations.describe.colours import find_palette
+from imagebatch_server.operations.describe.colours import Palette, find_palette
 from imagebatch_server.operations.describe.facts import colours_of, quality_of
 from imagebatch_server.operations.describe.medium import Medium
 from imagebatch_server.operations.describe.output import (
@@ -18,9 +19,11 @@ from imagebatch_server.operations.describe.output import (
     ModelUsed,
     Tag,
 )
-from imagebatch_server.operations.describe.quality import measure
+from imagebatch_server.operations.describe.quality import Measures, measure
 from imagebatch_server.operations.describe.reader import SCENE_PX
+from imagebatch_server.operations.endpoint.client import encoded
 from imagebatch_server.operations.endpoint.operation import EndpointOperation
+from imagebatch_server.operations.threads import in_thread
 
 _MOST_TAGS = 10
 
@@ -61,11 +64,10 @@ class DescribeByEndpoint(EndpointOperation[DescribeParameters]):
 
     async def run(self, image: Image, parameters: DescribeParameters, item: ItemContext) -> DescribeOutput:
         """Describe the first frame. Raises ItemError: DECODE_FAILED, TOO_LARGE, PROVIDER_ERROR."""
-        sent = image.reduced(parameters.max_side)
+        sent, scene = await in_thread(_prepare, image, parameters.max_side)
         answer = await self._endpoint.ask(PROMPT, sent, Description, parameters)
         said = answer.content
-        scene = sent.copy()
-        scene.thumbnail((SCENE_PX, SCENE_PX))
+        palette, measures = await in_thread(_measure, scene, said.medium == "photograph")
         width, height = image.upright_size
         return DescribeOutput(
             description=said.description,
@@ -80,13 +82,25 @@ class DescribeByEndpoint(EndpointOperation[DescribeParameters]):
             height=height,
             size_bytes=image.size_bytes,
             frame_count=image.frame_count,
-            dominant_colours=colours_of(find_palette(scene)),
-            quality=quality_of(measure(scene, is_photograph=said.medium == "photograph")),
+            dominant_colours=colours_of(palette),
+            quality=quality_of(measures),
             operation_version=self.version,
             models=[ModelUsed(name=answer.model, sha256=None)],
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
         )
+
+
+def _prepare(image: Image, max_side: int) -> tuple[bytes, PillowImage.Image]:
+    """The picture to be sent, and one to be measured."""
+    picture = image.reduced(max_side)
+    scene = picture.copy()
+    scene.thumbnail((SCENE_PX, SCENE_PX))
+    return encoded(picture), scene
+
+
+def _measure(scene: PillowImage.Image, is_photograph: bool) -> tuple[Palette, Measures]:
+    return find_palette(scene), measure(scene, is_photograph=is_photograph)
 
 
 def _share(said: float) -> float:

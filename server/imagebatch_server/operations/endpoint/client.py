@@ -58,13 +58,13 @@ class Endpoint:
     async def ask(
         self,
         instructions: str,
-        picture: PillowImage.Image,
+        picture: bytes,
         form: type[A],
         parameters: EndpointParameters,
         *,
         text: str | None = None,
     ) -> Answer[A]:
-        """Ask about a picture, with a text besides if there is one; the answer has the given form.
+        """Ask about a picture as `encoded`, with a text besides if there is one; the answer has the given form.
 
         The instructions give way to the caller's own. To be called within `limits.slot()`.
 
@@ -117,10 +117,15 @@ def endpoint_of(settings: OpenAIEndpoint) -> Endpoint:
     return Endpoint(settings)
 
 
-def _image(picture: PillowImage.Image, detail: str) -> dict[str, Any]:
+def encoded(picture: PillowImage.Image) -> bytes:
+    """A picture as it is sent."""
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=_JPEG_QUALITY)
-    url = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return file.getvalue()
+
+
+def _image(picture: bytes, detail: str) -> dict[str, Any]:
+    url = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
     return {"type": "image_url", "image_url": {"url": url, "detail": detail}}
 
 

@@ -12,8 +12,9 @@ from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.images.decode import Image
 from imagebatch_server.operations.base import ItemContext, Output, Parameters
 from imagebatch_server.operations.describe.output import ModelUsed
-from imagebatch_server.operations.endpoint.client import Answer
+from imagebatch_server.operations.endpoint.client import Answer, encoded
 from imagebatch_server.operations.endpoint.operation import EndpointOperation
+from imagebatch_server.operations.threads import in_thread
 from imagebatch_server.operations.verify.examination import Examination
 from imagebatch_server.operations.verify.models import Models
 from imagebatch_server.operations.verify.output import (
@@ -124,14 +125,15 @@ class VerifyByEndpoint(EndpointOperation[VerifyParameters]):
 
     async def run(self, image: Image, parameters: VerifyParameters, item: ItemContext) -> VerifyOutput:
         """Check one image. Raises ItemError: TOO_LARGE, PROVIDER_ERROR."""
-        examination = _AskedExamination(image, parameters, item)
+        examination = await in_thread(_AskedExamination, image, parameters, item)
         tokens: dict[str, Any] = {}
         if examination.question is not None:
-            sent = image.reduced(parameters.max_side)
+            sent = await in_thread(lambda: encoded(image.reduced(parameters.max_side)))
             answer = await self._endpoint.ask(PROMPT, sent, Judgements, parameters, text=examination.question)
             examination.hear(answer)
             tokens = {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens}
-        return output_of(image, list(examination.checks()), examination.models_used, **tokens)
+        checks = await in_thread(lambda: list(examination.checks()))
+        return output_of(image, checks, examination.models_used, **tokens)
 
     def run_unopened(self, error: ItemError, parameters: VerifyParameters, item: ItemContext) -> VerifyOutput:
         """Answer for a file that is no image, or whose header is damaged. Raises ItemError: TOO_LARGE."""
