@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from sqlalchemy import make_url
+from tests.faults.backends import backends
 from tests.faults.conftest import Tell
 from tests.faults.operations import OPERATIONS
 from tests.faults.stores import Store
@@ -71,16 +70,6 @@ def test_work_goes_on_after_postgres_hung(
         tell(f"{len(stopped)} backends of PostgreSQL hung for {hangs_s:g} s")
 
     live_through(trouble, server, store, tmp_path, seed, tell)
-
-
-def backends(store: Store) -> list[psutil.Process]:
-    """The processes of PostgreSQL that serve our server."""
-    title = f"postgres: imagebatch {make_url(store.url).database} "
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if " ".join(process.info["cmdline"] or ()).startswith(title)
-    ]
 
 
 def test_what_is_answered_while_postgres_is_gone(postgres: PostgresServer, server: ServerProcess, tell: Tell) -> None:
