@@ -5,7 +5,6 @@ PYTHON ?= python3
 PIP = -m pip --quiet --disable-pip-version-check --no-input
 
 FAST_TESTS = $(wildcard tests/unit tests/integration tests/conformance)
-FAULT_TESTS = $(shell find tests/faults -name 'test_*.py' 2>/dev/null)
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
@@ -21,7 +20,10 @@ test: .venv/.installed ## unit, integration and conformance tests
 	.venv/bin/pytest -n logical --maxprocesses 4 --dist loadfile $(FAST_TESTS)
 
 faults: .venv/.installed ## break things: kills, full disks, hostile images
-	$(if $(FAULT_TESTS),.venv/bin/pytest tests/faults,@echo "tests/faults holds no test yet")
+	.venv/bin/pytest -n 2 --dist worksteal tests/faults
+
+soak: .venv/.installed ## the same for hours: SCALE=10 times as many kills, mutations and requests
+	IMAGEBATCH_FAULTS_SCALE=$(or $(SCALE),10) .venv/bin/pytest -n 2 --dist worksteal tests/faults
 
 test-protobuf7: .venv-protobuf7/.installed ## the client's tests on protobuf 7
 	.venv-protobuf7/bin/pytest tests/unit/test_generated.py $(wildcard tests/unit/client)
