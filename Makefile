@@ -8,7 +8,7 @@ FAST_TESTS = $(wildcard tests/unit tests/integration tests/conformance)
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults bench bench-quick test-protobuf7 venv lint format generate check-generated freeze lock postgres
+.PHONY: help demo test faults soak bench bench-quick test-protobuf7 venv lint format generate check-generated freeze lock postgres
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
