@@ -23,6 +23,9 @@ STATEMENT_TIMEOUT_S = 25
 DEAD_PEER_S = 15
 """After so long without an answer a connection, and what its transaction holds in the server, is given up."""
 
+LOG_BYTES_KEPT = 64 * 1024 * 1024
+"""SQLite's log is cut back to this size when one large transaction, such as a retry, has swollen it."""
+
 MIGRATION_LOCK = 7_217_301_411  # any number that nothing else in the database locks
 
 
@@ -97,6 +100,7 @@ def _sqlite_engine(url: URL, *, size: int, writes: bool) -> Engine:
         if writes:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
         else:
             connection.execute("PRAGMA query_only = ON")
 

@@ -51,7 +51,7 @@ def _labelled(
 ) -> Sequence[Batch]:
     """Go through the batches that have the first of the labels, and keep those that match in everything."""
     key, value = next(iter(labels.items()))
-    with_label = _WITH_LABEL.params(of_tenant=tenant, of_key=key, of_value=value)
+    with_label = _WITH_LABEL.params(of_tenant=tenant, of_key=key, of_value=value, most=LABELLED_A_READ)
     found: list[Batch] = []
     while True:
         page = with_label if before_batch_id is None else with_label.where(batch_labels.c.batch_id < before_batch_id)
@@ -71,5 +71,5 @@ _WITH_LABEL = (
         batch_labels.c.value == bindparam("of_value"),
     )
     .order_by(batch_labels.c.batch_id.desc())
-    .limit(LABELLED_A_READ)
+    .limit(bindparam("most"))
 )

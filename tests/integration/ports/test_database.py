@@ -97,6 +97,23 @@ async def test_a_locked_sqlite_database_is_waited_for_and_then_not_available(
     database.close()
 
 
+async def test_a_transaction_on_sqlite_takes_its_lock_before_it_reads(sqlite_url: str, tmp_path: Path) -> None:
+    """Else one that writes after another one has committed would fail, however long it waited."""
+    database = Database(sqlite_url)
+    await migrate(database)
+
+    def read_then_write(connection: Connection) -> None:
+        assert answer(connection, "SELECT count(*) FROM batches") == 0
+        other = sqlite3.connect(tmp_path / "imagebatch.db", isolation_level=None, timeout=0)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("DELETE FROM batches")
+        other.close()
+        connection.exec_driver_sql("DELETE FROM items")
+
+    await database.write(read_then_write)
+    database.close()
+
+
 async def test_a_full_sqlite_database_takes_nothing_and_goes_on_when_there_is_room(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     await migrate(database)

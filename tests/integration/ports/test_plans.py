@@ -28,7 +28,7 @@ QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
     (removal._EXPIRE, {"before": NOON, "most": 3}, "batches_completed"),
     (removal._REMOVE_FROM[0], {**KEY, **RANGE}, "outcomes_pkey"),
     (removal._REMOVE_FROM[1], {**KEY, **RANGE}, "items_pkey"),
-    (listing._WITH_LABEL, {"of_tenant": "one", "of_key": "k", "of_value": "v"}, "batch_labels_by_value"),
+    (listing._WITH_LABEL, {"of_tenant": "one", "of_key": "k", "of_value": "v", "most": 9}, "batch_labels_by_value"),
     (items._ITEMS.range, {**KEY, **RANGE}, "items_pkey"),
     (items._ITEMS.list, {**KEY, **INDEXES}, "items_pkey"),
     (items._OUTCOMES.range, {**KEY, **RANGE}, "outcomes_pkey"),
