@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from tests.faults.checker import Outcome
 from tests.postgres import PostgresServer
 
 from imagebatch_server.store.audit import audit
 from imagebatch_server.store.database import Database
-from imagebatch_server.store.tables import items, outcomes
+from imagebatch_server.store.tables import batches, items, outcomes
 
 TENANT = "default"
 T = TypeVar("T")
@@ -37,6 +37,16 @@ class Store:
     def read(self, batch_ids: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[Outcome]]]:
         """By batch: what the audit finds, and the outcomes' rows in index order."""
         return asyncio.run(_read(self.url, lambda connection: {one: _look(connection, one) for one in batch_ids}))
+
+    def rows_left(self, batch_ids: Sequence[str]) -> int:
+        """How many rows of these batches there still are, visible or not."""
+
+        def count(connection: Connection) -> int:
+            tables = (batches, items, outcomes)
+            counts = [select(func.count()).where(table.c.batch_id.in_(batch_ids)) for table in tables]
+            return sum(connection.execute(query).scalar_one() for query in counts)
+
+        return asyncio.run(_read(self.url, count))
 
 
 async def _read(url: str, work: Callable[[Connection], T]) -> T:
