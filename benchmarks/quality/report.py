@@ -23,12 +23,15 @@ def head(command: str) -> str:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return f"""# Quality of `describe`, backend `local`
 
-Made by `{command}` on {today}: describe {Describe.version}, Python {platform.python_version()}, {versions};
-{_processor()}, {os.cpu_count()} cores, shared with other work; one thread for everything.
+Made by `{command}` on {today}: describe {Describe.version},
+Python {platform.python_version()}, {versions};
+{_processor()}, {os.cpu_count()} cores, busy with other work too (load {os.getloadavg()[0]:.1f} at the end);
+one thread for everything.
 
-Nothing was fitted on these photographs. Those that packages carry (`photographs.toml`, {_LOOKED}) were judged by eye.
-Of COCO's photographs the first 128 of the training and the first 64 of the validation part were fitted on; the next 64
-are used here, judged by the collection's own markings, so that words for which it has none are left out.
+Nothing was fitted on these photographs. Those that packages carry (`photographs.toml`) were judged by eye; what was
+said of them was read once before the last change, the weight of a conflict between the models. Of COCO's photographs the
+first 128 of the training and the first 64 of the validation part were fitted on; the next 64 are used here, judged by
+the collection's own markings, so that words for which it has none are left out.
 
 A statement is one thing named in a description. Right: the photograph shows it. Near: it shows another thing of the
 same kind (a cat for a cheetah). Wrong: neither.
@@ -38,9 +41,6 @@ same kind (a cat for a cheetah). Wrong: neither.
 _DRAWN = """
 Two words drawn into some of the packages' photographs, white with a dark rim: how often `read_text` `auto` reads them.
 """
-_LOOKED = (
-    "descriptions of them were read once while conflicts between the models were worked on, as calibration.py tells"
-)
 
 
 def recognition(tallies: dict[str, Tally]) -> str:
@@ -57,7 +57,7 @@ def recognition(tallies: dict[str, Tally]) -> str:
         bare = " / ".join(str(plain[verdict]) for verdict in ("right", "near", "wrong"))
         top = f"{_share(it.top1, it.guessable)} | {_share(it.top5, it.guessable)}"
         rows.append(f"| {name} | {it.photographs} | {it.named} | {total} | {shares} | {bare} | {top} |")
-    drawings = ", ".join(f"{it.drawings} of {name}" for name, it in tallies.items())
+    drawings = ", ".join(f"{it.drawings} {name}" for name, it in tallies.items())
     note = (
         "Named: photographs of which something is stated. Those named outright: without `what looks like`, right / "
         "near / wrong. Top-1, top-5: of the photographs that show something that the vocabulary has a word for, those "

@@ -14,7 +14,7 @@ from imagebatch_server.operations.describe.sessions import open_session, sha256_
 MODEL_NAME = "centerface"
 MODEL_PATH = Path(__file__).with_name("models") / "centerface.onnx"
 
-_SIDE_PX = 640
+_SIDE_PX = 480
 _STEP_PX = 32
 _STRIDE_PX = 4
 _LEAST_SCORE = 0.5
@@ -29,7 +29,7 @@ class FaceFinder:
         self._session = open_session(MODEL_PATH)
 
     def find(self, image: Image.Image) -> list[float]:
-        """The scores of the faces in an RGB image, from 0.5 up, best first; 50 ms."""
+        """The scores of the faces in an RGB image, from 0.5 up, best first; 30 ms."""
         scale = min(1.0, _SIDE_PX / max(image.size))
         width, height = (max(_STEP_PX, round(side * scale / _STEP_PX) * _STEP_PX) for side in image.size)
         pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32)

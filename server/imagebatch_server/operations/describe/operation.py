@@ -36,6 +36,7 @@ from imagebatch_server.operations.describe.sentence import Findings, Sentence, c
 from imagebatch_server.operations.describe.statements import Statement, choose
 
 _PAGE_FROM_SHARE = 0.10
+_PAGE_FROM_BOXES = 4
 _PAGE_FROM_LINES = 5
 _PAGE_FROM_CHARACTERS = 120
 _MOST_TAGS = 10
@@ -131,9 +132,10 @@ class Describe(Operation[DescribeParameters]):
             return self._read_closely(image, most, closely=True)
         # Most drawings, charts and screenshots have text, often too small to be seen at a glance.
         share = 1.0 if medium == "graphic" else self._reader.glance(scene)
-        if share >= _PAGE_FROM_SHARE and gains_by_closer_look(image) and self._reader.shows_page(scene):
+        boxes = self._reader.find(scene) if share > 0 else []
+        if share >= _PAGE_FROM_SHARE and len(boxes) >= _PAGE_FROM_BOXES and gains_by_closer_look(image):
             return self._read_closely(image, most)
-        return (self._reader.read_up_to(scene, most) if share > 0 else Reading((), is_cut=False)), scene
+        return self._reader.read_found(scene, boxes, most), scene
 
     def _read_closely(
         self, image: Image, most_lines: int, *, closely: bool = False

@@ -32,7 +32,6 @@ _CLOSE_PX = 2_000
 _DETECTOR_PX = 1_280
 _DETECTOR_PIXELS = 700_000
 """More than a scene of 960 by 720 are brought down to these: each million costs 280 MB while lines are found."""
-_PAGE_FROM_BOXES = 4
 _ENLARGED_BELOW_PX = 640
 _LEAST_SIDE_PX = 8
 _TALL_LINE_PX = 64
@@ -121,9 +120,13 @@ class TextReader:
 
     def read_up_to(self, image: PillowImage.Image, most_lines: int | None, *, closely: bool = False) -> Reading:
         """The same, reading no more than so many pieces of text; closely, small print is looked for band by band."""
-        boxes = self._boxes(image)
+        boxes = self.find(image)
         if closely:
             boxes = _in_order([*boxes, *self._small_boxes(image, boxes)])
+        return self.read_found(image, boxes, most_lines)
+
+    def read_found(self, image: PillowImage.Image, boxes: list[Box], most_lines: int | None) -> Reading:
+        """What stands in the places that `find` found."""
         if not boxes:
             return Reading((), is_cut=False)
         pieces = self._ocr.crop_text_regions(_blue_green_red(image), np.array(boxes[:most_lines]))
@@ -135,12 +138,8 @@ class TextReader:
         )
         return Reading(lines, is_cut=most_lines is not None and len(boxes) > most_lines)
 
-    def shows_page(self, image: PillowImage.Image) -> bool:
-        """Whether an RGB image holds several pieces of text, so that reading it from more pixels pays; 0.1 s."""
-        return len(self._boxes(image)) >= _PAGE_FROM_BOXES
-
-    def _boxes(self, image: PillowImage.Image) -> list[Box]:
-        """Four corners each, top to bottom."""
+    def find(self, image: PillowImage.Image) -> list[Box]:
+        """Where an RGB image has text: four corners each, top to bottom; 0.1 s."""
         if min(image.size) < _LEAST_SIDE_PX:
             return []
         scale = min(1.0, _DETECTOR_PX / max(image.size), math.sqrt(_DETECTOR_PIXELS / (image.width * image.height)))
@@ -162,7 +161,7 @@ class TextReader:
         overlap = round(_TALL_LINE_PX / scale)
         for top in range(0, image.height - overlap, high - overlap):
             band = image.crop((0, top, image.width, min(image.height, top + high)))
-            found += [box + np.array([0, top], dtype=np.float32) for box in self._boxes(band)]
+            found += [box + np.array([0, top], dtype=np.float32) for box in self.find(band)]
         new: list[Box] = []
         for box in found:
             if not any(_covers(other, box) for other in (*known, *new)):
