@@ -32,7 +32,8 @@ class BatchServiceStub(object):
     Once a submit has answered, every item ends in exactly one recorded outcome, whatever is killed in between. An operation
     may run twice for an item (after a crash, a paid endpoint may be called twice); its outcome is recorded once.
 
-    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB.
+    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB. Their
+    strings may not hold the NUL character (U+0000), except within a Struct.
 
     Errors of every rpc, besides its own: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST; BadRequest with the first 20
     violations, and their number in the message) if the request breaks a rule of this contract; UNAUTHENTICATED (ErrorInfo
@@ -110,7 +111,8 @@ class BatchServiceServicer(object):
     Once a submit has answered, every item ends in exactly one recorded outcome, whatever is killed in between. An operation
     may run twice for an item (after a crash, a paid endpoint may be called twice); its outcome is recorded once.
 
-    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB.
+    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB. Their
+    strings may not hold the NUL character (U+0000), except within a Struct.
 
     Errors of every rpc, besides its own: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST; BadRequest with the first 20
     violations, and their number in the message) if the request breaks a rule of this contract; UNAUTHENTICATED (ErrorInfo
@@ -322,7 +324,8 @@ class BatchService(object):
     Once a submit has answered, every item ends in exactly one recorded outcome, whatever is killed in between. An operation
     may run twice for an item (after a crash, a paid endpoint may be called twice); its outcome is recorded once.
 
-    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB.
+    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB. Their
+    strings may not hold the NUL character (U+0000), except within a Struct.
 
     Errors of every rpc, besides its own: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST; BadRequest with the first 20
     violations, and their number in the message) if the request breaks a rule of this contract; UNAUTHENTICATED (ErrorInfo

@@ -5,8 +5,9 @@ The annotated descriptors live in a pool of their own: the stubs carry no rules,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
@@ -16,6 +17,8 @@ from imagebatch_server.batches.errors import InvalidRequest, Violation
 
 MAX_METADATA_BYTES = 8 * 1024
 MAX_PARAMETERS_BYTES = 64 * 1024
+
+_NUL = "holds a NUL character (U+0000), which can't be stored; leave it out"
 
 
 class RequestValidator:
@@ -53,6 +56,8 @@ class RequestValidator:
             for violation in self._validator.collect_violations(request)
         ]
         violations += _oversized(request)
+        if b"\0" in data:
+            violations += _with_nul(request)
         if violations:
             raise InvalidRequest(violations)
 
@@ -87,3 +92,24 @@ def _oversized(request: Message) -> Sequence[Violation]:
             text = f"{size} bytes when serialised; at most {MAX_METADATA_BYTES} are allowed, keep the rest on your side"
             violations.append(Violation(f"{path}[{index}].metadata", text))
     return violations
+
+
+def _with_nul(message: Message, path: str = "") -> Iterator[Violation]:
+    """Strings that a database of texts can't store, a map's included. What is in a Struct is stored as bytes."""
+    for field, value in message.ListFields():
+        name = f"{path}{field.name}"
+        if field.type == field.TYPE_STRING:
+            texts = [(name, value)] if isinstance(value, str) else _numbered(name, value)
+            yield from (Violation(at, _NUL) for at, text in texts if "\0" in text)
+        elif field.message_type is None or field.message_type.full_name == "google.protobuf.Struct":
+            continue
+        elif field.message_type.GetOptions().map_entry:
+            if any("\0" in key or "\0" in text for key, text in value.items()):
+                yield Violation(name, _NUL)
+        else:
+            for at, one in [(name, value)] if isinstance(value, Message) else _numbered(name, value):
+                yield from _with_nul(one, f"{at}.")
+
+
+def _numbered(name: str, values: Sequence[Any]) -> Iterable[tuple[str, Any]]:
+    return ((f"{name}[{index}]", value) for index, value in enumerate(values))

@@ -116,3 +116,29 @@ def test_ten_thousand_items_are_checked_whole(validator: RequestValidator) -> No
     request.items.extend(types.BatchImageInput(object_key=f"k{index}") for index in range(9_998))
     request.items.add()
     assert set(violations(validator, "SubmitBatch", request)) == {"items[9999]"}
+
+
+def test_no_string_may_hold_nul_but_those_of_structs(validator: RequestValidator) -> None:
+    metadata = Struct()
+    metadata["a\0"] = "b\0"
+    request = batches.SubmitBatchRequest(
+        options=batches.BatchOptions(operation="a\0", request_id="\0", labels={"a": "b\0"}),
+        items=[
+            types.BatchImageInput(object_key="a", metadata=metadata),
+            types.BatchImageInput(object_key="a\0"),
+            types.BatchImageInput(image_url="http://a/\0"),
+        ],
+    )
+    found = violations(validator, "SubmitBatch", request)
+    assert set(found) == {
+        "options.operation",
+        "options.request_id",
+        "options.labels",
+        "items[1].object_key",
+        "items[2].image_url",
+    }
+    assert all("NUL" in text for text in found.values())
+    page = batches.GetBatchResultsRequest(batch_id=BATCH_ID, item_ids=["a", "b\0"])
+    assert set(violations(validator, "GetBatchResults", page)) == {"item_ids[1]"}
+    listing = batches.ListBatchesRequest(labels={"\0": "a"})
+    assert set(violations(validator, "ListBatches", listing)) == {"labels"}
