@@ -159,11 +159,11 @@ def after_batch_id(request: batch_service_pb2.ListBatchesRequest) -> str | None:
     if not request.page_token:
         return None
     try:
-        text = base64.urlsafe_b64decode(request.page_token.encode()).decode()
+        text = base64.urlsafe_b64decode(request.page_token.encode()).decode("ascii")
     except (binascii.Error, UnicodeError):
         text = ""
     mark = _filter_mark(request)
-    if not text.startswith(mark):
+    if not (text.startswith(mark) and text.isprintable()):
         description = "was not made by this listing; pass next_page_token of the page before, with the same filters"
         raise InvalidRequest([Violation("page_token", description)])
     return text.removeprefix(mark)

@@ -36,6 +36,7 @@ def test_a_page_token_continues_its_own_listing_only() -> None:
         batches.ListBatchesRequest(operation="verify", labels={"a": "b"}, page_token=token),
         batches.ListBatchesRequest(operation="describe", labels={"a": "b"}, page_token=token[:-6]),
         batches.ListBatchesRequest(operation="describe", labels={"a": "b"}, page_token="é"),
+        batches.ListBatchesRequest(operation="describe", labels={"a": "b"}, page_token=parse.page_token(request, "\0")),
     ):
         with pytest.raises(InvalidRequest, match="page_token"):
             parse.after_batch_id(other)
