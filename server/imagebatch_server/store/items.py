@@ -11,10 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, func, select
 
+from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches.model import Item, ItemResult
 from imagebatch_server.store import rows
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
-from imagebatch_server.store.tables import items, outcomes
+from imagebatch_server.store.tables import UNSUCCESSFUL, items, outcomes
 
 ROWS_A_READ = 250
 """Rows held at one time besides those that fit a budget: 64 MiB if each has the largest output."""
@@ -49,7 +50,7 @@ def recorded_indexes(
 ) -> list[int]:
     """Indexes of the items whose outcome has one of these statuses, ascending."""
     values = {**parameters(key), "statuses": statuses, "skipped": offset, "most": limit}
-    return list(connection.execute(_RECORDED, values).scalars())
+    return list(connection.execute(_RECORDED.of(statuses), values).scalars())
 
 
 def recorded_statuses(connection: Connection, key: BatchKey, indexes: Sequence[int]) -> dict[int, str]:
@@ -74,14 +75,16 @@ def unrecorded_indexes(
     for start in range(0, len(indexes), INDEXES_A_READ):
         part = indexes[start : start + INDEXES_A_READ]
         values = {**parameters(key), "first": part[0], "last": part[-1], "statuses": statuses}
-        present = connection.execute(_COUNT if statuses is None else _COUNT_STATUSES, values).scalar_one()
+        present = connection.execute(_COUNT if statuses is None else _COUNT_STATUSES.of(statuses), values).scalar_one()
         absent = len(part) - present
         if absent <= offset:
             offset -= absent
             continue
         missing: Sequence[int] = part
         if present:
-            taken = connection.execute(_PRESENT if statuses is None else _PRESENT_STATUSES, values).scalars()
+            taken = connection.execute(
+                _PRESENT if statuses is None else _PRESENT_STATUSES.of(statuses), values
+            ).scalars()
             missing = sorted(set(part).difference(taken))
         found.extend(missing[offset : offset + limit - len(found)])
         offset = 0
@@ -99,6 +102,18 @@ class _ByIndex:
         self.list = query.where(table.c.item_index.in_(bindparam("indexes", expanding=True)))
 
 
+class _ByStatus:
+    """A query of outcomes with the parameter `statuses`."""
+
+    def __init__(self, query: Select[Any]) -> None:
+        self._any = query.where(outcomes.c.status.in_(bindparam("statuses", expanding=True)))
+        self._unsuccessful = self._any.where(UNSUCCESSFUL)
+
+    def of(self, statuses: Sequence[str]) -> Select[Any]:
+        """The query, so that it goes by the index of what was not successful, if that is all it asks for."""
+        return self._any if BatchItemStatus.SUCCESS.value in statuses else self._unsuccessful
+
+
 def _at(connection: Connection, query: _ByIndex, key: BatchKey, indexes: Sequence[int]) -> Sequence[Row[Any]]:
     if not indexes:
         return ()
@@ -112,19 +127,16 @@ def _in_range(table: Table) -> Any:
     return table.c.item_index.between(bindparam("first"), bindparam("last"))
 
 
-def _of_statuses(query: Select[Any]) -> Select[Any]:
-    return query.where(outcomes.c.status.in_(bindparam("statuses", expanding=True)))
-
-
 _ITEMS = _ByIndex(items, rows.ITEM_COLUMNS)
 _OUTCOMES = _ByIndex(outcomes, rows.RESULT_COLUMNS)
 _STATUSES = _ByIndex(outcomes, [outcomes.c.item_index, outcomes.c.status])
 _COUNT = select(func.count()).select_from(outcomes).where(of_batch(outcomes), _in_range(outcomes))
-_COUNT_STATUSES = _of_statuses(_COUNT)
+_COUNT_STATUSES = _ByStatus(_COUNT)
 _PRESENT = select(outcomes.c.item_index).where(of_batch(outcomes), _in_range(outcomes))
-_PRESENT_STATUSES = _of_statuses(_PRESENT)
-_RECORDED = (
-    _of_statuses(select(outcomes.c.item_index).where(of_batch(outcomes)))
+_PRESENT_STATUSES = _ByStatus(_PRESENT)
+_RECORDED = _ByStatus(
+    select(outcomes.c.item_index)
+    .where(of_batch(outcomes))
     .order_by(outcomes.c.item_index)
     .offset(bindparam("skipped"))
     .limit(bindparam("most"))

@@ -80,6 +80,8 @@ def _matching(
     total = sum(count for status, count in counts.items() if status in wanted)
     unwanted = [status for status, count in counts.items() if count and status not in wanted]
     everything = range(batch.total_items)
+    if offset >= total:
+        return total, ()
     if not unwanted:
         return total, everything[offset : offset + limit]
     if BatchItemStatus.PENDING in unwanted:

@@ -20,7 +20,7 @@ from imagebatch_server.store.counters import counted
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.reading import read_batch
 from imagebatch_server.store.submit import check_room
-from imagebatch_server.store.tables import COUNTERS, batches, outcomes
+from imagebatch_server.store.tables import COUNTERS, UNSUCCESSFUL, batches, outcomes
 
 
 def retry(
@@ -36,7 +36,12 @@ def retry(
         return batch, False
     if batch.status is BatchStatus.CANCELLED:
         raise BatchNotRetryable(batch.batch_id, batch.status)
-    chosen = [of_batch(outcomes), _LOST, outcomes.c.error_code.in_(error_codes) if error_codes else true()]
+    chosen = [
+        of_batch(outcomes),
+        UNSUCCESSFUL,
+        _LOST,
+        outcomes.c.error_code.in_(error_codes) if error_codes else true(),
+    ]
     lost = connection.execute(counted().where(*chosen), parameters(key)).one()._mapping
     if not lost["failed_items"] + lost["skipped_items"]:
         return batch, False

@@ -52,6 +52,9 @@ DISCARDED = text("NOT visible AND status <> 'pending'")
 NUMBERED = text("sequence > 0")
 """Of `outcomes`: all of them."""
 
+UNSUCCESSFUL = text("status <> 'success'")
+"""Of `outcomes`: they are usually few, and looked for among many."""
+
 FAILURE_CODES = (
     ItemErrorCode.FETCH_FAILED,
     ItemErrorCode.FETCH_FORBIDDEN,
@@ -197,6 +200,7 @@ class OutcomeRow(SQLModel, table=True):
         # Every outcome has a sequence above 0. The condition keeps PostgreSQL from taking this index for queries by
         # item_index, each of which would read the whole batch: without statistics both look as good to it.
         _partial_index("outcomes_sequence", "tenant", "batch_id", "sequence", where=NUMBERED.text, unique=True),
+        _partial_index("outcomes_unsuccessful", "tenant", "batch_id", "item_index", "status", where=UNSUCCESSFUL.text),
         _partial_index("outcomes_stored_object_key", "stored_object_key", where="stored_object_key IS NOT NULL"),
     )
 

@@ -221,6 +221,17 @@ async def test_taking_over_raises_the_epoch_of_every_running_batch(
     assert [batch.owner_epoch for batch in await batches.take_over("newer")] == [3, 3, 3]
 
 
+async def test_an_owner_finds_its_running_batches(
+    database: Database, batches: SqlBatchStore, outcomes: SqlOutcomeStore
+) -> None:
+    first = await made(batches, 2)
+    await record(outcomes, await made(batches, 1), success(0))
+    second = await batches.create(new_batch(tenant="two"), items(1), [])
+    await made(SqlBatchStore(database, owner="two", max_running_batches=9), 1)
+    assert list(await batches.owned("one")) == [first, second]
+    assert list(await batches.owned("nobody")) == []
+
+
 @pytest.mark.parametrize("looked_through", [1, 3, 10_000])
 async def test_pending_items_are_those_between_the_outcomes(
     batches: SqlBatchStore, outcomes: SqlOutcomeStore, monkeypatch: pytest.MonkeyPatch, looked_through: int

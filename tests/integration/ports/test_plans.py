@@ -17,12 +17,14 @@ from imagebatch_server.store.database import Database
 KEY = {"of_tenant": "one", "of_batch_id": "b"}
 RANGE = {"first": 1, "last": 2}
 INDEXES = {"indexes": [1, 3]}
-STATUSES = {"statuses": ["failed"]}
+FAILED = {"statuses": ["failed"]}
+SUCCESS = {"statuses": ["success"]}
 KEYS = {"object_keys": ["a", "b"]}
 
 QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
     (submit._COUNT_RUNNING, KEY, "batches_running"),
     (submit._OF_REQUEST, {**KEY, "of_request_id": "r"}, "batches_request_id"),
+    (batches._OWNED, {"of_owner": "one"}, "batches_running"),
     (batches._TAKE_OVER, {"new_owner": "two"}, "batches_running"),
     (removal._NEXT, {}, "batches_discarded"),
     (removal._EXPIRE, {"before": NOON, "most": 3}, "batches_completed"),
@@ -34,9 +36,12 @@ QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
     (items._OUTCOMES.range, {**KEY, **RANGE}, "outcomes_pkey"),
     (items._OUTCOMES.list, {**KEY, **INDEXES}, "outcomes_pkey"),
     (items._COUNT, {**KEY, **RANGE}, "outcomes_pkey"),
-    (items._COUNT_STATUSES, {**KEY, **RANGE, **STATUSES}, "outcomes_pkey"),
+    (items._COUNT_STATUSES.of(["success"]), {**KEY, **RANGE, **SUCCESS}, "outcomes_pkey"),
+    (items._COUNT_STATUSES.of(["failed"]), {**KEY, **RANGE, **FAILED}, "outcomes_unsuccessful"),
     (items._PRESENT, {**KEY, **RANGE}, "outcomes_pkey"),
-    (items._RECORDED, {**KEY, **STATUSES, "skipped": 0, "most": 9}, "outcomes_pkey"),
+    (items._PRESENT_STATUSES.of(["failed"]), {**KEY, **RANGE, **FAILED}, "outcomes_unsuccessful"),
+    (items._RECORDED.of(["success"]), {**KEY, **SUCCESS, "skipped": 0, "most": 9}, "outcomes_pkey"),
+    (items._RECORDED.of(["failed"]), {**KEY, **FAILED, "skipped": 0, "most": 9}, "outcomes_unsuccessful"),
     (pages._AFTER, {**KEY, "after": 3, "most": 9}, "outcomes_sequence"),
     (pages._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),
     (staging._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),

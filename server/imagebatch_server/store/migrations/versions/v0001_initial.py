@@ -184,3 +184,11 @@ def upgrade() -> None:
         sqlite_where=sa.text("stored_object_key IS NOT NULL"),
         postgresql_where=sa.text("stored_object_key IS NOT NULL"),
     )
+    op.create_index(
+        "outcomes_unsuccessful",
+        "outcomes",
+        ["tenant", "batch_id", "item_index", "status"],
+        unique=False,
+        sqlite_where=sa.text("status <> 'success'"),
+        postgresql_where=sa.text("status <> 'success'"),
+    )
