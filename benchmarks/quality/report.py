@@ -29,9 +29,9 @@ Python {platform.python_version()}, {versions};
 one thread for everything.
 
 Nothing was fitted on these photographs. Those that packages carry (`photographs.toml`) were judged by eye; what was
-said of them was read once before the last change, the weight of a conflict between the models. Of COCO's photographs the
-first 128 of the training and the first 64 of the validation part were fitted on; the next 64 are used here, judged by
-the collection's own markings, so that words for which it has none are left out.
+said of them was read once before the last change, the weight of a conflict between the models. Of COCO's photographs
+the first 128 of the training and the first 64 of the validation part were fitted on; the next 64 are used here, judged
+by the collection's own markings, so that words for which it has none are left out.
 
 A statement is one thing named in a description. Right: the photograph shows it. Near: it shows another thing of the
 same kind (a cat for a cheetah). Wrong: neither.
