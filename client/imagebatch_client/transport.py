@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -17,6 +18,13 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+
+
+_PORT = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
+_ADDRESS = re.compile(
+    rf"(dns:(//[^/]*/)?)?(\[[0-9A-Fa-f:.%]+\]|[^\s/:\[\]]+):{_PORT}|(ipv4|ipv6|unix|unix-abstract|xds):\S+"
+)
+"""HOST:PORT, or one of gRPC's other kinds of names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,10 @@ class ConnectionSettings:
     silence_s: float = 20.0
 
     def __post_init__(self) -> None:
+        if not _ADDRESS.fullmatch(self.address):
+            raise InvalidRequestError.of_field(
+                "address", f"{self.address!r} is no HOST:PORT, such as 127.0.0.1:50051; leave out http:// and paths"
+            )
         if self.token and self.tls is None and not self.is_tls and not self.is_loopback:
             raise InvalidRequestError.of_field(
                 "token",

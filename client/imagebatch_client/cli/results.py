@@ -62,6 +62,8 @@ def results(
         raise usage_error("--limit", f"{limit} is below 1")
     as_lines = as_json or output_format is Format.JSONL
     most = limit if as_lines else limit or _TABLE_ITEMS
+    if failed_only and status:
+        raise usage_error("--failed-only", "says the same as --status failed; give one of them")
     statuses = [BatchItemStatus.FAILED] if failed_only else status or []
     with connect(ctx) as client:
         page_size = min(most or _PAGE_ITEMS, _PAGE_ITEMS)

@@ -77,6 +77,9 @@ def _of_folder(folder: Path) -> Iterator[ImageFile]:
         for name in sorted(files):
             path = Path(parent, name)
             if not name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES:
+                if not path.exists():
+                    sys.stderr.write(f"imagebatch: {_text(str(path))} leads nowhere and is passed over\n")
+                    continue
                 found = True
                 yield ImageFile(path, _text(path.relative_to(folder).as_posix()))
     if not found:

@@ -40,7 +40,11 @@ def submit(
     ] = None,
     request_id: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Your own key for this submit: a repeat of it makes no second batch."),
+        typer.Option(
+            metavar="ID",
+            help="Your own key for this submit: a repeat makes no second batch. With files it is refused, naming the "
+            "batch, because they are uploaded anew.",
+        ),
     ] = None,
     skip_duplicates: Annotated[
         bool, typer.Option("--skip-duplicates", help="Run equal images with equal metadata once.")
@@ -66,7 +70,7 @@ def submit(
     \b
     Examples:
       imagebatch submit photos/ --operation describe --watch
-      imagebatch submit a.jpg https://example.com/b.png -o thumbnail --param size=256
+      imagebatch submit a.jpg https://example.com/b.png -o thumbnail --param width=256
       find . -name '*.webp' | imagebatch submit - -o describe --label run=nightly
       id=$(imagebatch submit photos/ -o describe) && imagebatch results $id
     """

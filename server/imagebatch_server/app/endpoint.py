@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as aio_health
@@ -50,11 +52,11 @@ class Endpoint:
         """Listen; answers the address, with the port that was taken where 0 was asked for. Raises OSError."""
         host, separator, _ = address.rpartition(":")
         try:
+            _try_to_listen(address)  # gRPC would print a line of its own, and does not say why
             port = self._grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise OSError(
-                f"can't listen on {address}: it is in use, or is no host:port; give another --address"
-            ) from error
+        except (OSError, ValueError, RuntimeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise OSError(f"can't listen on {address}: {why}; give another --address, as host:port") from error
         await self._grpc.start()
         for name in ("", *SERVICES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -67,3 +69,15 @@ class Endpoint:
     async def stop(self, grace_s: float | None = None) -> None:
         """End every call, after `grace_s` at the latest."""
         await self._grpc.stop(grace_s)
+
+
+def _try_to_listen(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("it has no host, or no port")
+    family, kind, protocol, _, resolved = socket.getaddrinfo(
+        host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(resolved)

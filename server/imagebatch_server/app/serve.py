@@ -38,7 +38,10 @@ def serve(**flags: str | None) -> None:
     except ValidationError as error:
         for problem in error.errors():
             name = str(problem["loc"][0])
-            typer.echo(f"--{name.replace('_', '-')} ({env_name(name)}): {problem['msg']}", err=True)
+            typer.echo(
+                f"--{name.replace('_', '-')} ({env_name(name)}): {problem['msg'].removeprefix('Value error, ')}",
+                err=True,
+            )
         raise typer.Exit(2) from error
     logs.configure(settings.log_format, settings.log_level)
     try:

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -39,6 +39,14 @@ class Settings(BaseSettings):
         default=None,
         description="A PostgreSQL database (postgresql+psycopg://user@host/name); absent: SQLite in the data folder.",
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database_we_know(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("postgresql+psycopg://"):
+            raise ValueError("must begin with postgresql+psycopg://; leave it out for SQLite in the data folder")
+        return value
+
     workers: int = Field(default=os.cpu_count() or 1, ge=1, le=256, description="Worker processes that run operations.")
     worker_memory_bytes: int = Field(
         default=4096 * MIB,

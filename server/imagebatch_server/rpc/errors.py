@@ -83,7 +83,10 @@ def _invalid(reason: ErrorReason) -> _Translate:
         first = error.violations[0]
         text = clip(f"{first.field}: {first.description}" if first.field else first.description, MAX_DESCRIPTION_BYTES)
         if len(error.violations) > 1:
-            text += f" ({len(error.violations)} violations in all; BadRequest names the first {VIOLATIONS_SENT})"
+            named = (
+                "" if len(error.violations) <= VIOLATIONS_SENT else f"; BadRequest names the first {VIOLATIONS_SENT}"
+            )
+            text += f" ({len(error.violations)} violations in all{named})"
         operation = getattr(error, "operation", None)
         metadata = {} if operation is None else {"operation": clip(operation, 128)}
         return GrpcError(StatusCode.INVALID_ARGUMENT, reason, text, metadata, error.violations)

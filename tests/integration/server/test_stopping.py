@@ -152,7 +152,7 @@ def test_a_port_in_use_is_named(server: ServerProcess, tmp_path: Path) -> None:
     second = ServerProcess(tmp_path / "second", {"address": server.address})
     second.spawn()
     assert second.wait() == 1
-    assert f"can't listen on {server.address}: it is in use" in second.log
+    assert f"can't listen on {server.address}: Address already in use" in second.log
     assert "Traceback" not in second.log
 
 
