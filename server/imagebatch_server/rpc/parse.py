@@ -135,18 +135,25 @@ def error_codes(numbers: Iterable[int]) -> Sequence[ItemErrorCode]:
 
 
 def batch_filter(request: batch_service_pb2.ListBatchesRequest) -> BatchFilter:
-    """Which batches a listing shows."""
+    """Which batches a listing shows. Raises InvalidRequest for a time that no calendar has."""
     return BatchFilter(
         statuses=tuple(BATCH_STATUS_BY_NUMBER[number] for number in request.statuses),
         operation=request.operation if request.HasField("operation") else None,
         labels=dict(request.labels),
-        created_after=_time(request.created_after) if request.HasField("created_after") else None,
-        created_before=_time(request.created_before) if request.HasField("created_before") else None,
+        created_after=_time(request, "created_after"),
+        created_before=_time(request, "created_before"),
     )
 
 
-def _time(message: Timestamp) -> datetime:
-    return message.ToDatetime(tzinfo=UTC)
+def _time(request: batch_service_pb2.ListBatchesRequest, field: str) -> datetime | None:
+    if not request.HasField(field):  # type: ignore[arg-type]  # a name that this module gives
+        return None
+    message: Timestamp = getattr(request, field)
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except ValueError as error:
+        text = f"{message.seconds} s and {message.nanos} ns are no time of the years 1 to 9999; give one"
+        raise InvalidRequest([Violation(field, text)]) from error
 
 
 def page_token(request: batch_service_pb2.ListBatchesRequest, last_batch_id: str) -> str:

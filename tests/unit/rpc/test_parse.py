@@ -47,3 +47,11 @@ def test_content_hashes_tell_requests_apart() -> None:
     same = batches.SubmitBatchRequest(options=batches.BatchOptions(operation="a", labels={"y": "2", "x": "1"}))
     other = batches.SubmitBatchRequest(options=batches.BatchOptions(operation="b"))
     assert parse.content_sha256(one) == parse.content_sha256(same) != parse.content_sha256(other)
+
+
+@pytest.mark.parametrize(("seconds", "nanos"), [(-(2**63), 0), (2**63 - 1, 0), (0, -1), (0, 2**31 - 1)])
+def test_a_time_that_no_calendar_has_is_refused_by_name(seconds: int, nanos: int) -> None:
+    request = batches.ListBatchesRequest()
+    request.created_before.seconds, request.created_before.nanos = seconds, nanos
+    with pytest.raises(InvalidRequest, match="created_before: .*years 1 to 9999"):
+        parse.batch_filter(request)
