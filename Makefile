@@ -8,7 +8,7 @@ FAST_TESTS = $(wildcard tests/unit tests/integration tests/conformance)
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults soak bench bench-quick test-protobuf7 venv lint format generate check-generated freeze lock postgres
+.PHONY: help demo test faults soak bench bench-quick bench-quality test-protobuf7 venv lint format generate check-generated freeze lock postgres
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,11 @@ bench: .venv-bench/.installed ## measure everything beside its limit and its pee
 
 bench-quick: .venv-bench/.installed ## the same with small numbers, in minutes: whether each row works
 	.venv-bench/bin/python -m benchmarks --quick
+
+bench-quality: .venv/.installed ## what describe and verify get right, on photographs with known content
+	.venv/bin/python -m benchmarks.quality.fetch
+	.venv/bin/python -m benchmarks.quality
+	.venv/bin/python -m benchmarks.quality.verify
 
 venv: .venv/.installed ## the environment that everything else uses
 
