@@ -53,5 +53,5 @@ def test_content_hashes_tell_requests_apart() -> None:
 def test_a_time_that_no_calendar_has_is_refused_by_name(seconds: int, nanos: int) -> None:
     request = batches.ListBatchesRequest()
     request.created_before.seconds, request.created_before.nanos = seconds, nanos
-    with pytest.raises(InvalidRequest, match="created_before: .*years 1 to 9999"):
+    with pytest.raises(InvalidRequest, match=r"created_before: .*years 1 to 9999"):
         parse.batch_filter(request)
