@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.pool import QueuePool
 
+from imagebatch_server.batches.errors import StoreUnavailable
 from imagebatch_server.store.tables import UtcDateTime
 
 INSERTS: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -30,7 +31,10 @@ MIGRATION_LOCK = 7_217_301_411  # any number that nothing else in the database l
 
 
 def engines(url: URL, *, readers: int) -> tuple[Engine, Engine]:
-    """Make an engine with one connection that writes, and one with `readers` connections that only read snapshots."""
+    """Make an engine with one connection that writes, and one with `readers` connections that only read snapshots.
+
+    Raises StoreUnavailable where PostgreSQL's driver is not installed.
+    """
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, size=1, writes=True), _sqlite_engine(url, size=readers, writes=False)
     return (
@@ -113,7 +117,10 @@ def _sqlite_engine(url: URL, *, size: int, writes: bool) -> Engine:
 
 
 def _postgres_engine(url: URL, *, size: int, isolation: str, read_only: bool) -> Engine:
-    import psycopg  # an extra: servers on SQLite do without
+    try:
+        import psycopg  # an extra: servers on SQLite do without
+    except ImportError as error:
+        raise StoreUnavailable(f"{error}: pip install 'imagebatch[postgres]'") from error
 
     class BinaryCursor(psycopg.Cursor[Any]):
         """Asks for results in binary, which halves the time to read pages of outputs.

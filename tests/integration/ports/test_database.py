@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -265,3 +266,9 @@ async def test_a_postgres_that_is_not_there_is_not_available(tmp_path: Path) -> 
     with pytest.raises(StoreUnavailable, match="connection to server on socket"):
         await migrate(database)
     database.close()
+
+
+def test_a_driver_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreUnavailable, match=r"psycopg.*pip install 'imagebatch\[postgres\]'"):
+        Database("postgresql+psycopg://somebody@localhost/something")
