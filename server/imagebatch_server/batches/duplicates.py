@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from imagebatch_server.batches.model import Item
 
@@ -22,16 +20,3 @@ def content_key(item: Item, object_sha256: str | None) -> bytes | None:
     else:
         return None
     return hashlib.sha256(content.encode() + b"\0" + (item.metadata or b"")).digest()
-
-
-def marked(items: Sequence[Item], first_with: Mapping[bytes, int]) -> Sequence[Item]:
-    """Mark the items that repeat an earlier one. `first_with` knows the lowest index of keys that came before."""
-    known = dict(first_with)
-    return [_marked(item, known) for item in items]
-
-
-def _marked(item: Item, known: dict[bytes, int]) -> Item:
-    if item.content_key is None:
-        return item
-    first = known.setdefault(item.content_key, item.item_index)
-    return item if first == item.item_index else replace(item, duplicate_of_index=first)

@@ -82,13 +82,13 @@ class Janitor:
     async def _sweep(self) -> None:
         """Rows go before blobs: a row without its blob would promise what is not there."""
         before = self._now() - UNREFERENCED_FOR
-        while keys := await self._objects.unreferenced(before, OBJECTS_A_STEP):
+        last_key = ""
+        while keys := await self._objects.unreferenced(before, OBJECTS_A_STEP, last_key):
             removed = await self._objects.remove(keys)
             for key in removed:
                 await self._blobs.delete(key)
             log.info("objects swept", objects=len(removed))
-            if not removed:
-                break
+            last_key = keys[-1]
         async for key in self._blobs.written_before(before):
             if not await self._objects.exists(key):
                 await self._blobs.delete(key)  # its submit or upload was never finished

@@ -85,6 +85,11 @@ def estimated_completion_time(batch: Batch, now: datetime) -> datetime | None:
     return batch.rated_at + timedelta(seconds=remaining / batch.outcomes_per_s)
 
 
+def plain_text(text: str | None) -> str | None:
+    """A text that every store and every message can hold: no NUL, no half of a surrogate pair."""
+    return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
 def item_id(batch_id: str, item: Item) -> str:
     """The caller's own key, or the one that stands in for it."""
     return item.item_id if item.item_id is not None else f"{batch_id}-{item.item_index}"

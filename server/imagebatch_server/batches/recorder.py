@@ -193,7 +193,10 @@ class Recorder:
             ]
         outcomes = [outcome for _, outcome in queue.outcomes]
         for listener in self._listeners:
-            listener.committed(batch, outcomes, results)
+            try:
+                listener.committed(batch, outcomes, results)
+            except Exception:  # one that fails must not end the recording of everybody's outcomes
+                log.exception("news of a commit was lost", batch_id=batch.batch_id)
 
 
 def _result(batch_id: str, item: Item, outcome: Outcome, sequence: int, at: datetime) -> ItemResult:

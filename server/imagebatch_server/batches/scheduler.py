@@ -388,7 +388,7 @@ def _outcome(result: AttemptResult) -> Outcome:
         item_index=result.dispatch.item.item_index,
         status=BatchItemStatus.SUCCESS if result.error_code is None else BatchItemStatus.FAILED,
         error_code=result.error_code,
-        error_message=result.error_message,
+        error_message=lifecycle.plain_text(result.error_message),
         output_data=result.output_data,
         processing_time_ms=result.processing_time_ms,
         attempts=result.dispatch.attempt,

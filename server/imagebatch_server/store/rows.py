@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
+from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.model import Batch, BatchOptions, Item, ItemResult, Outcome, StoredObject
 from imagebatch_server.batches.ports import NewBatch
 from imagebatch_server.store.keys import BatchKey
@@ -123,7 +124,7 @@ def from_outcome(key: BatchKey, sequence: int, outcome: Outcome, completed_at: A
         sequence,
         outcome.status.value,
         None if outcome.error_code is None else outcome.error_code.value,
-        None if outcome.error_message is None else _storable(outcome.error_message),
+        lifecycle.plain_text(outcome.error_message),  # its words must never keep an outcome from being recorded
         outcome.output_data,
         outcome.processing_time_ms,
         outcome.attempts,
@@ -160,8 +161,3 @@ def from_object(stored: StoredObject) -> dict[str, Any]:
         "file_name": stored.file_name,
         "created_at": stored.created_at,
     }
-
-
-def _storable(message: str) -> str:
-    """Without what PostgreSQL refuses in a text: an error's words must never keep its outcome from being recorded."""
-    return message.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
