@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from tests.integration.server.calls import item
 from imagebatch.v1 import batch_service_pb2, types_pb2
 
 LABEL = "request"
+BY_STREAM = 0.4
+ITEMS_A_MESSAGE = 7
 MAX_ATTEMPTS = 4
 """Enough that no item can lose all its attempts to workers that a test kills."""
 
@@ -47,13 +49,17 @@ DEEDS = {
         "fetch_failed",
     ),
     "crash": Deed(lambda chance, folder: {"do": "kill"}, "worker_crashed"),
+    "one of five": Deed(lambda chance, folder: {"number": chance.randrange(5)}, "success"),
 }
+DUPLICATE = Deed(lambda chance, folder: {}, "duplicate")
+"""What becomes of an item that repeats an earlier one, whatever it was to do."""
 
 # Sizes, and the deeds of items with their weights.
 KINDS: dict[str, tuple[range, dict[str, int]]] = {
     "tiny": (range(1, 6), {"noop": 3, "sleep": 1}),
     "quick": (range(100, 400), {"noop": 1}),
     "slow": (range(20, 80), {"sleep": 1}),
+    "repeating": (range(20, 80), {"one of five": 1}),
     "mixed": (
         range(20, 60),
         {"noop": 20, "sleep": 30, "flake": 5, "once": 1, "permanent": 5, "transient": 3, "crash": 1},
@@ -67,16 +73,25 @@ class Submitted:
 
     kind: str
     request: batch_service_pb2.SubmitBatchRequest
-    deeds: Sequence[str]
+    deeds: Sequence[Deed]
+    by_stream: bool
     answers: list[str] = field(default_factory=list)
     """The batch ids that its submits were answered with."""
     watches: list[Watch] = field(default_factory=list)
     cancelled: bool = False
     retries: int = 0
+    deleted: bool = False
 
     @property
     def request_id(self) -> str:
         return self.request.options.request_id
+
+    def stream(self) -> Iterator[batch_service_pb2.SubmitBatchStreamRequest]:
+        """The same as the messages of a stream."""
+        yield batch_service_pb2.SubmitBatchStreamRequest(options=self.request.options)
+        for at in range(0, len(self.request.items), ITEMS_A_MESSAGE):
+            items = batch_service_pb2.BatchImageInputs(items=self.request.items[at : at + ITEMS_A_MESSAGE])
+            yield batch_service_pb2.SubmitBatchStreamRequest(items=items)
 
     def evidence(
         self,
@@ -89,7 +104,7 @@ class Submitted:
         return Evidence(
             batch_id=f"{status.batch_id} ({self.kind})",
             item_ids=[one.item_id for one in self.request.items],
-            allowed=[self._ends(DEEDS[deed]) for deed in self.deeds],
+            allowed=[self._ends(deed) for deed in self.deeds],
             pages=shown,
             rows=rows,
             counters=counters(status),
@@ -119,7 +134,7 @@ class Maker:
         """A batch of one of KINDS."""
         chance = self._chance
         sizes, weights = KINDS[kind]
-        deeds = chance.choices(list(weights), list(weights.values()), k=chance.choice(sizes))
+        names = chance.choices(list(weights), list(weights.values()), k=chance.choice(sizes))
         request_id = str(uuid.UUID(int=chance.getrandbits(128)))
         options = batch_service_pb2.BatchOptions(
             operation="troubled",
@@ -127,16 +142,29 @@ class Maker:
             labels={LABEL: request_id},
             max_attempts=MAX_ATTEMPTS,
             priority=chance.randint(1, 10),
+            skip_duplicates=kind == "repeating",
         )
-        items = [self._item(index, DEEDS[deed].make(chance, self._folder)) for index, deed in enumerate(deeds)]
-        return Submitted(kind, batch_service_pb2.SubmitBatchRequest(options=options, items=items), deeds)
+        items = [self._item(index, DEEDS[name].make(chance, self._folder)) for index, name in enumerate(names)]
+        deeds = [DEEDS[name] for name in names]
+        if options.skip_duplicates:
+            keys = [_content_key(one) for one in items]
+            deeds = [
+                deed if keys.index(key) == index else DUPLICATE
+                for index, (deed, key) in enumerate(zip(deeds, keys, strict=True))
+            ]
+        request = batch_service_pb2.SubmitBatchRequest(options=options, items=items)
+        return Submitted(kind, request, deeds, by_stream=chance.random() < BY_STREAM)
 
     def _item(self, index: int, metadata: dict[str, object]) -> types_pb2.BatchImageInput:
         draw = self._chance.random()
         if draw < 0.05:
-            image = {"image_base64": pictures.data_url(pictures.drawn(self._chance.randrange(10_000)))}
+            image = {"image_base64": pictures.data_url(pictures.drawn(self._chance.randrange(1, 10_000)))}
         elif draw < 0.15:
             image = {"image_url": f"{self._host}/picture"}
         else:
             image = {"object_key": self._picture}
         return item(item_id=f"item-{index}", metadata=metadata, **image)
+
+
+def _content_key(one: types_pb2.BatchImageInput) -> tuple[str, ...]:
+    return (one.image_url, one.image_base64, one.object_key, str(one.metadata))

@@ -6,7 +6,7 @@ Every function answers what is wrong in words, nothing if all is well.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -90,20 +90,22 @@ def defects(evidence: Evidence) -> list[str]:
     return [f"batch {evidence.batch_id}: {finding}" for finding in found]
 
 
-def submission_defects(answers: Mapping[str, Sequence[str]], listed: Mapping[str, str]) -> list[str]:
+def submission_defects(
+    answers: Mapping[str, Sequence[str]], listed: Mapping[str, str], deleted: Collection[str] = ()
+) -> list[str]:
     """What is wrong with submits.
 
     `answers` has the batch ids that each request_id was answered with, over all its repeats; `listed` the request_id of
-    each batch that there is in the end.
+    each batch that there is in the end; `deleted` are batches whose deletion was answered.
     """
-    found = []
+    found = [f"batch {batch_id} was deleted, and is still there" for batch_id in deleted if batch_id in listed]
     for request_id, batch_ids in answers.items():
         if len(set(batch_ids)) > 1:
             found.append(f"request {request_id} was answered with {len(set(batch_ids))} batches")
         found += [
             f"request {request_id} was answered with batch {batch_id}, which is lost"
             for batch_id in dict.fromkeys(batch_ids)
-            if batch_id not in listed
+            if batch_id not in listed and batch_id not in deleted
         ]
     made = Counter(listed.values())
     found += [f"request {request_id} made {number} batches" for request_id, number in made.items() if number > 1]

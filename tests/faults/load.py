@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 
+import grpc
 from grpc import aio
 from tests.faults.batches import LABEL, Maker, Submitted
 from tests.faults.calls import (
@@ -24,9 +25,10 @@ from tests.faults.stores import Store
 from imagebatch.v1 import batch_service_pb2, types_pb2
 from imagebatch.v1.batch_service_pb2_grpc import BatchServiceStub
 
-CANCELLED = 0.15
-RETRIED = 0.4
+CANCELLED = 0.2
+RETRIED = 0.7
 ASKED_AGAIN = 0.3
+DELETED = 0.25
 LEFT = 0.1
 """How often each happens to a batch. `LEFT`: the caller gives up on the submit after a moment, and never asks again."""
 
@@ -75,7 +77,9 @@ class Load:
     async def judge(self, store: Store) -> Counter[str]:
         """Hold everything against the store when all has ended; answers how items ended."""
         listed = await self._listed()
-        self.defects += submission_defects({batch.request_id: batch.answers for batch in self.batches}, listed)
+        deleted = {batch_id for batch in self.batches if batch.deleted for batch_id in batch.answers}
+        answers = {batch.request_id: batch.answers for batch in self.batches}
+        self.defects += submission_defects(answers, listed, deleted)
         by_request = {batch.request_id: batch for batch in self.batches}
         for batch_id, request_id in listed.items():  # which waits for their ends
             by_request[request_id].watches.append(
@@ -90,6 +94,7 @@ class Load:
             findings, stored = rows[batch_id]
             self.defects += defects(batch.evidence(status, shown, stored, findings))
             ends.update(row.kind for row in stored)
+        self.defects += await asyncio.to_thread(store.leftovers)
         return ends
 
     async def _keep_submitting(self, tasks: asyncio.TaskGroup) -> None:
@@ -106,7 +111,7 @@ class Load:
 
     async def _keep_one_running(self) -> None:
         while not self._finishing:
-            batch = self._maker.make(self._chance.choice(["quick", "slow", "mixed", "mixed"]))
+            batch = self._maker.make(self._chance.choice(["quick", "slow", "repeating", "mixed", "mixed"]))
             self.batches.append(batch)
             await self._live(batch)
 
@@ -130,12 +135,23 @@ class Load:
             batch.watches.clear()
             await self._watch(batch, batch_id)
             await self._judge_by_pages(batch, batch_id)
+        if self._chance.random() < DELETED:
+            await self._delete(batch, batch_id)
+
+    async def _delete(self, batch: Submitted, batch_id: str) -> None:
+        request = batch_service_pb2.DeleteBatchRequest(batch_id=batch_id)
+        try:
+            await patiently(lambda: self._stub.DeleteBatch(request, timeout=CALL_TIMEOUT_S))
+        except aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:  # deleted, and the answer was lost
+                raise
+        batch.deleted = True
 
     async def _submit(self, batch: Submitted) -> str:
         """Submit until it is answered."""
         while True:
             try:
-                answer = await self._stub.SubmitBatch(batch.request, timeout=CALL_TIMEOUT_S)
+                answer = await self._call_submit(batch, CALL_TIMEOUT_S)
             except aio.AioRpcError as error:
                 if error.code() not in PASSING:
                     raise
@@ -145,10 +161,15 @@ class Load:
             batch.answers.append(answer.batch_id)
             return answer.batch_id
 
+    async def _call_submit(self, batch: Submitted, timeout_s: float) -> types_pb2.BatchSubmissionResult:
+        if batch.by_stream:
+            return await self._stub.SubmitBatchStream(batch.stream(), timeout=timeout_s)
+        return await self._stub.SubmitBatch(batch.request, timeout=timeout_s)
+
     async def _submit_and_leave(self, batch: Submitted) -> None:
         """Give up after a moment, and never ask again: the batch may be there or not, but nothing in between."""
         try:
-            answer = await self._stub.SubmitBatch(batch.request, timeout=self._chance.uniform(0.01, 0.5))
+            answer = await self._call_submit(batch, self._chance.uniform(0.01, 0.5))
         except aio.AioRpcError as error:
             if error.code() not in PASSING:
                 raise

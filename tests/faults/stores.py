@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 from tests.faults.checker import Outcome
 from tests.postgres import PostgresServer
 
 from imagebatch_server.store.audit import audit
 from imagebatch_server.store.database import Database
-from imagebatch_server.store.tables import batches, items, outcomes
+from imagebatch_server.store.tables import batch_labels, batches, items, outcomes
 
 TENANT = "default"
+TIDY_S = 30
 T = TypeVar("T")
 
 
@@ -48,6 +50,15 @@ class Store:
 
         return asyncio.run(_read(self.url, count))
 
+    def leftovers(self) -> list[str]:
+        """What is left of batches that were deleted, or whose submit was cut, after the server has had time to tidy."""
+        tick = threading.Event()
+        for _ in range(TIDY_S * 10):
+            if not asyncio.run(_read(self.url, _leftovers)):
+                return []
+            tick.wait(0.1)
+        return asyncio.run(_read(self.url, _leftovers))
+
 
 async def _read(url: str, work: Callable[[Connection], T]) -> T:
     database = Database(url)
@@ -67,3 +78,14 @@ def _look(connection: Connection, batch_id: str) -> tuple[Sequence[str], Sequenc
         .order_by(items.c.item_index)
     )
     return audit(connection, TENANT, batch_id), [Outcome(*row) for row in rows]
+
+
+def _leftovers(connection: Connection) -> list[str]:
+    known = select(batches.c.batch_id).where(text("visible"))
+    counts = {
+        table.name: connection.execute(
+            select(func.count()).select_from(table).where(table.c.batch_id.not_in(known))
+        ).scalar_one()
+        for table in (batches, batch_labels, items, outcomes)
+    }
+    return [f"{count} rows of {name} belong to no batch" for name, count in counts.items() if count]

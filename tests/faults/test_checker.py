@@ -32,7 +32,7 @@ def watching(*outcomes: Outcome, ended_after: int | None) -> Evidence:
 
 def test_what_is_well_passes() -> None:
     assert defects(GOOD) == []
-    assert submission_defects({"r": ["x", "x"], "s": []}, {"x": "r"}) == []
+    assert submission_defects({"r": ["x", "x"], "s": [], "t": ["y"]}, {"x": "r"}, deleted=["y"]) == []
 
 
 def test_a_cancelled_batch_with_skips_passes() -> None:
@@ -166,6 +166,10 @@ BROKEN = {
 def test_a_defect_is_seen(name: str) -> None:
     evidence, words = BROKEN[name]
     assert any(words in defect for defect in defects(evidence)), defects(evidence)
+
+
+def test_a_batch_that_was_deleted_and_is_there_is_seen() -> None:
+    assert submission_defects({"r": ["x"]}, {"x": "r"}, ["x"]) == ["batch x was deleted, and is still there"]
 
 
 @pytest.mark.parametrize(

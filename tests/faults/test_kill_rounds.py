@@ -151,6 +151,11 @@ def test_nothing_is_lost_whatever_is_killed(
         f"{load.repeats} submits repeated, {sum(batch.cancelled for batch in batches)} batches cancelled, "
         f"{sum(batch.retries for batch in batches)} retries, {resumed} times a batch was resumed"
     )
+    tell(
+        f"{sum(batch.by_stream for batch in batches)} submitted by stream, "
+        f"{sum(batch.deleted for batch in batches)} deleted, "
+        f"{sum(not batch.answers for batch in batches)} submits that nobody waited for"
+    )
     tell("ends: " + ", ".join(f"{kind} {number}" for kind, number in ends.most_common()))
     tell(f"defects: {len(load.defects)}")
     assert load.defects == []
