@@ -13,7 +13,7 @@ from tests.faults.operations import OPERATIONS
 from tests.faults.stores import Store
 from tests.faults.strace import Call, calls, tracing
 from tests.integration.server import pictures
-from tests.integration.server.calls import Raw, item
+from tests.integration.server.calls import Raw, eventually, item
 from tests.server import ServerProcess, running_server
 
 WAL = {"sqlite": "/imagebatch.db-wal>", "postgres": "/pg_wal/"}
@@ -36,12 +36,12 @@ class Traced:
         raw.watch_to_end(raw.submit([warm], "noop").batch_id)  # connections are open and programs loaded
         with tracing([server.process.pid, *(backend.pid for backend in backends(store))], log):
             words = act(raw)
+            # The caller may have the answer before strace has written that it was sent.
+            eventually(lambda: _sent(log, words))
         raw.close()
         self.calls = calls(log)
         self._wal = WAL[store.kind]
-        sent = [call for call in self.calls if call.name == "sendmsg" and words in call.arguments]
-        assert sent, f"no message with {words!r} was seen among {len(self.calls)} calls"
-        self.answer = sent[0]
+        self.answer = _sent(log, words)[0]
 
     def wal_syncs(self) -> Sequence[Call]:
         """Of the database's log, before the answer."""
@@ -137,3 +137,7 @@ def test_an_outcome_is_durable_before_a_watcher_sees_it(
     assert syncs, "the outcome's own"
     assert traced.unsynced_writes() == 0
     tell(f"an outcome: database's log synced {len(syncs)} times after the submit's answer, then sent to the watcher")
+
+
+def _sent(log: Path, words: str) -> Sequence[Call]:
+    return [call for call in calls(log) if call.name == "sendmsg" and words in call.arguments]
