@@ -57,6 +57,8 @@ DUPLICATE = Deed(lambda chance, folder: {}, "duplicate")
 # Sizes, and the deeds of items with their weights.
 KINDS: dict[str, tuple[range, dict[str, int]]] = {
     "tiny": (range(1, 6), {"noop": 3, "sleep": 1}),
+    "short": (range(5, 40), {"noop": 1}),
+    "failing": (range(5, 20), {"noop": 2, "sleep": 1, "permanent": 2}),
     "quick": (range(100, 400), {"noop": 1}),
     "slow": (range(20, 80), {"sleep": 1}),
     "repeating": (range(20, 80), {"one of five": 1}),
@@ -123,8 +125,8 @@ class Submitted:
 class Maker:
     """Makes batches at random."""
 
-    def __init__(self, chance: random.Random, folder: Path, picture: str, host: str) -> None:
-        """`folder` is for markers, `picture` the key of a stored image, `host` a web server with images."""
+    def __init__(self, chance: random.Random, folder: Path, picture: str, host: str | None) -> None:
+        """`folder` is for markers, `picture` the key of a stored image, `host` a web server, if one is up."""
         self._chance = chance
         self._folder = folder
         self._picture = picture
@@ -159,7 +161,7 @@ class Maker:
         draw = self._chance.random()
         if draw < 0.05:
             image = {"image_base64": pictures.data_url(pictures.drawn(self._chance.randrange(1, 10_000)))}
-        elif draw < 0.15:
+        elif draw < 0.15 and self._host is not None:
             image = {"image_url": f"{self._host}/picture"}
         else:
             image = {"object_key": self._picture}

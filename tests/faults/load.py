@@ -45,13 +45,13 @@ class Load:
         self.repeats = 0
         """Submits that were not answered and made again."""
         self._address = address
-        self._maker = maker
+        self.maker = maker
         self._chance = chance
         self._at_once = at_once
         self._finishing = False
         self._seen_more = asyncio.Event()
         self._channel = aio.insecure_channel(address, RECONNECT)
-        self._stub = BatchServiceStub(self._channel)
+        self.stub = BatchServiceStub(self._channel)
 
     async def run(self) -> None:
         """Submit, watch, cancel and retry. Ends, after `finish`, with the last batch."""
@@ -89,8 +89,8 @@ class Load:
         ends: Counter[str] = Counter()
         for batch_id, request_id in listed.items():
             batch = by_request[request_id]
-            status = await self._status(batch_id)
-            shown = await pages(self._stub, batch_id)
+            status = await self.status(batch_id)
+            shown = await pages(self.stub, batch_id)
             findings, stored = rows[batch_id]
             self.defects += defects(batch.evidence(status, shown, stored, findings))
             ends.update(row.kind for row in stored)
@@ -102,38 +102,32 @@ class Load:
         room = asyncio.Semaphore(SUBMITS_AT_ONCE)
         while not self._finishing:
             await room.acquire()
-            batch = self._maker.make("tiny")
+            batch = self.maker.make("tiny")
             self.batches.append(batch)
             leaves = self._chance.random() < LEFT
-            submit = tasks.create_task(self._submit_and_leave(batch) if leaves else self._submit(batch))
+            submit = tasks.create_task(self._submit_and_leave(batch) if leaves else self.submit(batch))
             submit.add_done_callback(lambda _: room.release())
             await asyncio.sleep(self._chance.uniform(0, 0.5))
 
     async def _keep_one_running(self) -> None:
         while not self._finishing:
-            batch = self._maker.make(self._chance.choice(["quick", "slow", "repeating", "mixed", "mixed"]))
+            batch = self.maker.make(self._chance.choice(["quick", "slow", "repeating", "mixed", "mixed"]))
             self.batches.append(batch)
             await self._live(batch)
 
     async def _live(self, batch: Submitted) -> None:
-        batch_id = await self._submit(batch)
+        batch_id = await self.submit(batch)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch(batch, batch_id))
+            tasks.create_task(self.watch(batch, batch_id))
             if self._chance.random() < CANCELLED:
                 tasks.create_task(self._cancel(batch, batch_id))
             if self._chance.random() < ASKED_AGAIN:
-                await self._submit(batch)
+                await self.submit(batch)
         status = await self._judge_by_pages(batch, batch_id)
         is_retryable = status.status in {types_pb2.BATCH_STATUS_FAILED, types_pb2.BATCH_STATUS_PARTIALLY_COMPLETED}
         if is_retryable and self._chance.random() < RETRIED:
-            await patiently(
-                lambda: self._stub.RetryBatch(
-                    batch_service_pb2.RetryBatchRequest(batch_id=batch_id), timeout=CALL_TIMEOUT_S
-                )
-            )
-            batch.retries += 1
-            batch.watches.clear()
-            await self._watch(batch, batch_id)
+            await self.retry(batch, batch_id)
+            await self.watch(batch, batch_id)
             await self._judge_by_pages(batch, batch_id)
         if self._chance.random() < DELETED:
             await self._delete(batch, batch_id)
@@ -141,14 +135,14 @@ class Load:
     async def _delete(self, batch: Submitted, batch_id: str) -> None:
         request = batch_service_pb2.DeleteBatchRequest(batch_id=batch_id)
         try:
-            await patiently(lambda: self._stub.DeleteBatch(request, timeout=CALL_TIMEOUT_S))
+            await patiently(lambda: self.stub.DeleteBatch(request, timeout=CALL_TIMEOUT_S))
         except aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.NOT_FOUND:  # deleted, and the answer was lost
                 raise
         batch.deleted = True
 
-    async def _submit(self, batch: Submitted) -> str:
-        """Submit until it is answered."""
+    async def submit(self, batch: Submitted) -> str:
+        """Submit until it is answered. A batch that was not made here must be in `batches`, to be judged."""
         while True:
             try:
                 answer = await self._call_submit(batch, CALL_TIMEOUT_S)
@@ -163,8 +157,8 @@ class Load:
 
     async def _call_submit(self, batch: Submitted, timeout_s: float) -> types_pb2.BatchSubmissionResult:
         if batch.by_stream:
-            return await self._stub.SubmitBatchStream(batch.stream(), timeout=timeout_s)
-        return await self._stub.SubmitBatch(batch.request, timeout=timeout_s)
+            return await self.stub.SubmitBatchStream(batch.stream(), timeout=timeout_s)
+        return await self.stub.SubmitBatch(batch.request, timeout=timeout_s)
 
     async def _submit_and_leave(self, batch: Submitted) -> None:
         """Give up after a moment, and never ask again: the batch may be there or not, but nothing in between."""
@@ -176,7 +170,15 @@ class Load:
         else:
             batch.answers.append(answer.batch_id)
 
-    async def _watch(self, batch: Submitted, batch_id: str) -> None:
+    async def retry(self, batch: Submitted, batch_id: str) -> None:
+        """Ask for a retry until it is answered; what watchers saw before is judged by itself, and forgotten."""
+        request = batch_service_pb2.RetryBatchRequest(batch_id=batch_id)
+        await patiently(lambda: self.stub.RetryBatch(request, timeout=CALL_TIMEOUT_S))
+        batch.retries += 1
+        batch.watches.clear()
+
+    async def watch(self, batch: Submitted, batch_id: str) -> None:
+        """Watch in two ways, to the end."""
         batch.watches += await asyncio.gather(
             watch_by_client(self._address, batch_id, self._saw),
             watch_by_stub(self._address, batch_id, self._saw, self._chance),
@@ -190,19 +192,20 @@ class Load:
         await asyncio.sleep(self._chance.uniform(0, 2))
         request = batch_service_pb2.CancelBatchRequest(batch_id=batch_id)
         for _ in range(self._chance.randint(1, 2)):
-            status = await patiently(lambda: self._stub.CancelBatch(request, timeout=CALL_TIMEOUT_S))
+            status = await patiently(lambda: self.stub.CancelBatch(request, timeout=CALL_TIMEOUT_S))
             batch.cancelled = batch.cancelled or status.HasField("cancel_requested_at")
 
     async def _judge_by_pages(self, batch: Submitted, batch_id: str) -> types_pb2.BatchStatusResult:
         """What can be told while the work goes on: rows are looked at when it has ended."""
-        status = await self._status(batch_id)
-        shown = await pages(self._stub, batch_id)
+        status = await self.status(batch_id)
+        shown = await pages(self.stub, batch_id)
         self.defects += defects(batch.evidence(status, shown, shown))
         return status
 
-    async def _status(self, batch_id: str) -> types_pb2.BatchStatusResult:
+    async def status(self, batch_id: str) -> types_pb2.BatchStatusResult:
+        """Ask for the status until it is answered."""
         request = batch_service_pb2.GetBatchStatusRequest(batch_id=batch_id)
-        return await patiently(lambda: self._stub.GetBatchStatus(request, timeout=CALL_TIMEOUT_S))
+        return await patiently(lambda: self.stub.GetBatchStatus(request, timeout=CALL_TIMEOUT_S))
 
     async def _listed(self) -> dict[str, str]:
         """The request_id of each batch there is."""
@@ -210,7 +213,7 @@ class Load:
         token = ""
         while True:
             request = batch_service_pb2.ListBatchesRequest(page_size=100, page_token=token)
-            page = await patiently(lambda: self._stub.ListBatches(request, timeout=CALL_TIMEOUT_S))  # noqa: B023
+            page = await patiently(lambda: self.stub.ListBatches(request, timeout=CALL_TIMEOUT_S))  # noqa: B023
             listed |= {batch.batch_id: batch.labels[LABEL] for batch in page.batches}
             if not (token := page.next_page_token):
                 return listed
