@@ -6,16 +6,17 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select, text, update
 from tests.faults.checker import Outcome
 from tests.postgres import PostgresServer
 
 from imagebatch_server.store.audit import audit
 from imagebatch_server.store.database import Database
-from imagebatch_server.store.tables import batch_labels, batches, items, outcomes
+from imagebatch_server.store.tables import batch_labels, batches, items, objects, outcomes
 
 TENANT = "default"
 TIDY_S = 30
@@ -50,6 +51,11 @@ class Store:
 
         return asyncio.run(_read(self.url, count))
 
+    def age_objects(self, object_keys: Sequence[str], created_at: datetime) -> None:
+        """Make objects as old as that."""
+        statement = update(objects).where(objects.c.object_key.in_(object_keys)).values(created_at=created_at)
+        asyncio.run(_write(self.url, lambda connection: connection.execute(statement)))
+
     def leftovers(self) -> list[str]:
         """What is left of batches that were deleted, or whose submit was cut, after the server has had time to tidy."""
         tick = threading.Event()
@@ -64,6 +70,14 @@ async def _read(url: str, work: Callable[[Connection], T]) -> T:
     database = Database(url)
     try:
         return await database.read(work)
+    finally:
+        database.close()
+
+
+async def _write(url: str, work: Callable[[Connection], object]) -> None:
+    database = Database(url)
+    try:
+        await database.write(work)
     finally:
         database.close()
 
