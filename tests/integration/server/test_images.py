@@ -98,7 +98,7 @@ def test_an_image_that_is_too_large_is_refused_and_leaves_nothing(raw: Raw, serv
     assert blobs(server) == before
 
 
-@pytest.mark.parametrize("key", ["default.nothing", "../../../etc/passwd", "default/../x", "ключ", "\0"])
+@pytest.mark.parametrize("key", ["default.nothing", "../../../etc/passwd", "default/../x", "ключ"])
 def test_a_key_that_names_nothing_is_not_found(raw: Raw, key: str) -> None:
     refusal = refused(lambda: list(raw.images.DownloadImage(DownloadImageRequest(object_key=key))))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "OBJECT_NOT_FOUND")
