@@ -144,7 +144,8 @@ class Watchers:
                     next_quiet_at = clock() + QUIET_S
                 if update.is_last:
                     return
-            if cursor.sequence == ring.last_sequence and not await _set_by(changed, next_quiet_at):
+            # Above it: the store was read before the news came of the latest that it holds.
+            if cursor.sequence >= ring.last_sequence and not await _set_by(changed, next_quiet_at):
                 await self._refresh(ring)
 
     def _check(self, ring: Ring) -> None:
@@ -165,7 +166,7 @@ class Watchers:
         entries = ring.after(cursor.sequence)
         if entries is None:
             return await ring.block(place, lambda: self._read(ring, place))
-        updates = self._packed(ring, entries, statuses, ring.last_sequence)
+        updates = self._packed(ring, entries, statuses, max(ring.last_sequence, cursor.sequence))
         ring.keep(place, updates)
         return updates
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from tests.unit.batches.samples import item
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
-from imagebatch_server.batches.model import AttemptResult, Dispatch, ItemResult
-from imagebatch_server.batches.ports import OutcomeStore
+from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, ItemResult, Outcome
+from imagebatch_server.batches.ports import BatchCommit, OutcomeStore
 from imagebatch_server.batches.ring import Update
 from imagebatch_server.batches.watcher import STORE_ROWS
 
@@ -131,3 +132,54 @@ async def test_watchers_that_are_behind_read_the_store_together(tmp_path: Path) 
             results = [result for update in updates for result in update.results]
             assert len(results) == len(set(results)) == 3_000
         assert made.outcomes.reads <= 2 * 3_000 / STORE_ROWS
+
+
+class AheadStore:
+    """Reads for watchers, after `before_read` has been done once."""
+
+    def __init__(self, store: OutcomeStore) -> None:
+        self.before_read: Callable[[], Awaitable[object]] | None = None
+        self._store = store
+        self.record = store.record
+        self.page = store.page
+
+    async def after(self, tenant: str, batch_id: str, sequence: int, limit: int) -> Sequence[ItemResult]:
+        if self.before_read is not None:
+            before, self.before_read = self.before_read, None
+            await before()
+        return await self._store.after(tenant, batch_id, sequence, limit)
+
+
+async def test_what_was_read_before_its_news_came_is_not_sent_again(tmp_path: Path) -> None:
+    async with core(tmp_path, lambda _: None, wrap=AheadStore) as made:
+        batch = await made.submit([item(index) for index in range(3)])
+        recorded: list[Batch] = []
+
+        async def record(index: int) -> None:
+            """As the recorder does, but without telling."""
+            at = datetime.now(UTC)
+            outcome = Outcome(index, BatchItemStatus.SUCCESS)
+            commit = BatchCommit(batch.tenant, batch.batch_id, batch.owner_epoch, [outcome], at, None)
+            (known,) = await made.outcomes.record([commit], at, recheck=False)
+            assert known is not None
+            recorded.append(known)
+
+        def tell() -> None:
+            made.watchers.committed(recorded[-1], [Outcome(0, BatchItemStatus.SUCCESS)], None)
+
+        await record(0)
+        assert isinstance(made.outcomes, AheadStore)
+        made.outcomes.before_read = lambda: record(1)
+        updates = made.watchers.watch(batch.tenant, batch.batch_id, 0, ())
+        first = await anext(updates)
+        assert (first.sequence, first.results) == (2, [b"0:success", b"1:success"])
+        following = asyncio.ensure_future(anext(updates))
+        for _ in range(5):
+            await asyncio.sleep(0)  # it has nothing to say yet
+        tell()
+        await record(2)
+        tell()
+        second = await following
+        assert (second.sequence, second.results) == (3, [b"2:success"])
+        assert second.is_last
+        await updates.aclose()
