@@ -6,6 +6,12 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import structlog
+
+from imagebatch_server.batches.errors import RequestError
+
+log = structlog.get_logger(__name__)
+
 T = TypeVar("T")
 
 
@@ -24,4 +30,18 @@ class UnbrokenWork:
         task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_unheard)
+            raise
+
+
+def _log_unheard(task: asyncio.Task[Any]) -> None:
+    """Say how work failed whose caller had hung up: nobody else will."""
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    if isinstance(error, RequestError):
+        log.info("a call failed after its caller had hung up", why=str(error))
+    else:
+        log.error("a call failed after its caller had hung up", exc_info=error)
