@@ -66,13 +66,19 @@ def failure(operation: str, error: Exception, sha256: str) -> Done:
     if _is_out_of_memory(error):
         raise MemoryError from error
     done = internal(sha256, f"operation {operation} failed: {type(error).__name__}: {error}")
-    done.traceback = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
+    done.traceback = traced(error)
     return done
 
 
 def internal(sha256: str, message: str) -> Done:
     """The operation, or the server, is at fault."""
     return Done(0, sha256, error_code=ItemErrorCode.INTERNAL, error_message=shortened(message))
+
+
+def traced(error: Exception) -> str:
+    """Where it was raised: the end of its traceback, for the log."""
+    text = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
+    return text.encode(errors="replace").decode()  # an error may quote half a surrogate pair, which no frame can carry
 
 
 def shortened(message: str) -> str:

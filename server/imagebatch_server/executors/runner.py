@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -58,7 +57,7 @@ class Runner:
         except Exception as error:  # whatever a plug-in's import or models raise
             reason = endings.shortened(f"{type(error).__name__}: {error}")
             self._failed[name] = time.monotonic(), LoadFailed(name, reason)
-            return LoadFailed(name, reason, traceback.format_exc()[-endings.TRACEBACK_CHARACTERS :])
+            return LoadFailed(name, reason, endings.traced(error))
         self._loaded[name] = operation
         return None
 

@@ -9,7 +9,7 @@ from tests.integration.executors.harness import PICTURE
 from tests.operations_for_tests import Noop
 
 from imagebatch.v1.enums import ItemErrorCode
-from imagebatch_server.executors.messages import Task
+from imagebatch_server.executors.messages import Task, frame
 from imagebatch_server.executors.runner import Runner
 from imagebatch_server.images.decode import Image
 from imagebatch_server.operations.base import ItemContext, Output, Parameters
@@ -79,3 +79,12 @@ def test_the_bytes_that_were_processed_are_named_even_when_they_are_no_image() -
     assert done.error_code is ItemErrorCode.UNSUPPORTED_FORMAT
     assert done.image_sha256 == "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"
     assert done.run_s > 0
+
+
+def test_an_error_that_quotes_half_a_surrogate_pair_can_be_told() -> None:
+    RAISED[:] = [ZeroDivisionError("half \ud800 a pair")]
+    done = runner().tasks("raises", None)(Task(0, None, None, 0), PICTURE)
+    assert frame(done)
+    assert done.error_code is ItemErrorCode.INTERNAL
+    assert "ZeroDivisionError: half ? a pair" in (done.error_message or "")
+    assert "ZeroDivisionError: half ? a pair" in (done.traceback or "")
