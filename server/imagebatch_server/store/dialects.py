@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
@@ -26,6 +27,18 @@ DEAD_PEER_S = 15
 
 LOG_BYTES_KEPT = 64 * 1024 * 1024
 """SQLite's log is cut back to this size when one large transaction, such as a retry, has swollen it."""
+
+_WHERE = re.compile(
+    r'(connection is bad: )?connection to server (on socket "[^"]*"|at "[^"]*"( \([^)]*\))?, port \d+) failed: '
+)
+"""Where PostgreSQL was looked for: none of the business of callers, to whom reasons go. The operator has set it."""
+
+_REMEDIES = {
+    "malformed": "restore the database from a backup",
+    "not a database": "restore it from a backup, or move it away to begin with a new one",
+    "is full": "free some space",
+}
+"""What helps beyond trying again, by words of SQLite."""
 
 MIGRATION_LOCK = 7_217_301_411  # any number that nothing else in the database locks
 
@@ -84,7 +97,9 @@ def reason(error: DBAPIError) -> str:
     """What the database says is wrong, in one line."""
     diagnosis = getattr(error.orig, "diag", None)  # of PostgreSQL, where its server has answered
     lines = str(getattr(diagnosis, "message_primary", None) or error.orig).strip().splitlines()
-    return lines[0] if lines else type(error.orig).__name__
+    said = _WHERE.sub("no connection to PostgreSQL: ", lines[0]) if lines else type(error.orig).__name__
+    remedy = next((remedy for words, remedy in _REMEDIES.items() if words in said), None)
+    return said if remedy is None else f"{said}, {remedy}"
 
 
 def _sqlite_engine(url: URL, *, size: int, writes: bool) -> Engine:
