@@ -59,11 +59,11 @@ KINDS: dict[str, tuple[range, dict[str, int]]] = {
     "tiny": (range(1, 6), {"noop": 3, "sleep": 1}),
     "short": (range(5, 40), {"noop": 1}),
     "failing": (range(5, 20), {"noop": 2, "sleep": 1, "permanent": 2}),
-    "quick": (range(100, 400), {"noop": 1}),
-    "slow": (range(20, 80), {"sleep": 1}),
-    "repeating": (range(20, 80), {"one of five": 1}),
+    "quick": (range(60, 200), {"noop": 1}),
+    "slow": (range(10, 40), {"sleep": 1}),
+    "repeating": (range(10, 40), {"one of five": 1}),
     "mixed": (
-        range(20, 60),
+        range(10, 30),
         {"noop": 20, "sleep": 30, "flake": 5, "once": 1, "permanent": 5, "transient": 3, "crash": 1},
     ),
 }

@@ -25,7 +25,7 @@ from tests.faults.stores import Store
 from imagebatch.v1 import batch_service_pb2, types_pb2
 from imagebatch.v1.batch_service_pb2_grpc import BatchServiceStub
 
-CANCELLED = 0.2
+CANCELLED = 0.25
 RETRIED = 0.7
 ASKED_AGAIN = 0.3
 DELETED = 0.25

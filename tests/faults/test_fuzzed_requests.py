@@ -205,11 +205,12 @@ def send(
     return got
 
 
-def assert_alive(server: ServerProcess, raw: Raw, picture: str) -> None:
+def assert_alive(server: ServerProcess, raw: Raw, picture: str, *, tracebacks: bool = False) -> None:
+    """The server works, and failed nowhere; its operations may have."""
     good = raw.submit([item(object_key=picture)] * 3, "noop").batch_id
     assert raw.watch_to_end(good).statuses[-1].status == BATCH_STATUS_COMPLETED
     assert "call failed" not in server.log
-    assert "Traceback" not in server.log
+    assert tracebacks or "Traceback" not in server.log
 
 
 def test_absurd_texts_in_every_string(server: ServerProcess, raw: Raw, tell: Tell) -> None:
@@ -257,6 +258,24 @@ def test_absurd_texts_in_every_string(server: ServerProcess, raw: Raw, tell: Tel
                 got["OK"] += 1
     tell(f"{got.total()} requests with an absurd text in one string: {dict(got.most_common())}")
     assert_alive(server, raw, picture)
+
+
+def test_absurd_texts_in_outcomes(server: ServerProcess, raw: Raw, tell: Tell) -> None:
+    """What an operation says goes into the store, and comes out of it as a watcher saw it."""
+    picture = raw.upload(pictures.drawn()).object_key
+    texts = [*(text[:4_000] for text in TEXTS), "\ud7ff\uffff\U0010ffff", "x" * 1_000 + "\0" + "é" * 1_000]
+    deeds = [
+        {"do": deed, "code": "decode_failed", "message": text} for text in texts for deed in ("fail", "misbehave", "")
+    ]
+    items = [item(object_key=picture, metadata=deed if deed["do"] else {"text": deed["message"]}) for deed in deeds]
+    batch_id = raw.submit(items, max_attempts=1).batch_id
+    told = {result.item_index: result for result in raw.watch_to_end(batch_id).results}
+    shown = [result for page in raw.pages(batch_id) for result in page.results]
+    assert [told[index] for index in range(len(deeds))] == shown
+    replayed = {result.item_index: result for result in raw.watch_to_end(batch_id).results}
+    assert replayed == told
+    tell(f"{len(shown)} outcomes with absurd texts: the same to a watcher, on pages and in a replay")
+    assert_alive(server, raw, picture, tracebacks=True)
 
 
 def _mark() -> str:

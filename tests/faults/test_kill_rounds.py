@@ -31,7 +31,7 @@ ROUNDS = {
         "server": 12, "server, twice": 3, "worker": 6, "all workers": 2, "postgres": 8, "postgres and server": 4,
     },
 }  # fmt: skip
-AT_ONCE = 3
+AT_ONCE = 4
 PROGRESS = 20
 """Outcomes that watchers see, after one kill, before the next may come."""
 

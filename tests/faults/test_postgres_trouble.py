@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(600)]
 
 GONE_S = 8.0
 HANGS_S = 8.0
+LONGEST_HANG_S = 45.0
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_work_goes_on_after_postgres_was_gone(
 def test_work_goes_on_after_postgres_hung(
     store: Store, postgres: PostgresServer, server: ServerProcess, tmp_path: Path, seed: int, scale: float, tell: Tell
 ) -> None:
-    hangs_s = HANGS_S * scale  # past 30 s, calls are answered UNAVAILABLE
+    hangs_s = min(HANGS_S * scale, LONGEST_HANG_S)  # past 30 s, calls are answered UNAVAILABLE
 
     async def trouble() -> None:
         stopped = backends(store)
@@ -83,6 +84,7 @@ def test_what_is_answered_while_postgres_is_gone(postgres: PostgresServer, serve
     took_s = time.monotonic() - began
     messages = {assert_unavailable(answer) for answer in got.values()}
     assert took_s < 5
+    assert not any("PGSQL" in message for message in messages), "where the database is, is the operator's business"
     postgres.start()
     assert [name for name, answer in answers(raw, batch_id, picture).items() if answer] == [
         "DeleteBatch"
