@@ -34,8 +34,8 @@ class Store:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Of a server on this store."""
-        return {} if self.postgres is None else {"database_url": self.url}
+        """Of a server on this store; it tidies often, so that what it should remove can be missed soon."""
+        return {"tidy_every_s": "1"} if self.postgres is None else {"tidy_every_s": "1", "database_url": self.url}
 
     def read(self, batch_ids: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[Outcome]]]:
         """By batch: what the audit finds, and the outcomes' rows in index order."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 from tests.faults.conftest import Tell
+from tests.faults.logs import tracebacks
 from tests.faults.operations import OPERATIONS
 from tests.faults.stores import Store
 from tests.faults.trouble import answers, assert_unavailable, live_through
@@ -49,7 +50,7 @@ def store(disk: Path) -> Store:
 
 @pytest.fixture
 def server(store: Store, tmp_path: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(store.data_dir, {"stop_grace_s": "2"}, OPERATIONS)
+    server = ServerProcess(store.data_dir, {"stop_grace_s": "2", **store.settings}, OPERATIONS)
     server.log_path = tmp_path / "log"  # which a full disk should not keep from being written
     server.start()
     yield server
@@ -119,7 +120,7 @@ def test_what_was_answered_on_a_disk_that_fills_up_is_there(
     started_full = server.process.stdout is not None and "listening" in server.process.stdout.readline()
     if not started_full:
         assert server.wait() == 1
-        assert "Traceback" not in server.log
+        assert tracebacks(server) == []
         tell(f"started on a full disk: {server.log.strip().splitlines()[-1]}")
     free(disk)
     if not started_full:
@@ -131,7 +132,7 @@ def test_what_was_answered_on_a_disk_that_fills_up_is_there(
         assert len(watched.results) == ITEMS
     found = store.read(answered)
     assert all(not wrong and len(rows) == ITEMS for wrong, rows in found.values())
-    assert "Traceback" not in server.log
+    assert tracebacks(server) == []
     tell(
         f"{len(answered)} batches were answered before the disk was full, all whole after kill -9 and a restart "
         f"{'on the full disk' if started_full else 'with space'}; refused with {sorted(messages)}"
@@ -147,7 +148,7 @@ def test_a_read_only_folder_ends_the_start_in_one_line(disk: Path, store: Store,
     server.log_path = tmp_path / "log"
     server.spawn()
     assert server.wait() == 1
-    assert "Traceback" not in server.log
+    assert tracebacks(server) == []
     last = server.log.strip().splitlines()[-1]
     assert "ead-only" in last
     tell(last)

@@ -14,6 +14,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from tests.faults.conftest import Tell
 from tests.faults.corpus import bombs, mutations
+from tests.faults.logs import tracebacks
 from tests.faults.operations import OPERATIONS
 from tests.integration.server import pictures
 from tests.integration.server.calls import Raw, item
@@ -73,7 +74,7 @@ def assert_alive(raw: Raw, server: ServerProcess) -> str:
     most = {"server": _peak_bytes(parent.pid), "worker": max(_peak_bytes(child.pid) for child in parent.children())}
     assert most["server"] < SERVER_BYTES
     assert most["worker"] < WORKER_BYTES + 300 * MIB, "its limit, and the programs and models that it maps"
-    assert "Traceback" not in server.log
+    assert tracebacks(server) == []
     peaks = ", ".join(f"{name} {size // MIB} MiB" for name, size in most.items())
     return f"{workers.restarted} workers replaced; most memory: {peaks}"
 

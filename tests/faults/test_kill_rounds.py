@@ -19,6 +19,7 @@ import pytest
 from tests.faults.batches import Maker
 from tests.faults.conftest import Tell
 from tests.faults.load import Load
+from tests.faults.logs import tracebacks
 from tests.faults.operations import OPERATIONS
 from tests.faults.stores import Store
 from tests.integration.server import pictures, web
@@ -160,4 +161,4 @@ def test_nothing_is_lost_whatever_is_killed(
     tell(f"defects: {len(load.defects)}")
     assert load.defects == []
     assert resumed, "kills came while batches were running"
-    assert "Traceback" not in server.log
+    assert tracebacks(server) == []

@@ -15,6 +15,7 @@ from tests.faults.batches import Maker, Submitted
 from tests.faults.calls import CALL_TIMEOUT_S
 from tests.faults.conftest import Tell
 from tests.faults.load import Load
+from tests.faults.logs import tracebacks
 from tests.faults.operations import OPERATIONS
 from tests.faults.stores import Store
 from tests.integration.server import pictures
@@ -34,8 +35,7 @@ Scenario = Callable[[Load, random.Random], Awaitable[None]]
 
 @pytest.fixture
 def server(store: Store) -> Iterator[ServerProcess]:
-    settings = {"tidy_every_s": "1", **store.settings}
-    with running_server(store.data_dir, settings, operations=OPERATIONS) as running:
+    with running_server(store.data_dir, store.settings, operations=OPERATIONS) as running:
         yield running
 
 
@@ -68,7 +68,7 @@ def play(
                 status = await load.status(batch.answers[0])
                 ends[BATCH_STATUS_BY_NUMBER[status.status].value] += 1
         await load.close()
-        assert "Traceback" not in server.log
+        assert tracebacks(server) == []
         return ends
 
     return run

@@ -154,7 +154,7 @@ def test_duplicates_run_once(raw: Raw, tell: Tell) -> None:
 
 
 def test_batches_expire_and_leave_nothing(store: Store, tell: Tell) -> None:
-    settings = {"workers": "1", "retention_s": "0.5", "tidy_every_s": "0.2", **store.settings}
+    settings = {**store.settings, "workers": "1", "retention_s": "0.5", "tidy_every_s": "0.2"}
     with running_server(store.data_dir, settings, operations=OPERATIONS) as running:
         raw = Raw(running.address)
         picture = raw.upload(pictures.drawn()).object_key

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.conftest import Tell
+from tests.faults.logs import tracebacks
 from tests.faults.operations import OPERATIONS
 from tests.faults.stores import Store
 from tests.integration.server import pictures
@@ -86,7 +87,7 @@ def test_of_servers_that_start_at_once_one_works(store: Store, tmp_path: Path, t
         else:
             assert server.wait() == 1
             assert "is in use by" in server.log
-            assert "Traceback" not in server.log
+            assert tracebacks(server) == []
     assert len(up) == 1
     raw = Raw(up[0].address)
     batch_id = raw.submit([item(object_key=raw.upload(pictures.drawn()).object_key)], "noop").batch_id

@@ -13,6 +13,7 @@ import grpc
 from tests.faults.batches import Maker
 from tests.faults.conftest import Tell
 from tests.faults.load import Load
+from tests.faults.logs import tracebacks
 from tests.faults.stores import Store
 from tests.integration.server import pictures, web
 from tests.integration.server.calls import Raw, Refusal, item, refusal, upload_messages
@@ -57,8 +58,8 @@ def live_through(
         f"{len(load.batches)} batches, {sum(ends.values())} outcomes, {load.outcomes_seen} seen by watchers, "
         f"{load.repeats} submits repeated; defects: {len(load.defects)}"
     )
-    assert load.defects == []
-    assert "Traceback" not in server.log
+    assert load.defects == [], load.defects
+    assert tracebacks(server) == []
 
 
 def answers(raw: Raw, batch_id: str, picture: str) -> Mapping[str, Refusal | None]:
