@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec import structs
 
 from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
 from imagebatch_server.batches.janitor import Janitor
@@ -78,5 +79,5 @@ class Batches:
 
 def _marked(result: ItemResult, busy: frozenset[int]) -> ItemResult:
     if result.status is BatchItemStatus.PENDING and result.item.item_index in busy:
-        return replace(result, status=BatchItemStatus.PROCESSING)
+        return structs.replace(result, status=BatchItemStatus.PROCESSING)
     return result

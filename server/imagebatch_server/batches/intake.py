@@ -6,7 +6,9 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import structs
 
 from imagebatch_server.batches import duplicates
 from imagebatch_server.batches.errors import Violation
@@ -103,7 +105,7 @@ class Intake:
         named = [item.object_key for item in items if item.object_key is not None and item.sha256 is None]
         digests = await self._objects.digests(tenant, named) if named else {}
         return [
-            replace(item, content_key=duplicates.content_key(item, digests.get(item.object_key or "")))
+            structs.replace(item, content_key=duplicates.content_key(item, digests.get(item.object_key or "")))
             for item in items
         ]
 

@@ -1,7 +1,8 @@
 """The vocabulary of the core: frozen values that the store, the workers and the servicers exchange.
 
 Metadata, parameters and outputs travel as the bytes of a serialised `google.protobuf.Struct`: they are turned from and
-into dictionaries once, at the edges, and the core never looks inside.
+into dictionaries once, at the edges, and the core never looks inside. What there is one of for every item is a `msgspec.Struct`, which is made in a tenth of
+the time that a frozen dataclass takes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 
@@ -68,8 +71,7 @@ class ImageHeader:
     format: str
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One item as submitted; exactly one of `image_url` and `object_key` is set.
 
     `size_bytes` and `sha256` are set where the image was given as base64 and stored under `object_key`.
@@ -94,8 +96,7 @@ class Item:
         return self.image_url is not None and self.duplicate_of_index is None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How one item ended: SUCCESS, FAILED or SKIPPED."""
 
     item_index: int
@@ -112,8 +113,7 @@ class Outcome:
     output_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ItemResult:
+class ItemResult(msgspec.Struct, frozen=True, gc=False):
     """One item with its outcome, if it has one; `sequence` and `completed_at` are set with the outcome.
 
     Of the stored object only its key is needed to read a result.
@@ -178,8 +178,7 @@ class Batch:
         return self.successful_items + self.failed_items + self.skipped_items
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(msgspec.Struct, frozen=True, gc=False):
     """One attempt at one item, handed to an executor.
 
     An outcome counts only if the dispatch it answers is still the outstanding one for its item; `owner_epoch` and
@@ -196,8 +195,7 @@ class Dispatch:
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptResult:
+class AttemptResult(msgspec.Struct, frozen=True, gc=False):
     """What an attempt came to: `output_data` if it succeeded, else an error."""
 
     dispatch: Dispatch

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
+from msgspec import structs
 from sqlalchemy import Connection, bindparam, insert, select
 
 from imagebatch_server.batches.model import Item, StoredObject
@@ -59,7 +59,7 @@ def _marked_one(item: Item, first_with: dict[bytes, int]) -> Item:
     if item.content_key is None:
         return item
     first = first_with.setdefault(item.content_key, item.item_index)
-    return item if first == item.item_index else replace(item, duplicate_of_index=first)
+    return item if first == item.item_index else structs.replace(item, duplicate_of_index=first)
 
 
 _KEEP = (

@@ -6,7 +6,6 @@ Items and outcomes go by position, which is several times faster than by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -19,11 +18,11 @@ from imagebatch_server.batches.ports import NewBatch
 from imagebatch_server.store.keys import BatchKey
 from imagebatch_server.store.tables import FAILURE_CODES, items, outcomes
 
-ITEM_COLUMNS = [items.c[field.name] for field in fields(Item)]
+ITEM_COLUMNS = [items.c[name] for name in Item.__struct_fields__]
 
 RESULT_COLUMNS = [
     outcomes.c.item_index,
-    *[outcomes.c[field.name] for field in fields(ItemResult) if field.name not in ("batch_id", "item")],
+    *[outcomes.c[name] for name in ItemResult.__struct_fields__ if name not in ("batch_id", "item")],
 ]
 """The index, and then what an outcome sets of an `ItemResult`."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from msgspec import structs
 from tests.integration.batches.core import core, fail, succeed
 from tests.unit.batches.samples import item
 
@@ -41,8 +41,8 @@ async def test_another_attempt_waits_as_long_as_it_was_asked_to_and_tokens_add_u
     def answer(dispatch: Dispatch) -> AttemptResult:
         at[dispatch.attempt] = monotonic()
         if dispatch.attempt == 1:
-            return replace(fail(dispatch, ItemErrorCode.PROVIDER_ERROR, transient=True), retry_after_s=0.4)
-        return replace(succeed(dispatch), input_tokens=30, output_tokens=4)
+            return structs.replace(fail(dispatch, ItemErrorCode.PROVIDER_ERROR, transient=True), retry_after_s=0.4)
+        return structs.replace(succeed(dispatch), input_tokens=30, output_tokens=4)
 
     async with core(tmp_path, answer) as made:
         ended = await made.ended(await made.submit([item(0)]))

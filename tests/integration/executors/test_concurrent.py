@@ -9,11 +9,11 @@ import signal
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.integration.executors.harness import MIB, Bench, bench, eventually, output
 
 from imagebatch.v1.enums import ItemErrorCode
@@ -94,7 +94,7 @@ async def test_another_attempt_at_an_item_that_paid_goes_alone_from_the_start(tm
         innocent = waiters(on, tmp_path / "gate", 3)
         await begun(on, *innocent)
         del on.recorded.results[poison.item.item_index]
-        on.executor.submit(replace(poison, attempt=2))
+        on.executor.submit(structs.replace(poison, attempt=2))
         behind = waiters(on, tmp_path / "gate", 2)
         (tmp_path / "gate").touch()
         results = await results_of(on, [*innocent, poison, *behind])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC
 
 import pytest
+from msgspec import structs
 from sqlalchemy.exc import IntegrityError
 from tests.integration.ports.values import (
     NOON,
@@ -56,8 +57,8 @@ async def test_items_read_back_as_they_were_submitted(batches: SqlBatchStore) ->
     given = [
         item(0, item_id="mine/0", metadata=b"\x00\xff"),
         item(1, object_key="one/upload"),
-        replace(item(2, object_key="one/inline"), size_bytes=2**33, sha256="a" * 64, declared_type="image/png"),
-        replace(item(3, duplicate_of_index=0), content_key=b"\x00\xff" * 16),
+        structs.replace(item(2, object_key="one/inline"), size_bytes=2**33, sha256="a" * 64, declared_type="image/png"),
+        structs.replace(item(3, duplicate_of_index=0), content_key=b"\x00\xff" * 16),
     ]
     batch = await batches.create(new_batch(), given, [stored("one/inline")])
     assert list(await batches.items(TENANT, batch.batch_id, range(4))) == given

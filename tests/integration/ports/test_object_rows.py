@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 from sqlalchemy.exc import IntegrityError
 from tests.integration.ports.values import TENANT, at, failed, item, made, new_batch, record, stored, success
 
@@ -108,7 +107,7 @@ async def test_a_result_that_a_retry_drops_is_swept(
     batches: SqlBatchStore, outcomes: SqlOutcomeStore, objects: SqlObjectRows
 ) -> None:
     batch = await made(batches, 1)
-    await record(outcomes, batch, replace(failed(0), stored_object=stored("one.partial")))
+    await record(outcomes, batch, structs.replace(failed(0), stored_object=stored("one.partial")))
     assert list(await objects.unreferenced(at(1), 10)) == []
     await batches.retry(TENANT, batch.batch_id, [])
     assert list(await objects.unreferenced(at(1), 10)) == ["one.partial"]

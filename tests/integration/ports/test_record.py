@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec import structs
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 from tests.integration.ports.values import (
@@ -248,8 +249,10 @@ async def test_an_outcome_reads_back_as_it_was_recorded(
 ) -> None:
     batch = await made(batches, 3)
     image = stored("one/thumbnail")
-    given = replace(success(0, bytes(range(256)), image), processing_time_ms=2**40)
-    await record(outcomes, batch, given, replace(skipped(2, ItemErrorCode.DUPLICATE), duplicate_of_index=1), seconds=7)
+    given = structs.replace(success(0, bytes(range(256)), image), processing_time_ms=2**40)
+    await record(
+        outcomes, batch, given, structs.replace(skipped(2, ItemErrorCode.DUPLICATE), duplicate_of_index=1), seconds=7
+    )
     done, duplicate = await outcomes.after(TENANT, batch.batch_id, 0, 10)
     assert await objects.get(TENANT, "one/thumbnail") == image
     assert (done.status, done.error_code, done.error_message) == (BatchItemStatus.SUCCESS, None, None)

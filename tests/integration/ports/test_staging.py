@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec import structs
 from tests.integration.ports.values import (
     TENANT,
     at,
@@ -182,7 +183,7 @@ async def test_a_part_that_fails_leaves_nothing(batches: SqlBatchStore, objects:
 
 
 def with_key(index: int, content_key: bytes | None) -> Item:
-    return replace(item(index), content_key=content_key)
+    return structs.replace(item(index), content_key=content_key)
 
 
 async def test_items_of_equal_content_are_marked_with_the_first(batches: SqlBatchStore) -> None:
