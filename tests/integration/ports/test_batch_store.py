@@ -64,6 +64,11 @@ async def test_items_read_back_as_they_were_submitted(batches: SqlBatchStore) ->
     assert list(await batches.items(TENANT, batch.batch_id, range(4))) == given
 
 
+async def test_any_number_of_items_is_stored(batches: SqlBatchStore) -> None:
+    batch = await batches.create(new_batch(), items(1_365), [])  # 1,024 and 256 and 64 and 16 and 4 and 1
+    assert list(await batches.items(TENANT, batch.batch_id, range(1_365))) == items(1_365)
+
+
 async def test_items_are_answered_in_index_order_and_without_those_that_do_not_exist(batches: SqlBatchStore) -> None:
     batch = await made(batches, 6)
     found = await batches.items(TENANT, batch.batch_id, [4, 99, 0, 3])
