@@ -43,9 +43,13 @@ def from_dict(value: Mapping[str, Any]) -> bytes:
     return message.SerializeToString()
 
 
-def check(data: bytes) -> None:
-    """Raise ValueError unless the bytes are a serialised Struct."""
-    _parse(data)
+def is_struct(data: bytes) -> bool:
+    """Whether the bytes are a serialised Struct."""
+    try:
+        Struct.FromString(data)
+    except DecodeError:
+        return False
+    return True
 
 
 def _parse(data: bytes) -> Struct:

@@ -1,8 +1,8 @@
 """The vocabulary of the core: frozen values that the store, the workers and the servicers exchange.
 
 Metadata, parameters and outputs travel as the bytes of a serialised `google.protobuf.Struct`: they are turned from and
-into dictionaries once, at the edges, and the core never looks inside. What there is one of for every item is a `msgspec.Struct`, which is made in a tenth of
-the time that a frozen dataclass takes.
+into dictionaries once, at the edges, and the core never looks inside. What there is one of for every item is a
+`msgspec.Struct`, which is made in a tenth of the time that a frozen dataclass takes.
 """
 
 from __future__ import annotations
@@ -193,6 +193,8 @@ class Dispatch(msgspec.Struct, frozen=True, gc=False):
     operation: str
     parameters: bytes | None
     timeout_s: float
+    lane: str
+    """The executor's lane that its operation runs in with these parameters."""
 
 
 class AttemptResult(msgspec.Struct, frozen=True, gc=False):

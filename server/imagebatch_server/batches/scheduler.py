@@ -264,6 +264,7 @@ class Scheduler:
             operation=batch.options.operation,
             parameters=batch.options.parameters,
             timeout_s=batch.options.item_timeout_s,
+            lane=running.lane,
         )
         running.flights[item.item_index] = Flight(dispatch, self._turns[running.lane].charge(running))
         self._executor.submit(dispatch)

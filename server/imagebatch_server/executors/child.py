@@ -7,6 +7,7 @@ next: whatever happens to this process then happens to one item, or to the items
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -73,6 +74,7 @@ class Child:
         self._say(Up())
         for name in self._warm:
             self._load(name)
+        gc.freeze()  # modules and models stay for good: no collection need walk them again
         self._say(Ready())
         while (received := read_chunk(stream)) is not None:
             chunk, images = received

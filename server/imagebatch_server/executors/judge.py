@@ -42,17 +42,9 @@ def check(done: Done) -> None:
     if output is None:
         right = done.error_code is not None and done.error_message is not None and done.stored is None
     else:
-        right = done.error_code is None and len(output) <= MAX_OUTPUT_BYTES and _is_struct(output)
+        right = done.error_code is None and len(output) <= MAX_OUTPUT_BYTES and structs.is_struct(output)
     texts = len(done.image_sha256) in (0, 64) and len(done.error_message or "") <= MAX_MESSAGE_BYTES
     times = 0 <= done.run_s < float("inf") and 0 <= (done.retry_after_s or 0.0) < float("inf")
     tokens = 0 <= done.input_tokens <= _MOST_TOKENS and 0 <= done.output_tokens <= _MOST_TOKENS
     if not (right and texts and times and tokens):
         raise BadFrame("an answer that breaks the rules")
-
-
-def _is_struct(data: bytes) -> bool:
-    try:
-        structs.check(data)
-    except ValueError:
-        return False
-    return True

@@ -56,11 +56,11 @@ class Lanes:
 
     def submit(self, dispatch: Dispatch) -> None:
         """Take one attempt."""
-        self._of(dispatch).submit(dispatch)
+        self._executors[dispatch.lane].submit(dispatch)
 
     def forget(self, dispatch: Dispatch) -> None:
         """Drop an attempt."""
-        self._of(dispatch).forget(dispatch)
+        self._executors[dispatch.lane].forget(dispatch)
 
     def room(self, lane: str) -> int:
         """How many more stored images a lane wants."""
@@ -69,6 +69,3 @@ class Lanes:
     def room_to_fetch(self, lane: str) -> int:
         """How many more fetches a lane wants."""
         return self._executors[lane].room_to_fetch()
-
-    def _of(self, dispatch: Dispatch) -> LocalExecutor:
-        return self._executors[self.lane(dispatch.operation, dispatch.parameters)]

@@ -68,12 +68,9 @@ class SerialLife(Life):
             raise BadFrame("it began without having been asked to")
         self._begun = count
         self._begun_at = self._loop.time()
-        if count == 1:
-            least_s = self._held[0].runs_for_s
-        else:
-            least_s = min(attempt.runs_for_s for attempt in islice(self._held, count))
-        self._deadline.set(max(LEAST_RUN_S, least_s))
-        for attempt in list(islice(self._held, count)):
+        begun = (self._held[0],) if count == 1 else tuple(islice(self._held, count))
+        self._deadline.set(max(LEAST_RUN_S, min([attempt.runs_for_s for attempt in begun])))
+        for attempt in begun:
             self._events.started(attempt)
 
     def _load_failed(self, failed: LoadFailed) -> None:

@@ -210,7 +210,7 @@ class Bench:
         )
         self.submitted += 1
         given = None if parameters is None else structs.from_dict(parameters)
-        dispatch = Dispatch("tenant", batch_id, 1, 1, item, operation, given, timeout_s)
+        dispatch = Dispatch("tenant", batch_id, 1, 1, item, operation, given, timeout_s, lane="")
         self.executor.submit(dispatch)
         return dispatch
 

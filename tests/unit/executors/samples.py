@@ -16,7 +16,7 @@ def attempt(
 ) -> Attempt:
     """One attempt, whose image is here."""
     item = Item(item_index, None, None, "key", None, None, None, None)
-    dispatch = Dispatch("tenant", batch_id, 1, 1, item, operation, parameters, 60.0)
+    dispatch = Dispatch("tenant", batch_id, 1, 1, item, operation, parameters, 60.0, lane="")
     return Attempt(dispatch, operation, None, data)
 
 
