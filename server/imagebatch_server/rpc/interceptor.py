@@ -50,8 +50,7 @@ class ContractInterceptor(aio.ServerInterceptor):
         def read(data: bytes) -> Any:
             if len(data) > self._max_request_bytes:
                 raise _too_large(len(data), self._max_request_bytes)
-            self._validator.check(method, data)
-            return handler.request_deserializer(data)
+            return self._validator.read(method, data, handler.request_deserializer)
 
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(

@@ -23,7 +23,7 @@ def validator() -> RequestValidator:
 
 def violations(validator: RequestValidator, method: str, request: Message) -> dict[str, str]:
     try:
-        validator.check(f"/imagebatch.v1.BatchService/{method}", request.SerializeToString())
+        validator.read(f"/imagebatch.v1.BatchService/{method}", request.SerializeToString(), type(request).FromString)
     except InvalidRequest as error:
         return {violation.field: violation.description for violation in error.violations}
     return {}
@@ -106,9 +106,20 @@ def test_byte_limits_are_of_the_serialised_struct(validator: RequestValidator) -
     assert "8192" in found["items[0].metadata"]
 
 
-def test_bytes_that_are_no_request_are_refused(validator: RequestValidator) -> None:
+def test_metadata_that_comes_in_pieces_is_measured_whole(validator: RequestValidator) -> None:
+    pieces = [types.BatchImageInput(object_key="k", metadata={key: "x" * 5_000}) for key in "ab"]
+    item = b"".join(piece.SerializeToString() for piece in pieces)  # which parsers merge
+    request = b"\x12" + bytes([len(item) & 0x7F | 0x80, len(item) >> 7]) + item
+    with pytest.raises(InvalidRequest) as raised:
+        validator.read("/imagebatch.v1.BatchService/SubmitBatch", request, batches.SubmitBatchRequest.FromString)
+    assert [violation.field for violation in raised.value.violations] == ["options", "items[0].metadata"]
+
+
+@pytest.mark.parametrize("metadata", [b"\xff\xff\xff", b"\x0a\x05\x0a\x03\xff\xff\xff"])
+def test_bytes_that_are_no_request_are_refused(validator: RequestValidator, metadata: bytes) -> None:
+    request = b"\x12" + bytes([len(metadata) + 2]) + b"\x22" + bytes([len(metadata)]) + metadata
     with pytest.raises(InvalidRequest, match=r"imagebatch\.v1\.SubmitBatchRequest"):
-        validator.check("/imagebatch.v1.BatchService/SubmitBatch", b"\xff\xff\xff")
+        validator.read("/imagebatch.v1.BatchService/SubmitBatch", request, batches.SubmitBatchRequest.FromString)
 
 
 def test_ten_thousand_items_are_checked_whole(validator: RequestValidator) -> None:
