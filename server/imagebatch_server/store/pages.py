@@ -13,18 +13,11 @@ from sqlalchemy import Connection, bindparam, select
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.model import Batch, ItemFilter, ItemResult
-from imagebatch_server.store import rows
-from imagebatch_server.store.items import (
-    ROWS_A_READ,
-    items_at,
-    recorded_indexes,
-    recorded_statuses,
-    results_at,
-    unrecorded_indexes,
-)
+from imagebatch_server.store import results
+from imagebatch_server.store.items import items_at, recorded_indexes, recorded_statuses, unrecorded_indexes
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.reading import read_batch
-from imagebatch_server.store.tables import NUMBERED, items, outcomes
+from imagebatch_server.store.tables import items
 
 RECORDED = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKIPPED)
 
@@ -35,28 +28,13 @@ def page(
     """A page in index order, with the batch and the number of matches. Raises BatchNotFound."""
     batch = read_batch(connection, key)
     total, indexes = _matching(connection, key, batch, match, offset, limit)
-    return batch, total, results_at(connection, key, indexes, max_bytes)
+    return batch, total, results.at_indexes(connection, key, indexes, max_bytes)
 
 
 def after(connection: Connection, key: BatchKey, sequence: int, limit: int, max_bytes: int) -> Sequence[ItemResult]:
     """Outcomes that follow `sequence`, in sequence order. Raises BatchNotFound."""
     read_batch(connection, key)
-    results: list[ItemResult] = []
-    held_bytes = 0
-    while len(results) < limit:
-        values = {**parameters(key), "after": sequence, "most": min(ROWS_A_READ, limit - len(results))}
-        found = connection.execute(_AFTER, values).all()
-        if not found:
-            break
-        by_index = {item.item_index: item for item in items_at(connection, key, sorted(row[0] for row in found))}
-        for row in found:
-            result = rows.to_item_result(key[1], by_index[row[0]], row)
-            held_bytes += result.size_bytes
-            if results and held_bytes > max_bytes:
-                return results
-            results.append(result)
-        sequence = found[-1].sequence
-    return results
+    return results.after(connection, key, sequence, limit, max_bytes)
 
 
 def _matching(
@@ -100,10 +78,4 @@ def _named(connection: Connection, key: BatchKey, batch: Batch, item_ids: Sequen
     return sorted({*own, *without_id})
 
 
-_AFTER = (
-    select(*rows.RESULT_COLUMNS)
-    .where(of_batch(outcomes), NUMBERED, outcomes.c.sequence > bindparam("after"))
-    .order_by(outcomes.c.sequence)
-    .limit(bindparam("most"))
-)
 _OWN_IDS = select(items.c.item_index).where(of_batch(items), items.c.item_id.in_(bindparam("item_ids", expanding=True)))

@@ -11,6 +11,7 @@ from tests.integration.ports.values import TENANT, failed, made, record, skipped
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches.model import Batch, ItemFilter, ItemResult
 from imagebatch_server.store import items as items_module
+from imagebatch_server.store import results as results_module
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.outcomes import SqlOutcomeStore
@@ -44,8 +45,7 @@ def indexes(results: Sequence[ItemResult]) -> list[int]:
 def looked_through(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """However a read is cut into parts, it answers the same."""
     monkeypatch.setattr(items_module, "INDEXES_A_READ", request.param)
-    monkeypatch.setattr(items_module, "ROWS_A_READ", request.param)
-    monkeypatch.setattr("imagebatch_server.store.pages.ROWS_A_READ", request.param)
+    monkeypatch.setattr(results_module, "ROWS_A_READ", request.param)
 
 
 async def test_a_page_without_a_filter_covers_every_item(batches: SqlBatchStore, outcomes: SqlOutcomeStore) -> None:

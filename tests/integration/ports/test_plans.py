@@ -5,14 +5,18 @@ PostgreSQL is asked not to read whole tables, as it would with the few rows of a
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Executable, event
-from tests.integration.ports.values import NOON
+from tests.integration.ports.values import NOON, all_successful, made, record
 
-from imagebatch_server.store import batches, intake, items, listing, objects, pages, removal, staging, submit
+from imagebatch_server.store import batches, intake, items, listing, objects, pages, removal, results, staging, submit
+from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
+from imagebatch_server.store.migrate import migrate
+from imagebatch_server.store.outcomes import SqlOutcomeStore
 
 KEY = {"of_tenant": "one", "of_batch_id": "b"}
 RANGE = {"first": 1, "last": 2}
@@ -31,10 +35,10 @@ QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
     (removal._REMOVE_FROM[0], {**KEY, **RANGE}, "outcomes_pkey"),
     (removal._REMOVE_FROM[1], {**KEY, **RANGE}, "items_pkey"),
     (listing._WITH_LABEL, {"of_tenant": "one", "of_key": "k", "of_value": "v", "most": 9}, "batch_labels_by_value"),
-    (items._ITEMS.range, {**KEY, **RANGE}, "items_pkey"),
-    (items._ITEMS.list, {**KEY, **INDEXES}, "items_pkey"),
-    (items._OUTCOMES.range, {**KEY, **RANGE}, "outcomes_pkey"),
-    (items._OUTCOMES.list, {**KEY, **INDEXES}, "outcomes_pkey"),
+    (results._ITEMS.range, {**KEY, **RANGE}, "items_pkey"),
+    (results._ITEMS.list, {**KEY, **INDEXES}, "items_pkey"),
+    (results._OUTCOMES.range, {**KEY, **RANGE}, "outcomes_pkey"),
+    (results._OUTCOMES.list, {**KEY, **INDEXES}, "outcomes_pkey"),
     (items._COUNT, {**KEY, **RANGE}, "outcomes_pkey"),
     (items._COUNT_STATUSES.of(["success"]), {**KEY, **RANGE, **SUCCESS}, "outcomes_pkey"),
     (items._COUNT_STATUSES.of(["failed"]), {**KEY, **RANGE, **FAILED}, "outcomes_unsuccessful"),
@@ -42,7 +46,7 @@ QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
     (items._PRESENT_STATUSES.of(["failed"]), {**KEY, **RANGE, **FAILED}, "outcomes_unsuccessful"),
     (items._RECORDED.of(["success"]), {**KEY, **SUCCESS, "skipped": 0, "most": 9}, "outcomes_pkey"),
     (items._RECORDED.of(["failed"]), {**KEY, **FAILED, "skipped": 0, "most": 9}, "outcomes_unsuccessful"),
-    (pages._AFTER, {**KEY, "after": 3, "most": 9}, "outcomes_sequence"),
+    (results._AFTER, {**KEY, "after": 3, "most": 9}, "outcomes_sequence"),
     (pages._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),
     (staging._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),
     (intake._FIRST_WITH, {**KEY, "content_keys": [b"a"]}, "items_content_key"),
@@ -86,3 +90,26 @@ async def test_queries_use_their_index(
     expected = f"sqlite_autoindex_{index.removesuffix('_pkey')}_1" if url.startswith("sqlite") else index
     assert (expected if index.endswith("_pkey") else index) in found, found
     assert "Seq Scan" not in found
+
+
+async def test_reading_on_from_far_into_a_batch_takes_no_more_steps(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    await migrate(database)
+    batches_store = SqlBatchStore(database, owner="one", max_running_batches=1)
+    batch = await made(batches_store, 2_000)
+    await record(SqlOutcomeStore(database, max_read_bytes=1), batch, *all_successful(batch))
+
+    def steps(connection: Connection, sequence: int) -> int:
+        counted = itertools.count()
+        driver_connection: Any = connection.connection.driver_connection
+        driver_connection.set_progress_handler(lambda: next(counted) and None, 1)
+        found = results.after(connection, (batch.tenant, batch.batch_id), sequence, 10, 1_000_000)
+        driver_connection.set_progress_handler(None, 0)
+        assert [result.sequence for result in found] == list(range(sequence + 1, sequence + 11))
+        return next(counted)
+
+    near = await database.read(lambda connection: steps(connection, 10))
+    far = await database.read(lambda connection: steps(connection, 1_900))
+    database.close()
+    assert near > 100
+    assert far < 1.1 * near
