@@ -13,16 +13,36 @@ from imagebatch.v1.enums import BATCH_ITEM_STATUS_NUMBERS, BATCH_STATUS_NUMBERS,
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.model import Batch, Item, ItemResult
 from imagebatch_server.rpc import wire
+from imagebatch_server.rpc.wire import VARINT
 
 _RESULT = types_pb2.BatchItemResult
-_INPUT_DATA = _RESULT.INPUT_DATA_FIELD_NUMBER
-_OUTPUT_DATA = _RESULT.OUTPUT_DATA_FIELD_NUMBER
-_COMPLETED_AT = _RESULT.COMPLETED_AT_FIELD_NUMBER
+_ITEM_ID = wire.tag(_RESULT.ITEM_ID_FIELD_NUMBER)
+_ITEM_INDEX = wire.integer_tag(_RESULT.ITEM_INDEX_FIELD_NUMBER)
+_STATUS = {
+    status: wire.integer_tag(_RESULT.STATUS_FIELD_NUMBER) + VARINT[number]
+    for status, number in BATCH_ITEM_STATUS_NUMBERS.items()
+}
+_INPUT_DATA = wire.tag(_RESULT.INPUT_DATA_FIELD_NUMBER)
+_OUTPUT_DATA = wire.tag(_RESULT.OUTPUT_DATA_FIELD_NUMBER)
+_ERROR_MESSAGE = wire.tag(_RESULT.ERROR_MESSAGE_FIELD_NUMBER)
+_PROCESSING_TIME_MS = wire.integer_tag(_RESULT.PROCESSING_TIME_MS_FIELD_NUMBER)
+_STORED_IMAGE_URL = wire.tag(_RESULT.STORED_IMAGE_URL_FIELD_NUMBER)
+_ERROR_CODE = {
+    code: wire.integer_tag(_RESULT.ERROR_CODE_FIELD_NUMBER) + VARINT[number]
+    for code, number in ITEM_ERROR_CODE_NUMBERS.items()
+}
+_SEQUENCE = wire.integer_tag(_RESULT.SEQUENCE_FIELD_NUMBER)
+_ATTEMPTS = wire.integer_tag(_RESULT.ATTEMPTS_FIELD_NUMBER)
+_COMPLETED_AT = wire.tag(_RESULT.COMPLETED_AT_FIELD_NUMBER)
+_IMAGE_SHA256 = wire.tag(_RESULT.IMAGE_SHA256_FIELD_NUMBER)
+_STORED_OBJECT_KEY = wire.tag(_RESULT.STORED_OBJECT_KEY_FIELD_NUMBER)
+_DUPLICATE_OF_INDEX = wire.integer_tag(_RESULT.DUPLICATE_OF_INDEX_FIELD_NUMBER)
+
 _URL_KEY, _OBJECT_KEY, _SIZE_KEY, _SHA256_KEY, _METADATA_KEY = map(
     wire.key, ("image_url", "object_key", "size_bytes", "sha256", "metadata")
 )
-_WATCH_RESULTS = batch_service_pb2.WatchBatchResponse.RESULTS_FIELD_NUMBER
-_PAGE_RESULTS = types_pb2.BatchResults.RESULTS_FIELD_NUMBER
+_WATCH_RESULTS = wire.tag(batch_service_pb2.WatchBatchResponse.RESULTS_FIELD_NUMBER)
+_PAGE_RESULTS = wire.tag(types_pb2.BatchResults.RESULTS_FIELD_NUMBER)
 
 FIELD_OVERHEAD_BYTES = 8
 """Tag and length of a message within another, and a little more."""
@@ -103,51 +123,71 @@ class ResultRenderer:
     def __call__(self, result: ItemResult) -> bytes:
         """One item, with its outcome if it has one."""
         item = result.item
-        message = _RESULT(
-            item_id=lifecycle.item_id(result.batch_id, item),
-            item_index=item.item_index,
-            status=BATCH_ITEM_STATUS_NUMBERS[result.status],
-            error_message=result.error_message,
-            processing_time_ms=result.processing_time_ms,
-            sequence=result.sequence,
-            attempts=result.attempts,
-            image_sha256=result.image_sha256,
-            stored_object_key=result.stored_object_key,
-            duplicate_of_index=result.duplicate_of_index,
-        )
+        item_id = lifecycle.item_id(result.batch_id, item).encode()
+        given = _input_data(item)
+        parts = [
+            _ITEM_ID, VARINT[len(item_id)], item_id,
+            _ITEM_INDEX, VARINT[item.item_index],
+            _STATUS[result.status],
+            _INPUT_DATA, VARINT[len(given)], given,
+        ]  # fmt: skip
+        if result.sequence is not None and result.completed_at is not None:
+            parts += (
+                _SEQUENCE, VARINT[result.sequence],
+                _ATTEMPTS, VARINT[result.attempts],
+                self._completed_at(result.completed_at),
+            )  # fmt: skip
+            self._add_outcome(parts, result)
+        return b"".join(parts)
+
+    def _add_outcome(self, parts: list[bytes], result: ItemResult) -> None:
+        if result.output_data is not None:
+            parts += (_OUTPUT_DATA, VARINT[len(result.output_data)], result.output_data)
+        if result.processing_time_ms is not None:
+            parts += (_PROCESSING_TIME_MS, VARINT[result.processing_time_ms])
+        if result.image_sha256 is not None:
+            parts += _text(_IMAGE_SHA256, result.image_sha256)
+        if result.error_code is not None:
+            parts.append(_ERROR_CODE[result.error_code])
+        if result.error_message is not None:
+            parts += _text(_ERROR_MESSAGE, result.error_message)
+        if result.duplicate_of_index is not None:
+            parts += (_DUPLICATE_OF_INDEX, VARINT[result.duplicate_of_index])
         if result.stored_object_key is not None:
+            parts += _text(_STORED_OBJECT_KEY, result.stored_object_key)
             url = self._url_of(result.stored_object_key)
             if url is not None:
-                message.stored_image_url = url
-        if result.error_code is not None:
-            message.error_code = ITEM_ERROR_CODE_NUMBERS[result.error_code]
-        data = message.SerializeToString() + wire.field(_INPUT_DATA, _input_data(item))
-        if result.completed_at is not None:
-            data += self._completed_at(result.completed_at)
-        if result.output_data is not None:
-            data += wire.field(_OUTPUT_DATA, result.output_data)
-        return data
+                parts += _text(_STORED_IMAGE_URL, url)
 
     def _completed_at(self, at: datetime) -> bytes:
         # All outcomes of a commit have one time, and making it costs as much as all the rest of a result.
         if self._time[0] != at:
-            self._time = (at, wire.field(_COMPLETED_AT, timestamp(at).SerializeToString()))
+            self._time = (at, _field(_COMPLETED_AT, timestamp(at).SerializeToString()))
         return self._time[1]
 
 
 def _input_data(item: Item) -> bytes:
     data = b""
     if item.image_url is not None:
-        data += wire.entry(_URL_KEY, wire.string_value(item.image_url))
+        data += wire.entry(_URL_KEY, wire.STRING, item.image_url.encode())
     if item.object_key is not None:
-        data += wire.entry(_OBJECT_KEY, wire.string_value(item.object_key))
+        data += wire.entry(_OBJECT_KEY, wire.STRING, item.object_key.encode())
     if item.size_bytes is not None:
-        data += wire.entry(_SIZE_KEY, wire.number_value(item.size_bytes))
+        data += wire.number_entry(_SIZE_KEY, item.size_bytes)
     if item.sha256 is not None:
-        data += wire.entry(_SHA256_KEY, wire.string_value(item.sha256))
+        data += wire.entry(_SHA256_KEY, wire.STRING, item.sha256.encode())
     if item.metadata is not None:
-        data += wire.entry(_METADATA_KEY, wire.struct_value(item.metadata))
+        data += wire.entry(_METADATA_KEY, wire.STRUCT, item.metadata)
     return data
+
+
+def _text(tag: bytes, text: str) -> tuple[bytes, bytes, bytes]:
+    data = text.encode()
+    return tag, VARINT[len(data)], data
+
+
+def _field(tag: bytes, data: bytes) -> bytes:
+    return b"%b%b%b" % (tag, VARINT[len(data)], data)
 
 
 def watch_response(results: Sequence[bytes], batch: Batch | None, sequence: int) -> bytes:
@@ -155,24 +195,23 @@ def watch_response(results: Sequence[bytes], batch: Batch | None, sequence: int)
     head = batch_service_pb2.WatchBatchResponse(sequence=sequence)
     if batch is not None:
         head.status.CopyFrom(status(batch, with_parameters=False))
-    return b"".join([*(wire.field(_WATCH_RESULTS, result) for result in results), head.SerializeToString()])
+    return b"".join([*_repeated(_WATCH_RESULTS, results), head.SerializeToString()])
 
 
 def page(batch: Batch, results: Sequence[bytes], *, offset: int, limit: int, total: int, max_bytes: int) -> bytes:
     """One page, with as many of the results as `max_bytes` allows, at least one."""
-    fields: list[bytes] = []
+    fitting = 0
     left = max_bytes
     for result in results:
-        data = wire.field(_PAGE_RESULTS, result)
-        left -= len(data)
-        if fields and left < 0:
+        left -= len(result) + FIELD_OVERHEAD_BYTES
+        if fitting and left < 0:
             break
-        fields.append(data)
+        fitting += 1
     head = types_pb2.BatchResults(
         batch_id=batch.batch_id,
         status=BATCH_STATUS_NUMBERS[batch.status],
         pagination=types_pb2.BatchResultsPagination(
-            offset=offset, limit=limit, total=total, has_more=offset + len(fields) < total
+            offset=offset, limit=limit, total=total, has_more=offset + fitting < total
         ),
         summary=types_pb2.BatchResultsSummary(
             total_items=batch.total_items,
@@ -182,4 +221,11 @@ def page(batch: Batch, results: Sequence[bytes], *, offset: int, limit: int, tot
             processing_time_ms=batch.processing_time_ms,
         ),
     )
-    return b"".join([head.SerializeToString(), *fields])
+    return b"".join([head.SerializeToString(), *_repeated(_PAGE_RESULTS, results[:fitting])])
+
+
+def _repeated(tag: bytes, messages: Sequence[bytes]) -> list[bytes]:
+    parts: list[bytes] = []
+    for message in messages:
+        parts += (tag, VARINT[len(message)], message)
+    return parts

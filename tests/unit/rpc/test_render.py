@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.batches.samples import batch, item, options
 
@@ -88,22 +88,39 @@ def test_a_failure_says_why() -> None:
     assert message.error_message == "took longer than 1 s"
 
 
-@given(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False)))
-def test_structs_are_those_of_protobuf(value: dict[str, str | float]) -> None:
-    data = b"".join(
-        wire.entry(wire.key(key), wire.string_value(held) if isinstance(held, str) else wire.number_value(held))
-        for key, held in value.items()
-    )
+@given(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False) | st.dictionaries(st.text(), st.text())))
+def test_structs_are_those_of_protobuf(value: dict[str, Any]) -> None:
+    data = b"".join(entry(wire.key(key), held) for key, held in value.items())
     expected = Struct()
     expected.update(value)
     assert Struct.FromString(data) == expected
 
 
-@given(st.integers(min_value=0, max_value=2**63 - 1))
+def entry(key: bytes, value: Any) -> bytes:
+    if isinstance(value, str):
+        return wire.entry(key, wire.STRING, value.encode())
+    return (
+        wire.number_entry(key, value) if isinstance(value, float) else wire.entry(key, wire.STRUCT, struct_bytes(value))
+    )
+
+
+@pytest.mark.parametrize("size", [0, 126, 127, 128, 16_383, 16_384, 2_100_000])
+def test_entries_of_any_size_are_those_of_protobuf(size: int) -> None:
+    expected = Struct()
+    expected.update({"note": "x" * size})
+    assert Struct.FromString(entry(wire.key("note"), "x" * size)) == expected
+
+
+@given(st.integers(min_value=0, max_value=2**63 - 1) | st.integers(min_value=0, max_value=2**22))
+@example(2**7 - 1)
+@example(2**7)
+@example(2**14 - 1)
+@example(2**14)
+@example(2**21 - 1)
+@example(2**21)
 def test_varints_are_those_of_protobuf(value: int) -> None:
-    message = batch_service_pb2.WatchBatchResponse(sequence=value)
-    encoded = message.SerializeToString()
-    assert encoded == (b"\x18" + wire.varint(value) if value else b"")
+    encoded = batch_service_pb2.WatchBatchResponse(sequence=value).SerializeToString()
+    assert encoded == (b"\x18" + wire.VARINT[value] if value else b"")
 
 
 def test_a_watch_message_joins_results_and_status() -> None:
