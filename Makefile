@@ -8,7 +8,7 @@ FAST_TESTS = $(wildcard tests/unit tests/integration tests/conformance)
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults soak bench bench-quick bench-quality test-protobuf7 venv lint format generate check-generated freeze lock postgres
+.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools test-protobuf7 venv lint format generate check-generated freeze lock postgres
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -28,7 +28,7 @@ soak: .venv/.installed ## the same for hours: SCALE=10 times as many kills, muta
 test-protobuf7: .venv-protobuf7/.installed ## the client's tests on protobuf 7
 	.venv-protobuf7/bin/pytest tests/unit/test_generated.py $(wildcard tests/unit/client)
 
-bench: .venv-bench/.installed ## measure everything beside its limit and its peers; an hour or more
+bench: .venv-bench/.installed ## measure everything beside its limit and its peers; an hour
 	.venv-bench/bin/python -m benchmarks
 
 bench-quick: .venv-bench/.installed ## the same with small numbers, in minutes: whether each row works
@@ -77,17 +77,25 @@ COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.1
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK)
 
 postgres: ## install PostgreSQL's programs, for the tests that need them
-	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null; then \
-	  echo "PostgreSQL is installed"; \
+	$(call install_program,initdb,postgresql,PostgreSQL)
+
+bench-tools: postgres ## install the servers that the benchmarks' peers need: Redis, PostgreSQL
+	$(call install_program,redis-server,redis-server,Redis)
+
+# install_program: the program that must be found, Debian's package, the name
+define install_program
+	@if ls /usr/lib/postgresql/*/bin/$(1) >/dev/null 2>&1 || command -v $(1) >/dev/null; then \
+	  echo "$(3) is installed"; \
 	elif ! command -v apt-get >/dev/null; then \
-	  echo "no apt-get here: install the PostgreSQL server with your system's packages, so that initdb is found"; exit 1; \
+	  echo "no apt-get here: install $(3) with your system's packages, so that $(1) is found"; exit 1; \
 	elif [ "$$(id -u)" = 0 ]; then \
-	  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql; \
+	  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(2); \
 	elif command -v sudo >/dev/null; then \
-	  sudo apt-get update && sudo apt-get install -y --no-install-recommends postgresql; \
+	  sudo apt-get update && sudo apt-get install -y --no-install-recommends $(2); \
 	else \
-	  echo "run as root: apt-get install postgresql"; exit 1; \
+	  echo "run as root: apt-get install $(2)"; exit 1; \
 	fi
+endef
 
 # Each environment's stamp: made again when its lock, or what the project says of itself, changes.
 

@@ -1,56 +1,90 @@
-"""`python -m benchmarks [--quick] [--out FILE] [row ...]`: measure, and write the table."""
+"""`python -m benchmarks [--quick] [row ...]`: measure rows, and put them into RESULTS.md."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import logging
+import os
 import sys
 import time
-from pathlib import Path
+import traceback
+from datetime import UTC, datetime
 
-from benchmarks.measure import FULL, QUICK, Report, Scale
-from benchmarks.report import markdown
-from benchmarks.rows import client, delay, describe, latency, pages, replay, startup, stream, throughput, watchers
+import benchmarks.without_fork_handlers  # noqa: F401
+from benchmarks import kept
+from benchmarks.kept import Measured
+from benchmarks.machine import this_machine
+from benchmarks.measure import FULL, QUICK, Report, Scale, Skipped
+from benchmarks.report import page
+from benchmarks.rows import (
+    client,
+    delay,
+    describe,
+    latency,
+    pages,
+    peers,
+    replay,
+    startup,
+    stream,
+    throughput,
+    watchers,
+)
 
 ROWS = {
     row.ROW: row
-    for row in (throughput, latency, replay, delay, pages, watchers, stream, describe, client, startup)
+    for row in (throughput, peers, latency, replay, delay, pages, watchers, stream, describe, client, startup)
 }  # fmt: skip
-RESULTS = Path(__file__).parent / "RESULTS.md"
+RESULTS = kept.FOLDER / "RESULTS.md"
 
 
 def main() -> None:
-    """Measure the rows that are asked for. A whole full run writes RESULTS.md; any other prints its table."""
+    """Measure the rows that are asked for, and write the page after each; a quick run only prints it."""
     arguments = _parser().parse_args()
-    scale: Scale = QUICK if arguments.quick else FULL
-    rows = arguments.rows or list(ROWS)
     logging.disable(logging.INFO)  # peers' clients would write a line an item
+    if arguments.page:
+        _write_page()
+        return
+    measured = {}
+    for name in arguments.rows or ROWS:
+        measured[name] = _measure(name, QUICK if arguments.quick else FULL)
+        if not arguments.quick:
+            kept.keep(name, measured[name])
+            _write_page()
+    print(page(measured, {}) if arguments.quick else f"written to {RESULTS}")
+    if not all(row.whole for row in measured.values()):
+        sys.exit("not every row was measured whole")
+
+
+def _measure(name: str, scale: Scale) -> Measured:
+    """One row, on an event loop of its own. Where it fails, what it found before is kept, and the next one runs."""
+    row = ROWS[name]
+    print(f"{name} ...", flush=True)
     report = Report(say=lambda text: print(text, flush=True))
-    asyncio.run(_measure(rows, scale, report))
-    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
-    page = markdown(report.lines, scale, command)
-    out = arguments.out or (RESULTS if scale is FULL and rows == list(ROWS) else None)
-    if out is None:
-        print(page)
-    else:
-        out.write_text(page)
-        print(f"written to {out}")
+    measured_at, started_at, load = datetime.now(UTC), time.perf_counter(), os.getloadavg()[0]
+    whole = True
+    try:
+        asyncio.run(row.measure(scale, report))
+    except Exception as error:
+        whole = False
+        traceback.print_exc()
+        report.add(Skipped(name, "the rest of the row", f"{type(error).__name__}: {error}"))
+    took_s = time.perf_counter() - started_at
+    print(f"{name}: {took_s:.0f} s", flush=True)
+    title = str(row.__doc__).splitlines()[0]
+    return Measured(title, measured_at, took_s, load, this_machine(), whole, report.lines, report.skipped)
 
 
-async def _measure(rows: list[str], scale: Scale, report: Report) -> None:
-    for name in rows:
-        started_at = time.perf_counter()
-        report.say(f"{name} ...")
-        await ROWS[name].measure(scale, report)
-        report.say(f"{name}: {time.perf_counter() - started_at:.0f} s")
+def _write_page() -> None:
+    rows, written = kept.load(), kept.notes()
+    RESULTS.write_text(page({name: rows[name] for name in ROWS if name in rows}, written))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("rows", nargs="*", choices=[[], *ROWS], help="rows to measure; all if none is named")
     parser.add_argument("--quick", action="store_true", help="small numbers: whether it works, not how fast")
-    parser.add_argument("--out", type=Path, help="where to write the table")
+    parser.add_argument("--page", action="store_true", help="measure nothing; write RESULTS.md of what was kept")
     return parser
 
 

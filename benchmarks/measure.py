@@ -15,8 +15,9 @@ Round = Callable[[], Awaitable[Mapping[str, float]]]
 class Scale:
     """How much is measured: `FULL` for the table, `QUICK` for a look within minutes."""
 
-    name: str
     rounds: int
+    long_rounds: int
+    """Of rounds that take tens of seconds."""
     batch_items: tuple[int, ...]
     peer_items: int
     """Most items of a peer's round: of a larger batch it runs so many, for it is the rate that is compared."""
@@ -30,10 +31,14 @@ class Scale:
     stream_items: int
     pictures: int
 
+    def rounds_of(self, items: int) -> int:
+        """Of rounds of so many items."""
+        return self.rounds if items <= 10_000 else self.long_rounds
+
 
 FULL = Scale(
-    name="full",
     rounds=5,
+    long_rounds=3,
     batch_items=(10_000, 100_000),
     peer_items=100_000,
     singles=500,
@@ -47,8 +52,8 @@ FULL = Scale(
     pictures=200,
 )
 QUICK = Scale(
-    name="quick",
     rounds=2,
+    long_rounds=2,
     batch_items=(1_000,),
     peer_items=300,
     singles=50,
@@ -127,13 +132,17 @@ class Skipped:
 
 @dataclass
 class Report:
-    """What the rows found, in their order."""
+    """What a row finds, in its order."""
 
-    lines: list[Line | Skipped] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     say: Callable[[str], None] = print
 
     def add(self, line: Line | Skipped) -> None:
-        self.lines.append(line)
+        if isinstance(line, Skipped):
+            self.skipped.append(line)
+        else:
+            self.lines.append(line)
         self.say(f"  {summary(line)}")
 
 

@@ -15,6 +15,6 @@ from benchmarks.peers import Missing
 def running_postgres() -> Iterator[Callable[[], str]]:
     """What makes an empty database and answers its URL. Raises Missing where PostgreSQL is not installed."""
     if postgres_programs() is None:
-        raise Missing("PostgreSQL's programs are not installed: make postgres")
+        raise Missing("PostgreSQL's programs are not installed: make bench-tools")
     with own_server() as server:
         yield server.create_database

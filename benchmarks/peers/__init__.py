@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from tests.server import REPOSITORY
 
+from benchmarks.measure import Round
+
 Answers = Sequence[Mapping[str, Any]]
+ROUND_TIMEOUT_S = 300.0
 
 
 class Missing(Exception):
-    """The peer, or the server that it needs, is not installed; the message says how to get it."""
+    """The peer, or the server that it needs, is not installed or did not work; the message says why."""
 
 
 class Peer(Protocol):
@@ -43,11 +47,44 @@ class Entrant:
     """Which of ours it is held against: `sqlite` or `postgres`."""
     start: Callable[[Path], AbstractAsyncContextManager[Peer]]
     round_items: int = 1_000_000
-    """Most items of a round: a peer that takes minutes for a batch runs a part of it, and its rate is compared."""
+    """Most items of a round: a slow peer runs a part of the batch, and its rate is compared."""
+    largest_batch: int = 10_000
+    """The largest of our batches that it is held against."""
+
+
+@asynccontextmanager
+async def running(entrant: Entrant, folder: Path) -> AsyncIterator[Peer]:
+    """The peer, started. Raises Missing where it can't be."""
+    async with AsyncExitStack() as opened:
+        with _failures("did not start"):
+            peer = await opened.enter_async_context(entrant.start(folder))
+        yield peer
+
+
+def attempted(peers_round: Round) -> Round:
+    """The round; raises Missing where the peer fails, so that its figure is left out and the others' are not."""
+
+    async def run() -> Mapping[str, float]:
+        with _failures("failed in a round"):
+            async with asyncio.timeout(ROUND_TIMEOUT_S):
+                return await peers_round()
+
+    return run
 
 
 @contextmanager
-def _process(arguments: Sequence[str], environment: Mapping[str, str], log: IO[str]) -> Any:
+def _failures(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Missing:
+        raise
+    except Exception as error:
+        raise Missing(f"it {what}: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def program(arguments: Sequence[str], environment: Mapping[str, str], log: IO[str]) -> Iterator[subprocess.Popen[Any]]:
+    """`python -m ...`, that runs while the block does."""
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=REPOSITORY,
@@ -72,13 +109,10 @@ async def workers(
     folder: Path, commands: Sequence[Sequence[str]], environment: Mapping[str, str]
 ) -> AsyncIterator[None]:
     """Worker programs, `python -m ...`, that run while the block does."""
-    with (folder / "workers.log").open("a") as log:
-        from contextlib import ExitStack
-
-        with ExitStack() as running:
-            for command in commands:
-                running.enter_context(_process(command, environment, log))
-            yield
+    with (folder / "workers.log").open("a") as log, ExitStack() as started:
+        for command in commands:
+            started.enter_context(program(command, environment, log))
+        yield
 
 
 def in_runs(items: int, size: int) -> Sequence[range]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import time
@@ -44,7 +45,7 @@ class CeleryPeer:
                 answers += [self._decoded(data) for data in found if data is not None]
                 missing = [key for key, data in zip(missing, found, strict=True) if data is None]
                 if missing:
-                    time.sleep(PAUSE_S)  # nothing else runs on this loop
+                    await asyncio.sleep(PAUSE_S)
         return answers
 
     async def one(self, index: int) -> Mapping[str, Any]:
@@ -52,8 +53,10 @@ class CeleryPeer:
         with self._app.producer_pool.acquire(block=True) as producer:
             task = self._noop.apply_async((work.metadata_of(index),), producer=producer, argsrepr="")
         key = backend.get_key_for_task(task.id)
+        deadline = time.monotonic() + ONE_TIMEOUT_S
         while (data := backend.get(key)) is None:
-            pass
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"item {index} had no result within {ONE_TIMEOUT_S:g} s")
         return self._decoded(data)
 
     def _decoded(self, data: bytes) -> Mapping[str, Any]:

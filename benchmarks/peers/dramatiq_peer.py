@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,7 +44,7 @@ class DramatiqPeer:
                 answers += [self._decoded(data) for data in found if data is not None]
                 missing = [key for key, data in zip(missing, found, strict=True) if data is None]
                 if missing:
-                    time.sleep(PAUSE_S)  # nothing else runs on this loop
+                    await asyncio.sleep(PAUSE_S)
         return answers
 
     async def one(self, index: int) -> Mapping[str, Any]:

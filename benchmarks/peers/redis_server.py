@@ -24,7 +24,7 @@ def running_redis(folder: Path, fsync: Fsync) -> Iterator[str]:
     """Its URL. Raises Missing where redis-server is not installed, RuntimeError if another server answers."""
     program = shutil.which("redis-server")
     if program is None:
-        raise Missing("redis-server is not installed; on Debian: apt install redis-server")
+        raise Missing("redis-server is not installed: make bench-tools")
     port = free_port()
     arguments = {
         "port": str(port),

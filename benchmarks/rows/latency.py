@@ -10,7 +10,7 @@ from benchmarks.bare import rows
 from benchmarks.bare.client import bare_server
 from benchmarks.measure import Line, Mark, Report, Scale, Skipped, interleave, percentile
 from benchmarks.ours import Ours, answers_of
-from benchmarks.peers import Missing
+from benchmarks.peers import Missing, attempted, running
 from benchmarks.peers.entrants import ENTRANTS
 from benchmarks.rows.folders import data_folder
 from benchmarks.rows.throughput import STORES, our_server
@@ -30,11 +30,11 @@ async def measure(scale: Scale, report: Report) -> None:
         try:
             async with our_server(entrant.store) as ours:
                 with data_folder() as folder:
-                    async with entrant.start(folder) as peer:
+                    async with running(entrant, folder) as peer:
                         found = await interleave(
                             {
                                 "ours": lambda: _round(scale.singles, _by_client(ours)),
-                                "peer": lambda: _round(scale.singles, peer.one),
+                                "peer": attempted(lambda: _round(scale.singles, peer.one)),
                             },
                             scale.rounds,
                         )

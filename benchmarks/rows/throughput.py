@@ -1,4 +1,4 @@
-"""No-op items a second, from the submit to all results read back and decoded."""
+"""No-op items a second, from the submit to all results read back and decoded, beside the bare limit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from benchmarks.bare.client import BareServer, bare_server
 from benchmarks.bare.store import create_tables
 from benchmarks.measure import Line, Mark, Report, Round, Scale, Skipped, interleave
 from benchmarks.ours import Ours, answers_of, serving
-from benchmarks.peers import Entrant, Missing, Peer
-from benchmarks.peers.entrants import ENTRANTS
+from benchmarks.peers import Missing
 from benchmarks.postgres import running_postgres
 from benchmarks.rows.folders import data_folder
 from imagebatch.v1 import batch_service_pb2 as pb
@@ -21,17 +20,14 @@ from imagebatch_client import convert
 
 ROW = "throughput"
 STORES = {"sqlite": "SQLite FULL", "postgres": "PostgreSQL, synchronous_commit on"}
-BARE_MARK = Mark(at_least=0.4)
-PEER_MARKS = {"durable": Mark(at_least=5.0), "slow": Mark(at_least=10.0), "memory": Mark(at_least=1.0)}
+MARK = Mark(at_least=0.4)
 RATE = "items/s"
 
 
 async def measure(scale: Scale, report: Report) -> None:
     for items in scale.batch_items:
         for store in STORES:
-            await _beside_the_limit(scale, report, items, store)
-        for entrant in ENTRANTS:
-            await _beside_a_peer(scale, report, items, entrant)
+            await _measure(scale, report, items, store)
 
 
 @asynccontextmanager
@@ -63,7 +59,7 @@ async def _stub_round(ours: Ours, items: int) -> Mapping[str, float]:
     return {RATE: items / took_s}
 
 
-async def _beside_the_limit(scale: Scale, report: Report, items: int, store: str) -> None:
+async def _measure(scale: Scale, report: Report, items: int, store: str) -> None:
     figure = f"{items:,} no-op items, {STORES[store]}"
     try:
         async with our_server(store) as ours:
@@ -78,7 +74,7 @@ async def _beside_the_limit(scale: Scale, report: Report, items: int, store: str
                             "bare, converted": _bare_round(bare, ours, url, items, converted=True),
                             "bare, parsed": _bare_round(bare, ours, url, items, converted=False),
                         },
-                        scale.rounds,
+                        scale.rounds_of(items),
                     )
     except Missing as missing:
         report.add(Skipped(ROW, figure, str(missing)))
@@ -90,7 +86,7 @@ async def _beside_the_limit(scale: Scale, report: Report, items: int, store: str
     ):
         report.add(
             Line(ROW, f"{figure}; {read}", RATE, found[ours_by][RATE], f"{how}, the same decoding",
-                 found[bare_by][RATE], BARE_MARK)
+                 found[bare_by][RATE], MARK)
         )  # fmt: skip
 
 
@@ -119,35 +115,6 @@ def _bare_round(bare: BareServer, ours: Ours, url: str, items: int, *, converted
         return {RATE: items / took_s}
 
     return run
-
-
-async def _beside_a_peer(scale: Scale, report: Report, items: int, entrant: Entrant) -> None:
-    peer_items = min(items, entrant.round_items, scale.peer_items)
-    figure = f"{items:,} no-op items, {STORES[entrant.store]}; our client, results as dataclasses"
-    beside = f"{entrant.name}: {entrant.how}"
-    if peer_items < items:
-        beside += f" ({peer_items:,} items a round)"
-    try:
-        async with our_server(entrant.store) as ours:
-            with data_folder() as folder:
-                async with entrant.start(folder) as peer:
-                    found = await interleave(
-                        {"ours": lambda: client_round(ours, items), "peer": lambda: _peer_round(peer, peer_items)},
-                        scale.rounds,
-                    )
-    except Missing as missing:
-        report.add(Skipped(ROW, f"{figure}, beside {entrant.name}", str(missing)))
-        return
-    mark = PEER_MARKS[entrant.kind]
-    report.add(Line(ROW, figure, RATE, found["ours"][RATE], beside, found["peer"][RATE], mark))
-
-
-async def _peer_round(peer: Peer, items: int) -> Mapping[str, float]:
-    started_at = time.perf_counter()
-    answers = await peer.batch(items)
-    took_s = time.perf_counter() - started_at
-    work.check(answers, items)
-    return {RATE: items / took_s}
 
 
 @contextmanager
