@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
+from typing import Any, Self
 
 import structlog
 import uuid_utils
@@ -114,27 +115,31 @@ class Submission:
 
     async def _stage(self, batch: NewBatch, chunks: AsyncIterator[Sequence[NewItem]]) -> int:
         total_items = 0
-        async for chunk in chunks:
-            if total_items + len(chunk) > self._max_items_per_batch:
-                raise _too_many("max_items_per_batch", total_items + len(chunk), self._max_items_per_batch)
-            for start in range(0, len(chunk), ITEMS_A_STAGE):
-                part = chunk[start : start + ITEMS_A_STAGE]
-                await self._stage_part(batch, part, start_index=total_items)
-                total_items += len(part)
+        async with _Behind() as writing:
+            async for chunk in chunks:
+                if total_items + len(chunk) > self._max_items_per_batch:
+                    raise _too_many("max_items_per_batch", total_items + len(chunk), self._max_items_per_batch)
+                for start in range(0, len(chunk), ITEMS_A_STAGE):
+                    part = chunk[start : start + ITEMS_A_STAGE]
+                    await self._stage_part(batch, part, writing, start_index=total_items)
+                    total_items += len(part)
         if not total_items:
             raise InvalidRequest([Violation("items", "is empty; a batch has at least one item")])
         return total_items
 
-    async def _stage_part(self, batch: NewBatch, part: Sequence[NewItem], *, start_index: int) -> None:
+    async def _stage_part(
+        self, batch: NewBatch, part: Sequence[NewItem], writing: _Behind, *, start_index: int
+    ) -> None:
         images, violations = self._intake.check(part, start_index=start_index)
         own_ids = [new_item.item_id for new_item in part if new_item.item_id is not None]
+        await writing.done()
         if own_ids and start_index:
             known = await self._batches.known_item_ids(batch.tenant, batch.batch_id, own_ids)
             violations += self._intake.repeated(part, known, start_index=start_index)
         if violations:
             raise InvalidRequest(violations)
         items, objects = await self._intake.store(batch, part, images, start_index=start_index)
-        await self._batches.stage_items(batch, items, objects)
+        writing.begin(self._batches.stage_items(batch, items, objects))
 
     def _begin(self, tenant: str, options: BatchOptions, content_sha256: str) -> NewBatch:
         if self.draining:
@@ -165,6 +170,34 @@ class Submission:
         )
         self._scheduler.add(batch, at_hand)
         return batch
+
+
+class _Behind:
+    """One piece of work at a time that goes on behind its caller: a part is written while the next one comes in.
+
+    The block ends when the work has ended, also if it raises: images that are stored already must get their rows.
+    """
+
+    def __init__(self) -> None:
+        self._work: asyncio.Task[None] | None = None
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin a piece of work, once the last one is `done`."""
+        self._work = asyncio.create_task(work)
+
+    async def done(self) -> None:
+        """Wait for the work that was begun, and raise what it raised."""
+        if self._work is not None:
+            await self._work
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            await self.done()
+        elif self._work is not None:
+            await asyncio.gather(self._work, return_exceptions=True)
 
 
 def _too_many(limit: str, count: int, most: int) -> LimitExceeded:
