@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from msgspec import structs
 
 from imagebatch_server.batches import duplicates
@@ -16,8 +17,7 @@ from imagebatch_server.batches.model import Item, StoredObject
 from imagebatch_server.batches.ports import BlobStore, NewBatch, ObjectRows
 
 
-@dataclass(frozen=True, slots=True)
-class NewItem:
+class NewItem(msgspec.Struct, frozen=True, gc=False):
     """One item of a submit; exactly one of `image_url`, `image_base64` (a data URL) and `object_key` is set."""
 
     item_id: str | None

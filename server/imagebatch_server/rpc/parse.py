@@ -55,11 +55,12 @@ def items(messages: Iterable[types_pb2.BatchImageInput]) -> Sequence[NewItem]:
 
 
 def _item(message: types_pb2.BatchImageInput) -> NewItem:
+    # An empty text is refused wherever one may be absent: to ask which is the case would only take time.
     return NewItem(
-        item_id=message.item_id if message.HasField("item_id") else None,
-        image_url=message.image_url if message.HasField("image_url") else None,
-        image_base64=message.image_base64 if message.HasField("image_base64") else None,
-        object_key=message.object_key if message.HasField("object_key") else None,
+        item_id=message.item_id or None,
+        image_url=message.image_url or None,
+        image_base64=message.image_base64 or None,
+        object_key=message.object_key or None,
         # Deterministic, because duplicates are told by it.
         metadata=message.metadata.SerializeToString(deterministic=True) if message.HasField("metadata") else None,
     )

@@ -39,6 +39,12 @@ def test_a_good_request_passes(validator: RequestValidator) -> None:
     assert violations(validator, "SubmitBatch", submit(image_url="https://a/b.jpg", item_id="a/b:c.d-e_f")) == {}
 
 
+@pytest.mark.parametrize("field", ["image_url", "image_base64", "object_key", "item_id"])
+def test_no_text_of_an_item_is_empty(validator: RequestValidator, field: str) -> None:
+    item = {"object_key": "k", field: ""} if field == "item_id" else {field: ""}
+    assert set(violations(validator, "SubmitBatch", submit(**item))) == {f"items[0].{field}"}
+
+
 def test_all_violations_are_found_at_once(validator: RequestValidator) -> None:
     request = batches.SubmitBatchRequest(
         options=batches.BatchOptions(priority=11, failure_limit=0, max_attempts=0, canary=1001, labels={"": "x"}),
