@@ -13,36 +13,31 @@ from imagebatch.v1.enums import BATCH_ITEM_STATUS_NUMBERS, BATCH_STATUS_NUMBERS,
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.model import Batch, Item, ItemResult
 from imagebatch_server.rpc import wire
-from imagebatch_server.rpc.wire import VARINT
 
 _RESULT = types_pb2.BatchItemResult
-_ITEM_ID = wire.tag(_RESULT.ITEM_ID_FIELD_NUMBER)
-_ITEM_INDEX = wire.integer_tag(_RESULT.ITEM_INDEX_FIELD_NUMBER)
-_STATUS = {
-    status: wire.integer_tag(_RESULT.STATUS_FIELD_NUMBER) + VARINT[number]
-    for status, number in BATCH_ITEM_STATUS_NUMBERS.items()
-}
-_INPUT_DATA = wire.tag(_RESULT.INPUT_DATA_FIELD_NUMBER)
-_OUTPUT_DATA = wire.tag(_RESULT.OUTPUT_DATA_FIELD_NUMBER)
-_ERROR_MESSAGE = wire.tag(_RESULT.ERROR_MESSAGE_FIELD_NUMBER)
-_PROCESSING_TIME_MS = wire.integer_tag(_RESULT.PROCESSING_TIME_MS_FIELD_NUMBER)
-_STORED_IMAGE_URL = wire.tag(_RESULT.STORED_IMAGE_URL_FIELD_NUMBER)
-_ERROR_CODE = {
-    code: wire.integer_tag(_RESULT.ERROR_CODE_FIELD_NUMBER) + VARINT[number]
-    for code, number in ITEM_ERROR_CODE_NUMBERS.items()
-}
-_SEQUENCE = wire.integer_tag(_RESULT.SEQUENCE_FIELD_NUMBER)
-_ATTEMPTS = wire.integer_tag(_RESULT.ATTEMPTS_FIELD_NUMBER)
-_COMPLETED_AT = wire.tag(_RESULT.COMPLETED_AT_FIELD_NUMBER)
-_IMAGE_SHA256 = wire.tag(_RESULT.IMAGE_SHA256_FIELD_NUMBER)
-_STORED_OBJECT_KEY = wire.tag(_RESULT.STORED_OBJECT_KEY_FIELD_NUMBER)
-_DUPLICATE_OF_INDEX = wire.integer_tag(_RESULT.DUPLICATE_OF_INDEX_FIELD_NUMBER)
+_ITEM_ID = wire.head(_RESULT.ITEM_ID_FIELD_NUMBER)
+_ITEM_INDEX = wire.Integer(_RESULT.ITEM_INDEX_FIELD_NUMBER)
+_STATUS = wire.Integer(_RESULT.STATUS_FIELD_NUMBER)
+_INPUT_DATA = wire.head(_RESULT.INPUT_DATA_FIELD_NUMBER)
+_OUTPUT_DATA = wire.head(_RESULT.OUTPUT_DATA_FIELD_NUMBER)
+_ERROR_MESSAGE = wire.head(_RESULT.ERROR_MESSAGE_FIELD_NUMBER)
+_PROCESSING_TIME_MS = wire.Integer(_RESULT.PROCESSING_TIME_MS_FIELD_NUMBER)
+_STORED_IMAGE_URL = wire.head(_RESULT.STORED_IMAGE_URL_FIELD_NUMBER)
+_ERROR_CODE = wire.Integer(_RESULT.ERROR_CODE_FIELD_NUMBER)
+_SEQUENCE = wire.Integer(_RESULT.SEQUENCE_FIELD_NUMBER)
+_ATTEMPTS = wire.Integer(_RESULT.ATTEMPTS_FIELD_NUMBER)
+_COMPLETED_AT = wire.head(_RESULT.COMPLETED_AT_FIELD_NUMBER)
+_IMAGE_SHA256 = wire.head(_RESULT.IMAGE_SHA256_FIELD_NUMBER)
+_STORED_OBJECT_KEY = wire.head(_RESULT.STORED_OBJECT_KEY_FIELD_NUMBER)
+_DUPLICATE_OF_INDEX = wire.Integer(_RESULT.DUPLICATE_OF_INDEX_FIELD_NUMBER)
 
-_URL_KEY, _OBJECT_KEY, _SIZE_KEY, _SHA256_KEY, _METADATA_KEY = map(
-    wire.key, ("image_url", "object_key", "size_bytes", "sha256", "metadata")
-)
-_WATCH_RESULTS = wire.tag(batch_service_pb2.WatchBatchResponse.RESULTS_FIELD_NUMBER)
-_PAGE_RESULTS = wire.tag(types_pb2.BatchResults.RESULTS_FIELD_NUMBER)
+_URL_ENTRY = wire.entry_head("image_url", wire.STRING)
+_OBJECT_KEY_ENTRY = wire.entry_head("object_key", wire.STRING)
+_SHA256_ENTRY = wire.entry_head("sha256", wire.STRING)
+_METADATA_ENTRY = wire.entry_head("metadata", wire.STRUCT)
+
+_WATCH_RESULTS = wire.head(batch_service_pb2.WatchBatchResponse.RESULTS_FIELD_NUMBER)
+_PAGE_RESULTS = wire.head(types_pb2.BatchResults.RESULTS_FIELD_NUMBER)
 
 FIELD_OVERHEAD_BYTES = 8
 """Tag and length of a message within another, and a little more."""
@@ -124,35 +119,31 @@ class ResultRenderer:
         """One item, with its outcome if it has one."""
         item = result.item
         item_id = lifecycle.item_id(result.batch_id, item).encode()
-        given = _input_data(item)
+        input_data = _input_data(item)
         parts = [
-            _ITEM_ID, VARINT[len(item_id)], item_id,
-            _ITEM_INDEX, VARINT[item.item_index],
-            _STATUS[result.status],
-            _INPUT_DATA, VARINT[len(given)], given,
+            _ITEM_ID[len(item_id)], item_id,
+            _ITEM_INDEX[item.item_index],
+            _STATUS[BATCH_ITEM_STATUS_NUMBERS[result.status]],
+            _INPUT_DATA[len(input_data)], input_data,
         ]  # fmt: skip
         if result.sequence is not None and result.completed_at is not None:
-            parts += (
-                _SEQUENCE, VARINT[result.sequence],
-                _ATTEMPTS, VARINT[result.attempts],
-                self._completed_at(result.completed_at),
-            )  # fmt: skip
+            parts += (_SEQUENCE[result.sequence], _ATTEMPTS[result.attempts], self._completed_at(result.completed_at))
             self._add_outcome(parts, result)
         return b"".join(parts)
 
     def _add_outcome(self, parts: list[bytes], result: ItemResult) -> None:
         if result.output_data is not None:
-            parts += (_OUTPUT_DATA, VARINT[len(result.output_data)], result.output_data)
+            parts += (_OUTPUT_DATA[len(result.output_data)], result.output_data)
         if result.processing_time_ms is not None:
-            parts += (_PROCESSING_TIME_MS, VARINT[result.processing_time_ms])
+            parts.append(_PROCESSING_TIME_MS[result.processing_time_ms])
         if result.image_sha256 is not None:
             parts += _text(_IMAGE_SHA256, result.image_sha256)
         if result.error_code is not None:
-            parts.append(_ERROR_CODE[result.error_code])
+            parts.append(_ERROR_CODE[ITEM_ERROR_CODE_NUMBERS[result.error_code]])
         if result.error_message is not None:
             parts += _text(_ERROR_MESSAGE, result.error_message)
         if result.duplicate_of_index is not None:
-            parts += (_DUPLICATE_OF_INDEX, VARINT[result.duplicate_of_index])
+            parts.append(_DUPLICATE_OF_INDEX[result.duplicate_of_index])
         if result.stored_object_key is not None:
             parts += _text(_STORED_OBJECT_KEY, result.stored_object_key)
             url = self._url_of(result.stored_object_key)
@@ -162,32 +153,29 @@ class ResultRenderer:
     def _completed_at(self, at: datetime) -> bytes:
         # All outcomes of a commit have one time, and making it costs as much as all the rest of a result.
         if self._time[0] != at:
-            self._time = (at, _field(_COMPLETED_AT, timestamp(at).SerializeToString()))
+            data = timestamp(at).SerializeToString()
+            self._time = (at, _COMPLETED_AT[len(data)] + data)
         return self._time[1]
 
 
 def _input_data(item: Item) -> bytes:
-    data = b""
+    parts: list[bytes] = []
     if item.image_url is not None:
-        data += wire.entry(_URL_KEY, wire.STRING, item.image_url.encode())
+        parts += _text(_URL_ENTRY, item.image_url)
     if item.object_key is not None:
-        data += wire.entry(_OBJECT_KEY, wire.STRING, item.object_key.encode())
+        parts += _text(_OBJECT_KEY_ENTRY, item.object_key)
     if item.size_bytes is not None:
-        data += wire.number_entry(_SIZE_KEY, item.size_bytes)
+        parts.append(wire.number_entry("size_bytes", item.size_bytes))
     if item.sha256 is not None:
-        data += wire.entry(_SHA256_KEY, wire.STRING, item.sha256.encode())
+        parts += _text(_SHA256_ENTRY, item.sha256)
     if item.metadata is not None:
-        data += wire.entry(_METADATA_KEY, wire.STRUCT, item.metadata)
-    return data
+        parts += (_METADATA_ENTRY[len(item.metadata)], item.metadata)
+    return b"".join(parts)
 
 
-def _text(tag: bytes, text: str) -> tuple[bytes, bytes, bytes]:
+def _text(heads: wire.Table, text: str) -> tuple[bytes, bytes]:
     data = text.encode()
-    return tag, VARINT[len(data)], data
-
-
-def _field(tag: bytes, data: bytes) -> bytes:
-    return b"%b%b%b" % (tag, VARINT[len(data)], data)
+    return heads[len(data)], data
 
 
 def watch_response(results: Sequence[bytes], batch: Batch | None, sequence: int) -> bytes:
@@ -224,8 +212,8 @@ def page(batch: Batch, results: Sequence[bytes], *, offset: int, limit: int, tot
     return b"".join([head.SerializeToString(), *_repeated(_PAGE_RESULTS, results[:fitting])])
 
 
-def _repeated(tag: bytes, messages: Sequence[bytes]) -> list[bytes]:
+def _repeated(heads: wire.Table, messages: Sequence[bytes]) -> list[bytes]:
     parts: list[bytes] = []
     for message in messages:
-        parts += (tag, VARINT[len(message)], message)
+        parts += (heads[len(message)], message)
     return parts

@@ -1,78 +1,90 @@
 """The protobuf wire format, as far as results are assembled from parts that are serialised already.
 
 A message may be put together by joining its fields' bytes in any order
-(https://protobuf.dev/programming-guides/encoding/), so stored Structs need not be parsed to be sent. Structs of
-protobuf's own making were measured too, with bytes in the place of messages: they take a quarter longer.
+(https://protobuf.dev/programming-guides/encoding/), so stored Structs need not be parsed to be sent. What stands
+before a field's data depends only on the data's length, so it is looked up: a result then takes half as long as when
+its varints are made, and less than from a message of protobuf's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 
 _VARINT = 0
 _LENGTH_DELIMITED = 2
-_ONE_BYTE = 1 << 7
-_TWO_BYTES = 1 << 14
-_THREE_BYTES = 1 << 21
+_KEPT = 1 << 13
 _PACK_DOUBLE = Struct("<d").pack
 
-STRING, NUMBER, STRUCT = b"\x1a", b"\x11", b"\x2a"
-"""Tags of what a `google.protobuf.Value` holds."""
+STRING, STRUCT = 3, 5
+"""Fields of a `google.protobuf.Value`."""
+
+_NUMBER_TAG = b"\x11"
 
 
-class _Varints(dict[int, bytes]):
-    """Keeps the short ones, among which nearly all lengths are: one is looked up for every field."""
+class Table(dict[int, bytes]):
+    """Bytes by a non-negative integer, made when they are first asked for; those of small ones are kept."""
 
-    def __missing__(self, value: int) -> bytes:
-        if value >= _TWO_BYTES:
-            return _long(value)
-        short = bytes((value,)) if value < _ONE_BYTE else bytes((value & 0x7F | 0x80, value >> 7))
-        self[value] = short
-        return short
+    def __init__(self, make: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, number: int) -> bytes:
+        made = self._make(number)
+        if number < _KEPT:
+            self[number] = made
+        return made
 
 
-VARINT = _Varints()
+def _make_varint(value: int) -> bytes:
+    return bytes((value,)) if value < 0x80 else bytes((value & 0x7F | 0x80,)) + VARINT[value >> 7]
+
+
+VARINT = Table(_make_varint)
 """The varint of every non-negative integer."""
 
 
-def _long(value: int) -> bytes:
-    if value < _THREE_BYTES:  # most indexes and sequences of large batches
-        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
-    out = bytearray()
-    while value >= _ONE_BYTE:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+class Integer(dict[int, bytes]):
+    """A field that is a non-negative integer or an enum, by its value."""
+
+    def __init__(self, number: int) -> None:
+        tag = VARINT[number << 3 | _VARINT]
+        super().__init__({value: tag + VARINT[value] for value in range(0x80)})
+        self._begun = [tag + bytes((low | 0x80,)) for low in range(0x80)]
+
+    def __missing__(self, value: int) -> bytes:
+        return self._begun[value & 0x7F] + VARINT[value >> 7]
 
 
-def tag(number: int) -> bytes:
-    """What begins a length-delimited field (a message, a string or bytes); its length and its data follow."""
-    return VARINT[number << 3 | _LENGTH_DELIMITED]
+def head(number: int) -> Table:
+    """What stands before the data of a length-delimited field (a message, a string, bytes), by the data's length."""
+    tag = VARINT[number << 3 | _LENGTH_DELIMITED]
+    return Table(lambda size: tag + VARINT[size])
 
 
-def integer_tag(number: int) -> bytes:
-    """What begins a field that is an integer or an enum; its varint follows."""
-    return VARINT[number << 3 | _VARINT]
+def entry_head(name: str, kind: int) -> Table:
+    """What stands before the data of an entry of a `google.protobuf.Struct`, by the data's length.
+
+    The entry is a STRING or a STRUCT; a Struct is its entries joined.
+    """
+    key = _key(name)
+    kinds, values, entries = head(kind), head(2), head(1)
+
+    def make(size: int) -> bytes:
+        value = kinds[size]
+        rest = key + values[len(value) + size] + value
+        return entries[len(rest) + size] + rest
+
+    return Table(make)
 
 
-def key(name: str) -> bytes:
-    """The key of an entry of a `google.protobuf.Struct`."""
+def number_entry(name: str, number: float) -> bytes:
+    """An entry that is a number."""
+    value = _NUMBER_TAG + _PACK_DOUBLE(number)
+    entry = _key(name) + head(2)[len(value)] + value
+    return head(1)[len(entry)] + entry
+
+
+def _key(name: str) -> bytes:
     data = name.encode()
-    return b"\x0a%b%b" % (VARINT[len(data)], data)
-
-
-def entry(key: bytes, kind: bytes, data: bytes) -> bytes:
-    """One entry of a `google.protobuf.Struct`, a STRING or a STRUCT by its bytes; a Struct is its entries joined."""
-    size = VARINT[len(data)]
-    value_bytes = len(kind) + len(size) + len(data)
-    value_size = VARINT[value_bytes]
-    return b"\x0a%b%b\x12%b%b%b%b" % (
-        VARINT[len(key) + 1 + len(value_size) + value_bytes], key, value_size, kind, size, data,
-    )  # fmt: skip
-
-
-def number_entry(key: bytes, number: float) -> bytes:
-    """One entry that is a number."""
-    data = _PACK_DOUBLE(number)
-    return b"\x0a%b%b\x12%b%b%b" % (VARINT[len(key) + 2 + 9], key, VARINT[9], NUMBER, data)
+    return head(1)[len(data)] + data
