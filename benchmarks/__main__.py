@@ -8,14 +8,13 @@ import logging
 import os
 import sys
 import time
-import traceback
 from datetime import UTC, datetime
 
 import benchmarks.without_fork_handlers  # noqa: F401
 from benchmarks import kept
 from benchmarks.kept import Measured
 from benchmarks.machine import this_machine
-from benchmarks.measure import FULL, QUICK, Report, Scale, Skipped
+from benchmarks.measure import FULL, QUICK, Report, Scale
 from benchmarks.report import page
 from benchmarks.rows import (
     client,
@@ -62,17 +61,14 @@ def _measure(name: str, scale: Scale) -> Measured:
     print(f"{name} ...", flush=True)
     report = Report(say=lambda text: print(text, flush=True))
     measured_at, started_at, load = datetime.now(UTC), time.perf_counter(), os.getloadavg()[0]
-    whole = True
     try:
         asyncio.run(row.measure(scale, report))
     except Exception as error:
-        whole = False
-        traceback.print_exc()
-        report.add(Skipped(name, "the rest of the row", f"{type(error).__name__}: {error}"))
+        report.failed(name, "the rest of the row", error)
     took_s = time.perf_counter() - started_at
     print(f"{name}: {took_s:.0f} s", flush=True)
     title = str(row.__doc__).splitlines()[0]
-    return Measured(title, measured_at, took_s, load, this_machine(), whole, report.lines, report.skipped)
+    return Measured(title, measured_at, took_s, load, this_machine(), report.whole, report.lines, report.skipped)
 
 
 def _write_page() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import statistics
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -136,6 +137,8 @@ class Report:
 
     lines: list[Line] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    whole: bool = True
+    """False once something failed that was there to be measured."""
     say: Callable[[str], None] = print
 
     def add(self, line: Line | Skipped) -> None:
@@ -144,6 +147,17 @@ class Report:
         else:
             self.lines.append(line)
         self.say(f"  {summary(line)}")
+
+    def failed(self, row: str, figure: str, error: Exception) -> None:
+        """Leave out what could not be measured because of an error, which is shown now."""
+        traceback.print_exception(error)
+        self.whole = False
+        self.add(Skipped(row, figure, said(error)))
+
+
+def said(error: Exception) -> str:
+    """An error in one line."""
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
 
 
 def summary(line: Line | Skipped) -> str:

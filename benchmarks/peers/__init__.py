@@ -14,7 +14,7 @@ from typing import IO, Any, Protocol
 
 from tests.server import REPOSITORY
 
-from benchmarks.measure import Round
+from benchmarks.measure import Report, Round, Skipped, said
 
 Answers = Sequence[Mapping[str, Any]]
 ROUND_TIMEOUT_S = 300.0
@@ -65,11 +65,22 @@ def attempted(peers_round: Round) -> Round:
     """The round; raises Missing where the peer fails, so that its figure is left out and the others' are not."""
 
     async def run() -> Mapping[str, float]:
-        with _failures("failed in a round"):
+        with _failures(f"failed in a round (of {ROUND_TIMEOUT_S:g} s at most)"):
             async with asyncio.timeout(ROUND_TIMEOUT_S):
                 return await peers_round()
 
     return run
+
+
+@contextmanager
+def line_of(report: Report, row: str, figure: str) -> Iterator[None]:
+    """What measures and adds a line: where it fails, the reason is reported, and the other lines are measured still."""
+    try:
+        yield
+    except Missing as missing:
+        report.add(Skipped(row, figure, str(missing)))
+    except Exception as error:
+        report.failed(row, figure, error)
 
 
 @contextmanager
@@ -79,7 +90,7 @@ def _failures(what: str) -> Iterator[None]:
     except Missing:
         raise
     except Exception as error:
-        raise Missing(f"it {what}: {type(error).__name__}: {error}") from error
+        raise Missing(f"it {what}: {said(error)}") from error
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from benchmarks import work
 from benchmarks.bare import rows
 from benchmarks.bare.client import bare_server
-from benchmarks.measure import Line, Mark, Report, Scale, Skipped, interleave, percentile
+from benchmarks.measure import Line, Mark, Report, Scale, interleave, percentile
 from benchmarks.ours import Ours, answers_of
-from benchmarks.peers import Missing, attempted, running
+from benchmarks.peers import Entrant, attempted, line_of, running
 from benchmarks.peers.entrants import ENTRANTS
 from benchmarks.rows.folders import data_folder
 from benchmarks.rows.throughput import STORES, our_server
@@ -26,30 +26,30 @@ async def measure(scale: Scale, report: Report) -> None:
     for store in STORES:
         await _beside_a_bare_call(scale, report, store)
     for entrant in ENTRANTS:
-        figure = f"one item, {STORES[entrant.store]}; our client"
-        try:
-            async with our_server(entrant.store) as ours:
-                with data_folder() as folder:
-                    async with running(entrant, folder) as peer:
-                        found = await interleave(
-                            {
-                                "ours": lambda: _round(scale.singles, _by_client(ours)),
-                                "peer": attempted(lambda: _round(scale.singles, peer.one)),
-                            },
-                            scale.rounds,
-                        )
-        except Missing as missing:
-            report.add(Skipped(ROW, f"{figure}, beside {entrant.name}", str(missing)))
-            continue
+        await _beside_a_peer(scale, report, entrant)
+
+
+async def _beside_a_peer(scale: Scale, report: Report, entrant: Entrant) -> None:
+    figure = f"one item, {STORES[entrant.store]}; our client"
+    mark = MARK if entrant.kind == "durable" else None
+    with line_of(report, ROW, f"{figure}, beside {entrant.name}"):
+        async with our_server(entrant.store) as ours:
+            with data_folder() as folder:
+                async with running(entrant, folder) as peer:
+                    found = await interleave(
+                        {
+                            "ours": lambda: _round(scale.singles, _by_client(ours)),
+                            "peer": attempted(lambda: _round(scale.singles, peer.one)),
+                        },
+                        scale.rounds,
+                    )
         for share in (P50, P99):
-            mark = MARK if entrant.kind == "durable" else None
-            report.add(
-                Line(ROW, f"{figure}, {share}", "ms", found["ours"][share], entrant.name, found["peer"][share], mark)
-            )
+            both = found["ours"][share], entrant.name, found["peer"][share]
+            report.add(Line(ROW, f"{figure}, {share}", "ms", *both, mark))
 
 
 async def _beside_a_bare_call(scale: Scale, report: Report, store: str) -> None:
-    try:
+    with line_of(report, ROW, f"one item, {STORES[store]}"):
         async with our_server(store) as ours:
             with data_folder() as folder:
                 async with bare_server(folder) as bare:
@@ -67,15 +67,12 @@ async def _beside_a_bare_call(scale: Scale, report: Report, store: str) -> None:
                         },
                         scale.rounds,
                     )
-    except Missing as missing:
-        report.add(Skipped(ROW, f"one item, {STORES[store]}", str(missing)))
-        return
-    for by, name in (("client", "our client"), ("stubs", "bare stubs")):
-        for share in (P50, P99):
-            report.add(
-                Line(ROW, f"one item, {STORES[store]}; {name}, {share}", "ms", found[by][share],
-                     "a bare unary call of the same bytes", found["bare"][share])
-            )  # fmt: skip
+        for by, name in (("client", "our client"), ("stubs", "bare stubs")):
+            for share in (P50, P99):
+                report.add(
+                    Line(ROW, f"one item, {STORES[store]}; {name}, {share}", "ms", found[by][share],
+                         "a bare unary call of the same bytes", found["bare"][share])
+                )  # fmt: skip
 
 
 def _by_client(ours: Ours) -> One:

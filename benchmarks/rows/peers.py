@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 
 from benchmarks import work
-from benchmarks.measure import Line, Mark, Report, Scale, Skipped, interleave
-from benchmarks.peers import Entrant, Missing, Peer, attempted, running
+from benchmarks.measure import Line, Mark, Report, Scale, interleave
+from benchmarks.peers import Entrant, Peer, attempted, line_of, running
 from benchmarks.peers.entrants import ENTRANTS
 from benchmarks.rows.folders import data_folder
 from benchmarks.rows.throughput import RATE, STORES, client_round, our_server
@@ -29,7 +29,7 @@ async def _measure(scale: Scale, report: Report, items: int, entrant: Entrant) -
     beside = f"{entrant.name}: {entrant.how}"
     if peer_items < items:
         beside += f" ({peer_items:,} items a round)"
-    try:
+    with line_of(report, ROW, f"{figure}, beside {entrant.name}"):
         async with our_server(entrant.store) as ours:
             with data_folder() as folder:
                 async with running(entrant, folder) as peer:
@@ -40,11 +40,8 @@ async def _measure(scale: Scale, report: Report, items: int, entrant: Entrant) -
                         },
                         scale.rounds_of(items),
                     )
-    except Missing as missing:
-        report.add(Skipped(ROW, f"{figure}, beside {entrant.name}", str(missing)))
-        return
-    mark = MARKS[entrant.kind]
-    report.add(Line(ROW, figure, RATE, found["ours"][RATE], beside, found["peer"][RATE], mark))
+        mark = MARKS[entrant.kind]
+        report.add(Line(ROW, figure, RATE, found["ours"][RATE], beside, found["peer"][RATE], mark))
 
 
 async def _round(peer: Peer, items: int) -> Mapping[str, float]:

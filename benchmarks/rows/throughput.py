@@ -10,9 +10,9 @@ from typing import Any
 from benchmarks import work
 from benchmarks.bare.client import BareServer, bare_server
 from benchmarks.bare.store import create_tables
-from benchmarks.measure import Line, Mark, Report, Round, Scale, Skipped, interleave
+from benchmarks.measure import Line, Mark, Report, Round, Scale, interleave
 from benchmarks.ours import Ours, answers_of, serving
-from benchmarks.peers import Missing
+from benchmarks.peers import line_of
 from benchmarks.postgres import running_postgres
 from benchmarks.rows.folders import data_folder
 from imagebatch.v1 import batch_service_pb2 as pb
@@ -61,7 +61,8 @@ async def _stub_round(ours: Ours, items: int) -> Mapping[str, float]:
 
 async def _measure(scale: Scale, report: Report, items: int, store: str) -> None:
     figure = f"{items:,} no-op items, {STORES[store]}"
-    try:
+    how = f"bare driver ({STORES[store]}) and bare gRPC streams of the same bytes"
+    with line_of(report, ROW, figure):
         async with our_server(store) as ours:
             with data_folder() as folder, _database(store) as database_url:
                 url = database_url or f"sqlite:///{folder / 'bare.db'}"
@@ -76,18 +77,14 @@ async def _measure(scale: Scale, report: Report, items: int, store: str) -> None
                         },
                         scale.rounds_of(items),
                     )
-    except Missing as missing:
-        report.add(Skipped(ROW, figure, str(missing)))
-        return
-    how = f"bare driver ({STORES[store]}) and bare gRPC streams of the same bytes"
-    for ours_by, bare_by, read in (
-        ("client", "bare, converted", "our client, results as dataclasses"),
-        ("stubs", "bare, parsed", "bare stubs, results parsed"),
-    ):
-        report.add(
-            Line(ROW, f"{figure}; {read}", RATE, found[ours_by][RATE], f"{how}, the same decoding",
-                 found[bare_by][RATE], MARK)
-        )  # fmt: skip
+        for ours_by, bare_by, read in (
+            ("client", "bare, converted", "our client, results as dataclasses"),
+            ("stubs", "bare, parsed", "bare stubs, results parsed"),
+        ):
+            report.add(
+                Line(ROW, f"{figure}; {read}", RATE, found[ours_by][RATE], f"{how}, the same decoding",
+                     found[bare_by][RATE], MARK)
+            )  # fmt: skip
 
 
 def _bare_round(bare: BareServer, ours: Ours, url: str, items: int, *, converted: bool) -> Round:
