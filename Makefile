@@ -34,10 +34,11 @@ bench: .venv-bench/.installed ## measure everything beside its limit and its pee
 bench-quick: .venv-bench/.installed ## the same with small numbers, in minutes: whether each row works
 	.venv-bench/bin/python -m benchmarks --quick
 
-bench-quality: .venv/.installed ## what describe and verify get right, on photographs with known content
+bench-quality: .venv/.installed ## what describe and verify get right on known photographs, and how fast operations are
 	.venv/bin/python -m benchmarks.quality.fetch
 	.venv/bin/python -m benchmarks.quality
 	.venv/bin/python -m benchmarks.quality.verify
+	.venv/bin/python -m benchmarks.quality.speed
 
 venv: .venv/.installed ## the environment that everything else uses
 

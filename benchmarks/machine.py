@@ -32,13 +32,14 @@ def this_machine() -> Machine:
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     system = f"{platform.system()} {platform.release()}"
     return Machine(
-        hardware=f"{_processor()}, {os.cpu_count()} cores, {memory_gb:.0f} GB; {system}",
+        hardware=f"{processor()}, {os.cpu_count()} cores, {memory_gb:.0f} GB; {system}",
         programs=f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {_programs()}",
         packages=", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name))),
     )
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name, as the system gives it."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()

@@ -24,7 +24,7 @@ def page(measured: Mapping[str, Measured], notes: Mapping[str, str]) -> str:
     machines = list(dict.fromkeys(row.machine for row in measured.values()))
     parts = [HEAD, *_machines(machines)]
     for name, row in measured.items():
-        parts += ["", f"## {name}", "", f"{row.title} {_when(row, machines)}", "", *_table(row)]
+        parts += ["", f"## {name}", "", f"{row.title} {_when(row, machines)}", "", *_body(row)]
         if name in notes:
             parts += ["", notes[name].strip()]
     return "\n".join([*parts, ""])
@@ -44,11 +44,17 @@ def _when(row: Measured, machines: Sequence[Machine]) -> str:
     return f"Measured {row.measured_at:%Y-%m-%d %H:%M} UTC{where}, in {took}; load {row.load:.1f} when it began."
 
 
-def _table(row: Measured) -> list[str]:
-    parts = []
-    if row.lines:
-        parts += ["| figure | ours | beside | its figure | rounds | ratio | to reach | reached |"]
-        parts += ["|---|---|---|---|---|---|---|---|", *(_line(line) for line in row.lines)]
+def table(lines: Sequence[Line]) -> list[str]:
+    """The lines, below the names of their columns."""
+    names = [
+        "| figure | ours | beside | its figure | rounds | ratio | to reach | reached |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    return [*names, *(_line(line) for line in lines)]
+
+
+def _body(row: Measured) -> list[str]:
+    parts = table(row.lines) if row.lines else []
     if row.skipped:
         parts += ["", "Not measured:", "", *(f"- {line.figure}: {line.why}" for line in row.skipped)]
     return parts

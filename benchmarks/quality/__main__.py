@@ -1,4 +1,4 @@
-"""`python -m benchmarks.quality [--coco FOLDER] [--out FILE]`: measure `describe` and write RESULTS.md.
+"""`python -m benchmarks.quality [--coco FOLDER]`: measure what `describe` says, and put it into RESULTS.md.
 
 The packages' photographs have to be there (`python -m benchmarks.quality.fetch`); of `--coco` see `coco.py`.
 """
@@ -9,19 +9,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.quality import coco, cost, reading, recognition, report
+from benchmarks.quality import chapters, coco, cost, reading, recognition, report
 from benchmarks.quality.fetch import photographs
 from imagebatch_server.operations.describe.things import THINGS
 
 SAMPLE = 3
 """Every third photograph shows what it costs and whether text is found."""
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description="Measure what describe says.")
     parser.add_argument("--coco", type=Path, help="a folder with COCO's photographs and markings, see coco.py")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where to write the tables")
     arguments = parser.parse_args()
     ours = photographs()
     some = ours[::SAMPLE]
@@ -45,9 +43,8 @@ def main() -> None:
         report.reading(reader.pages(), list(reader.gate(some))),
         report.costs(costs),
     ]
-    page = "\n".join(parts)
-    arguments.out.write_text(page, encoding="utf-8")
-    sys.stdout.write(f"{page}\nwritten to {arguments.out}\n")
+    chapters.write(chapters.DESCRIBE, "\n".join(parts))
+    sys.stdout.write(f"written to {chapters.RESULTS}\n")
 
 
 if __name__ == "__main__":

@@ -7,26 +7,33 @@ import os
 import platform
 from collections.abc import Iterable, Sequence
 from importlib import metadata
-from pathlib import Path
+from typing import Any
 
+from benchmarks.machine import processor
 from benchmarks.quality.cost import Cost
 from benchmarks.quality.reading import Gate, Reading
 from benchmarks.quality.recognition import Tally, reliability
+from imagebatch_server.operations.base import BaseOperation
 from imagebatch_server.operations.describe import Describe
 
 PACKAGES = ("onnxruntime", "rapidocr", "opencv-python-headless", "pillow", "numpy")
 
 
-def head(command: str) -> str:
+def made_by(command: str, *operations: type[BaseOperation[Any]]) -> str:
     """Date, machine and versions."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
+    versions = [f"{it.name} {it.version}" for it in operations]
+    versions += [f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in PACKAGES)]
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return f"""# Quality of `describe`, backend `local`
+    return (
+        f"Made by `{command}` on {today}: {', '.join(versions)}; {processor()}, {os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f} at the end.\n"
+    )
 
-Made by `{command}` on {today}: describe {Describe.version},
-Python {platform.python_version()}, {versions};
-{_processor()}, {os.cpu_count()} cores, busy with other work too (load {os.getloadavg()[0]:.1f} at the end);
-one thread for everything.
+
+def head(command: str) -> str:
+    """What was measured, and how."""
+    return f"""{made_by(command, Describe)}
+Backend `local`, one thread for everything.
 
 Nothing was fitted on these photographs. Those that packages carry (`photographs.toml`) were judged by eye; what was
 said of them was read once before the last change, the weight of a conflict between the models. Of COCO's photographs
@@ -137,10 +144,3 @@ def costs(measured: dict[str, Cost]) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{part / whole:.0%}" if whole else "none"
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -2,8 +2,8 @@
 
     python -m benchmarks.quality.verify
 
-A true positive is a claim that is wrong and contradicted; a false positive one that is right and contradicted. What is
-not contradicted is supported or, counted apart, can't be told.
+It puts its table into RESULTS.md. A true positive is a claim that is wrong and contradicted; a false positive one that
+is right and contradicted. What is not contradicted is supported or, counted apart, can't be told.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from benchmarks.quality import damage
+from benchmarks.quality import chapters, damage, report
 from benchmarks.quality.photographs import Photograph, encoded, photographs
 from imagebatch_server.operations.verify import Verify
 from imagebatch_server.testing import OperationTester
@@ -83,8 +83,9 @@ class Row:
 
     def __str__(self) -> str:
         total = sum(self.verdicts.values())
-        shares = "".join(f"{self.verdicts[it] / total:>14.0%}" for it in ("supported", "contradicted", "cannot_tell"))
-        return f"{self.check:<15}{self.case:<42}{'right' if self.is_claim_right else 'wrong':<8}{total:>6}{shares}"
+        shares = [f"{self.verdicts[it] / total:.0%}" for it in ("supported", "contradicted", "cannot_tell")]
+        cells = [self.check, self.case, "right" if self.is_claim_right else "wrong", str(total), *shares]
+        return f"| {' | '.join(cells)} |"
 
 
 class Bench:
@@ -170,13 +171,24 @@ def _with_text(photograph: Photograph, phrase: str) -> bytes:
     return encoded(picture)
 
 
-def main(rows: Iterable[Row], write: Callable[[str], Any]) -> None:
-    """Write the table, line by line as it is measured."""
-    heads: Sequence[str] = ("supported", "contradicted", "can't tell")
-    write(f"{'check':<15}{'case':<42}{'claim':<8}{'images':>6}{''.join(f'{head:>14}' for head in heads)}\n")
-    for row in rows:
-        write(f"{row}\n")
+HEAD = """
+{count} photographs that installed packages carry, as they are and damaged. A claim that is wrong should be contradicted
+(the true positives), one that is right supported; what is contradicted of it is a false positive.
+
+| check | case | claim | images | supported | contradicted | can't tell |
+|---|---|---|---|---|---|---|
+"""
+
+
+def main() -> None:
+    """Measure, showing each line as it is known, and write the chapter."""
+    lines = []
+    for row in Bench().rows():
+        sys.stdout.write(f"{row}\n")
+        lines.append(str(row))
+    made_by = report.made_by("python -m benchmarks.quality.verify", Verify)
+    chapters.write(chapters.VERIFY, made_by + HEAD.format(count=len(photographs())) + "\n".join(lines))
 
 
 if __name__ == "__main__":
-    main(Bench().rows(), sys.stdout.write)
+    main()
