@@ -24,6 +24,8 @@ from imagebatch_client.types import BatchImageInput
 _MAX_ITEM_BYTES = 31 * 2**20
 _MAX_CHUNK_BYTES = 16 * 2**20
 _MAX_CHUNK_ITEMS = 10_000
+# More than one request holds are streamed, and the server writes a chunk while the next one is made and sent.
+_MAX_STREAMED_CHUNK_ITEMS = 1_000
 
 
 def batch_options(
@@ -78,7 +80,7 @@ def image_input(item: BatchImageInput, index: int) -> types_pb2.BatchImageInput:
 def item_chunks(items: Iterable[BatchImageInput]) -> Iterator[list[types_pb2.BatchImageInput]]:
     """Splits items into runs that each fit a request with room to spare. Reads them as they are asked for."""
     chunk: list[types_pb2.BatchImageInput] = []
-    chunk_bytes = 0
+    chunk_bytes, most_items = 0, _MAX_CHUNK_ITEMS
     for index, item in enumerate(items):
         message = image_input(item, index)
         size_bytes = message.ByteSize()
@@ -88,9 +90,9 @@ def item_chunks(items: Iterable[BatchImageInput]) -> Iterator[list[types_pb2.Bat
                 f"has {size_bytes} bytes, and a request holds {_MAX_ITEM_BYTES}; "
                 "pass larger images to upload_image, and here its object_key",
             )
-        if chunk and (len(chunk) == _MAX_CHUNK_ITEMS or chunk_bytes + size_bytes > _MAX_CHUNK_BYTES):
+        if chunk and (len(chunk) == most_items or chunk_bytes + size_bytes > _MAX_CHUNK_BYTES):
             yield chunk
-            chunk, chunk_bytes = [], 0
+            chunk, chunk_bytes, most_items = [], 0, _MAX_STREAMED_CHUNK_ITEMS
         chunk.append(message)
         chunk_bytes += size_bytes
     if chunk:

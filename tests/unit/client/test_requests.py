@@ -90,7 +90,7 @@ def test_items_are_split_by_number_and_by_bytes() -> None:
 
     assert sizes(0, 1) == []
     assert sizes(10_000, 10) == [10_000]
-    assert sizes(10_001, 10) == [10_000, 1]
+    assert sizes(12_001, 10) == [10_000, 1_000, 1_000, 1]
     assert sizes(5, 7 * 2**20) == [2, 2, 1]
     assert sizes(2, 20 * 2**20) == [1, 1]
 
