@@ -1,18 +1,17 @@
-"""The recent outcomes of one watched batch, rendered once for all its watchers."""
+"""The recent outcomes of one batch, rendered once for all who watch it, and only if somebody does."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from typing import Any
 
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches import lifecycle
-from imagebatch_server.batches.model import Batch
+from imagebatch_server.batches.model import Batch, ItemResult
 
 RING_ROWS = 4_096
 RING_BYTES = 8 * 1024 * 1024
@@ -25,6 +24,8 @@ BLOCKS = 4
 Statuses = frozenset[BatchItemStatus]
 Place = tuple[int, Statuses]
 """A sequence, after which to go on, and a filter."""
+
+Render = Callable[[ItemResult], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +49,45 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
-    """One outcome as it is sent."""
+class Outcomes:
+    """Outcomes in the order of their sequences, each with its bytes; `committed_at` is the oldest's."""
 
-    sequence: int
-    status: BatchItemStatus
-    data: bytes
+    results: Sequence[ItemResult]
+    data: Sequence[bytes]
     committed_at: float | None
 
 
+class _Commit:
+    """The outcomes of one commit."""
+
+    def __init__(self, results: Sequence[ItemResult], committed_at: float) -> None:
+        self.results = results
+        self.committed_at = committed_at
+        self.size_bytes = sum(result.size_bytes for result in results)
+        self._data: Sequence[bytes] | None = None
+
+    def data(self, render: Render) -> Sequence[bytes]:
+        """Their bytes, made for the first who asks."""
+        if self._data is None:
+            self._data = [render(result) for result in self.results]
+        return self._data
+
+
 class Ring:
-    """The last outcomes of one batch, without gaps, up to `last_sequence`."""
+    """The last outcomes of one batch that were heard of, without gaps.
+
+    The state of the batch may be newer than they are: it is read from the store too. `bells` are set when there is
+    anything new.
+    """
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.watchers = 0
         self.deleted = False
-        self.changed = asyncio.Event()
-        self._entries: deque[Rendered] = deque()
+        self.bells: set[asyncio.Event] = set()
+        self._commits: deque[_Commit] = deque()
+        self._rows = 0
         self._bytes = 0
+        self._held_to = batch.last_sequence
         self._memos: dict[Place, Sequence[Update]] = {}
         self._blocks: dict[Place, asyncio.Task[Sequence[Update]]] = {}
 
@@ -75,37 +96,47 @@ class Ring:
         """The highest sequence of the batch that is known here."""
         return self.batch.last_sequence
 
-    def append(self, batch: Batch, rendered: Sequence[Rendered] | None) -> None:
+    def append(self, batch: Batch, results: Sequence[ItemResult] | None, committed_at: float) -> None:
         """Take what was committed; None where it must be read from the store."""
-        if rendered is None or self.last_sequence + len(rendered) != batch.last_sequence:
-            self._entries.clear()  # not contiguous any more: watchers catch up from the store
-            self._bytes = 0
+        if results is None or self._held_to + len(results) != batch.last_sequence:
+            self._commits.clear()  # nothing before these is known to follow on: watchers catch up from the store
+            self._rows = self._bytes = 0
             self._blocks.clear()
-        else:
-            self._entries.extend(rendered)
-            self._bytes += sum(len(entry.data) for entry in rendered)
-            while len(self._entries) > RING_ROWS or self._bytes > RING_BYTES:
-                self._bytes -= len(self._entries.popleft().data)
+        if results:
+            self._keep(_Commit(results, committed_at))
+        self._held_to = batch.last_sequence
         self.refresh(batch)
         self.wake()
 
     def refresh(self, batch: Batch) -> None:
-        """Take a newer state of the batch at the same sequence."""
-        self.batch = batch
-        self._memos.clear()
+        """Take a state of the batch, unless a newer one is known."""
+        if batch.last_sequence >= self.last_sequence:
+            self.batch = batch
+            self._memos.clear()
 
     def wake(self) -> None:
         """Have every watcher look again."""
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
+        for bell in self.bells:
+            bell.set()
 
-    def after(self, sequence: int) -> Sequence[Rendered] | None:
-        """The outcomes that follow, or None if the ring does not reach back so far."""
-        missing = self.last_sequence - sequence
-        held = len(self._entries)
-        if missing > held:
+    def after(self, sequence: int, render: Render) -> Outcomes | None:
+        """The outcomes that follow, or None if they must be read from the store."""
+        if sequence >= self.last_sequence:
+            return Outcomes((), (), None)
+        missing = self._held_to - sequence
+        if not 0 < missing <= self._rows:
             return None
-        return list(islice(self._entries, held - missing, held))
+        taken: deque[tuple[_Commit, int]] = deque()
+        for commit in reversed(self._commits):
+            taken.appendleft((commit, max(0, len(commit.results) - missing)))
+            missing -= len(commit.results)
+            if missing <= 0:
+                break
+        return Outcomes(
+            [result for commit, start in taken for result in commit.results[start:]],
+            [data for commit, start in taken for data in commit.data(render)[start:]],
+            taken[0][0].committed_at,
+        )
 
     def memo(self, place: Place) -> Sequence[Update] | None:
         """The messages that another watcher was sent from here on."""
@@ -116,29 +147,32 @@ class Ring:
         if len(self._memos) < MEMOS:
             self._memos[place] = updates
 
-    async def block(self, place: Place, read: Callable[[], Coroutine[Any, Any, Sequence[Update]]]) -> Sequence[Update]:
-        """The messages that `read` makes of the store, read once for all watchers that are as far behind."""
+    def block(
+        self, place: Place, read: Callable[[], Coroutine[Any, Any, Sequence[Update]]]
+    ) -> asyncio.Task[Sequence[Update]]:
+        """The messages that `read` makes of the store, read once for all watchers that are as far behind.
+
+        Shield it: a watcher that goes must not take the others' read with it.
+        """
         task = self._blocks.get(place)
         if task is None:
-            task = asyncio.get_running_loop().create_task(read())
             while len(self._blocks) >= BLOCKS:
                 del self._blocks[next(iter(self._blocks))]
-            self._blocks[place] = task
-        try:
-            # Shielded: a watcher that goes must not take the others' read with it.
-            updates = await asyncio.shield(task)
-        except BaseException:
-            self._forget(place, task)
-            raise
-        if not updates or updates[-1].batch is not None:
-            self._forget(place, task)  # it reaches the present, and the next reader's present is another
-        return updates
+            self._blocks[place] = task = asyncio.get_running_loop().create_task(read())
+            task.add_done_callback(partial(self._was_read, place))
+        return task
 
-    def _forget(self, place: Place, task: asyncio.Task[Sequence[Update]]) -> None:
-        if self._blocks.get(place) is task:
+    def _was_read(self, place: Place, task: asyncio.Task[Sequence[Update]]) -> None:
+        # One that reaches the present is not kept: the next reader's present is another.
+        is_kept = not task.cancelled() and task.exception() is None and task.result()[-1].batch is None
+        if not is_kept and self._blocks.get(place) is task:
             del self._blocks[place]
 
-
-def now() -> float:
-    """The clock of `committed_at`."""
-    return time.monotonic()
+    def _keep(self, commit: _Commit) -> None:
+        self._commits.append(commit)
+        self._rows += len(commit.results)
+        self._bytes += commit.size_bytes
+        while self._rows > RING_ROWS or self._bytes > RING_BYTES:
+            gone = self._commits.popleft()
+            self._rows -= len(gone.results)
+            self._bytes -= gone.size_bytes

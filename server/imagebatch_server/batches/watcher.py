@@ -7,29 +7,24 @@ store in short reads when it is behind; nothing grows with a slow one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from imagebatch.v1.enums import BatchItemStatus
-from imagebatch_server.batches import ring as rings
+from imagebatch_server.batches.cursor import Cursor
 from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
 from imagebatch_server.batches.model import Batch, ItemResult, Outcome
 from imagebatch_server.batches.ports import BatchStore, OutcomeStore
-from imagebatch_server.batches.ring import Place, Rendered, Ring, Statuses, Update
+from imagebatch_server.batches.ring import Outcomes, Place, Render, Ring, Statuses, Update
 
-STORE_ROWS = 500
+STORE_ROWS = 1_000
 """Outcomes of one short read for a watcher that is behind."""
 
-QUIET_S = 5.0
-"""With nothing new, a watcher is sent the status after this time: proxies cut silent streams."""
+AHEAD_WATCHERS = 2
+"""So many watchers of a batch may have the store read ahead of them, a block each; more keep it busy by themselves."""
 
-
-@dataclass(slots=True, eq=False)
-class _Cursor:
-    """Where one watcher is."""
-
-    ring: Ring
-    sequence: int
+UNWATCHED_RINGS = 4
+"""Batches whose outcomes are kept from the first on although nobody watches them yet: somebody usually soon does."""
 
 
 class Watchers:
@@ -39,7 +34,7 @@ class Watchers:
         self,
         batches: BatchStore,
         outcomes: OutcomeStore,
-        render: Callable[[ItemResult], bytes],
+        render: Render,
         pack: Callable[[Sequence[bytes], Batch | None, int], bytes],
         *,
         max_update_bytes: int,
@@ -56,7 +51,9 @@ class Watchers:
         self._max_update_bytes = max_update_bytes
         self._on_delay = on_delay
         self._rings: dict[str, Ring] = {}
-        self._cursors: set[_Cursor] = set()
+        self._unwatched: dict[str, None] = {}
+        self._cursors: set[Cursor] = set()
+        self._commits = 0
         self._draining = False
 
     @property
@@ -70,9 +67,12 @@ class Watchers:
         return max((cursor.ring.last_sequence - cursor.sequence for cursor in self._cursors), default=0)
 
     def committed(self, batch: Batch, outcomes: Sequence[Outcome], results: Sequence[ItemResult] | None) -> None:
+        self._commits += 1
         ring = self._rings.get(batch.batch_id)
+        if ring is None and results and len(results) == batch.last_sequence:
+            ring = self._expect(batch)
         if ring is not None:
-            ring.append(batch, None if results is None else self._rendered(results, rings.now()))
+            ring.append(batch, results, time.monotonic())
 
     def lost(self, batch_id: str, owner_epoch: int) -> None:
         """Nothing to do: another server records the batch now, and watchers read the store."""
@@ -81,11 +81,12 @@ class Watchers:
         """A retry took outcomes of the batch away."""
         ring = self._rings.get(batch.batch_id)
         if ring is not None:
-            ring.append(batch, None)
+            ring.append(batch, None, time.monotonic())
 
     def deleted(self, batch_id: str) -> None:
         """End the batch's watches with BatchNotFound."""
         ring = self._rings.pop(batch_id, None)
+        self._unwatched.pop(batch_id, None)
         if ring is not None:
             ring.deleted = True
             ring.wake()
@@ -103,50 +104,57 @@ class Watchers:
 
         Raises BatchNotFound, SequenceOutOfRange, StoreUnavailable, Draining.
         """
+        commits = self._commits
+        batch = await self._batches.get(tenant, batch_id)
         ring = self._rings.get(batch_id)
-        if ring is None:
-            ring = await self._open(tenant, batch_id)
-        cursor = _Cursor(ring, after_sequence)
-        ring.watchers += 1
+        heard_all = ring is not None or commits == self._commits
+        ring = self._rings.setdefault(batch_id, Ring(batch))
+        self._unwatched.pop(batch_id, None)
+        cursor = Cursor(ring, after_sequence)
         self._cursors.add(cursor)
         try:
-            await self._refresh(ring)
+            if heard_all:
+                ring.refresh(batch)
+            else:
+                await self._refresh(ring)
             if after_sequence > ring.last_sequence:
                 raise SequenceOutOfRange(batch_id, after_sequence, ring.last_sequence)
             async for update in self._follow(cursor, frozenset(statuses)):
                 yield update
         finally:
             self._cursors.discard(cursor)
-            ring.watchers -= 1
-            if not ring.watchers and self._rings.get(batch_id) is ring:
+            cursor.close()
+            if not ring.bells and self._rings.get(batch_id) is ring:
                 del self._rings[batch_id]
 
-    async def _open(self, tenant: str, batch_id: str) -> Ring:
-        batch = await self._batches.get(tenant, batch_id)
-        # What the recorder commits while this read is under way is missed here; `watch` refreshes before it begins.
-        return self._rings.setdefault(batch_id, Ring(batch))
+    def _expect(self, batch: Batch) -> Ring:
+        """A ring for a batch whose first outcomes came before anybody watched it."""
+        ring = self._rings[batch.batch_id] = Ring(batch)
+        self._unwatched[batch.batch_id] = None
+        if len(self._unwatched) > UNWATCHED_RINGS:
+            oldest = next(iter(self._unwatched))
+            del self._unwatched[oldest], self._rings[oldest]
+        return ring
 
-    async def _follow(self, cursor: _Cursor, statuses: Statuses) -> AsyncGenerator[Update, None]:
+    async def _follow(self, cursor: Cursor, statuses: Statuses) -> AsyncGenerator[Update, None]:
         ring = cursor.ring
-        clock = asyncio.get_running_loop().time
-        next_quiet_at = (
-            clock()
-        )  # the first message comes at once: it tells that the watch stands, and where the batch is
         while True:
             self._check(ring)
-            changed = ring.changed
+            cursor.bell.clear()
             for update in await self._updates(cursor, statuses):
                 cursor.sequence = update.sequence
-                if update.results or update.is_last or clock() >= next_quiet_at:
+                if update.results or update.is_last or cursor.is_due:
                     if update.committed_at is not None:
-                        self._on_delay(rings.now() - update.committed_at)
+                        self._on_delay(time.monotonic() - update.committed_at)
                     yield update
-                    next_quiet_at = clock() + QUIET_S
+                    cursor.was_sent()
                 if update.is_last:
                     return
             # Above it: the store was read before the news came of the latest that it holds.
-            if cursor.sequence >= ring.last_sequence and not await _set_by(changed, next_quiet_at):
-                await self._refresh(ring)
+            if cursor.sequence >= ring.last_sequence:
+                await cursor.wait()
+                if cursor.is_due:
+                    await self._refresh(ring)
 
     def _check(self, ring: Ring) -> None:
         if self._draining:
@@ -154,7 +162,7 @@ class Watchers:
         if ring.deleted:
             raise BatchNotFound(ring.batch.batch_id)
 
-    async def _updates(self, cursor: _Cursor, statuses: Statuses) -> Sequence[Update]:
+    async def _updates(self, cursor: Cursor, statuses: Statuses) -> Sequence[Update]:
         """The messages that follow: the same for every watcher at this place, so made once.
 
         One without outcomes if none follow, or if a retry took away those that did: nobody waits for their numbers.
@@ -163,28 +171,38 @@ class Watchers:
         known = ring.memo(place)
         if known is not None:
             return known
-        entries = ring.after(cursor.sequence)
-        if entries is None:
-            return await ring.block(place, lambda: self._read(ring, place))
-        updates = self._packed(ring, entries, statuses, max(ring.last_sequence, cursor.sequence))
+        outcomes = ring.after(cursor.sequence, self._render)
+        if outcomes is None:
+            return await self._stored(ring, place)
+        updates = self._packed(ring, outcomes, statuses, max(ring.last_sequence, cursor.sequence))
         ring.keep(place, updates)
+        return updates
+
+    async def _stored(self, ring: Ring, place: Place) -> Sequence[Update]:
+        # Shielded: a watcher that goes must not take the others' read with it.
+        updates = await asyncio.shield(ring.block(place, lambda: self._read(ring, place)))
+        if updates[-1].batch is None and len(ring.bells) <= AHEAD_WATCHERS:
+            following = (updates[-1].sequence, place[1])
+            ring.block(following, lambda: self._read(ring, following))  # while these are sent
         return updates
 
     async def _read(self, ring: Ring, place: Place) -> Sequence[Update]:
         sequence, statuses = place
         last_sequence = ring.last_sequence
         results = await self._outcomes.after(ring.batch.tenant, ring.batch.batch_id, sequence, STORE_ROWS)
-        return self._packed(ring, self._rendered(results, None), statuses, last_sequence)
+        outcomes = Outcomes(results, [self._render(result) for result in results], None)
+        return self._packed(ring, outcomes, statuses, last_sequence)
 
-    def _packed(
-        self, ring: Ring, entries: Sequence[Rendered], statuses: Statuses, last_sequence: int
-    ) -> Sequence[Update]:
-        if not entries:
+    def _packed(self, ring: Ring, outcomes: Outcomes, statuses: Statuses, last_sequence: int) -> Sequence[Update]:
+        results, data = outcomes.results, outcomes.data
+        if not results:
             return [self._update(ring, (), last_sequence, None)]
         updates = []
-        for part in _parts(entries, self._max_update_bytes):
-            wanted = [entry.data for entry in part if not statuses or entry.status in statuses]
-            updates.append(self._update(ring, wanted, part[-1].sequence, part[0].committed_at))
+        for start, end in _parts(data, self._max_update_bytes):
+            wanted = data[start:end]
+            if statuses:
+                wanted = [data[place] for place in range(start, end) if results[place].status in statuses]
+            updates.append(self._update(ring, wanted, results[end - 1].sequence or 0, outcomes.committed_at))
         return updates
 
     def _update(self, ring: Ring, results: Sequence[bytes], sequence: int, committed_at: float | None) -> Update:
@@ -192,32 +210,15 @@ class Watchers:
         return Update(results, batch, sequence, self._pack(results, batch, sequence), committed_at)
 
     async def _refresh(self, ring: Ring) -> None:
-        batch = await self._batches.get(ring.batch.tenant, ring.batch.batch_id)
-        if batch.last_sequence > ring.last_sequence:
-            ring.append(batch, None)
-        elif batch.last_sequence == ring.last_sequence:
-            ring.refresh(batch)
-
-    def _rendered(self, results: Sequence[ItemResult], committed_at: float | None) -> list[Rendered]:
-        return [Rendered(result.sequence or 0, result.status, self._render(result), committed_at) for result in results]
+        ring.refresh(await self._batches.get(ring.batch.tenant, ring.batch.batch_id))
 
 
-async def _set_by(event: asyncio.Event, deadline: float) -> bool:
-    try:
-        async with asyncio.timeout_at(deadline):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
-def _parts(entries: Sequence[Rendered], max_bytes: int) -> list[Sequence[Rendered]]:
-    parts: list[Sequence[Rendered]] = []
+def _parts(data: Sequence[bytes], max_bytes: int) -> Iterator[tuple[int, int]]:
+    """Where each part begins and ends, so that it has at most `max_bytes`, or is one alone."""
     start = held_bytes = 0
-    for position, entry in enumerate(entries):
-        if position > start and held_bytes + len(entry.data) > max_bytes:
-            parts.append(entries[start:position])
+    for position, one in enumerate(data):
+        if position > start and held_bytes + len(one) > max_bytes:
+            yield start, position
             start, held_bytes = position, 0
-        held_bytes += len(entry.data)
-    parts.append(entries[start:])
-    return parts
+        held_bytes += len(one)
+    yield start, len(data)

@@ -12,12 +12,13 @@ from tests.integration.batches.core import core, fail, succeed
 from tests.unit.batches.samples import item
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
-from imagebatch_server.batches import lifecycle
+from imagebatch_server.batches import cursor, lifecycle
+from imagebatch_server.batches.cursor import QUIET_S
 from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
 from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, ItemResult, Outcome
 from imagebatch_server.batches.ports import BatchCommit, OutcomeStore
 from imagebatch_server.batches.ring import Update
-from imagebatch_server.batches.watcher import STORE_ROWS
+from imagebatch_server.batches.watcher import STORE_ROWS, UNWATCHED_RINGS
 
 UNKNOWN = "0195d2f0-0000-7000-8000-000000000009"
 
@@ -119,6 +120,85 @@ class CountingStore:
     async def after(self, tenant: str, batch_id: str, sequence: int, limit: int) -> Sequence[ItemResult]:
         self.reads += 1
         return await self._store.after(tenant, batch_id, sequence, limit)
+
+
+class Told:
+    """Hears the end of every batch."""
+
+    def __init__(self) -> None:
+        self._ended: dict[str, asyncio.Event] = {}
+
+    def committed(self, batch: Batch, _outcomes: Sequence[Outcome], _results: Sequence[ItemResult] | None) -> None:
+        if lifecycle.is_terminal(batch.status):
+            self._of(batch.batch_id).set()
+
+    def lost(self, batch_id: str, owner_epoch: int) -> None: ...
+
+    async def ended(self, batch: Batch) -> None:
+        await self._of(batch.batch_id).wait()
+
+    def _of(self, batch_id: str) -> asyncio.Event:
+        return self._ended.setdefault(batch_id, asyncio.Event())
+
+
+async def test_who_comes_after_the_first_outcomes_needs_no_store(tmp_path: Path) -> None:
+    async with core(tmp_path, wrap=CountingStore) as made:
+        assert isinstance(made.outcomes, CountingStore)
+        told = Told()
+        made.recorder.listen(told)
+        batches = [await made.submit([item(index) for index in range(30)]) for _ in range(UNWATCHED_RINGS + 1)]
+        for batch in batches:
+            await told.ended(batch)
+        for batch in batches[1:]:
+            assert_well_ordered(await made.seen(batch), 0, 30)
+        assert made.outcomes.reads == 0
+        assert_well_ordered(await made.seen(batches[0]), 0, 30)  # only so many are kept
+        assert made.outcomes.reads == 1
+
+
+async def test_a_commit_during_the_opening_is_not_missed(tmp_path: Path) -> None:
+    async with core(tmp_path, lambda _: None) as made:
+        told = Told()
+        made.recorder.listen(told)
+        batch = await made.submit([item(0)])
+        await made.executor.holds(1)
+        get = made.batch_store.get
+
+        async def get_and_commit(tenant: str, batch_id: str) -> Batch:
+            found = await get(tenant, batch_id)
+            for dispatch in list(made.executor.in_flight.values()):
+                made.executor.start(dispatch)
+                made.executor.finish(succeed(dispatch))
+                await told.ended(batch)
+                made.watchers.deleted(batch_id)  # forget the ring that the commit began
+            return found
+
+        made.batch_store.get = get_and_commit  # type: ignore[method-assign]
+        async with asyncio.timeout(QUIET_S):
+            assert_well_ordered(await made.seen(batch), 0, 1)
+
+
+async def test_a_quiet_watch_tells_the_status_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursor, "QUIET_S", 0.02)
+    async with core(tmp_path, answer=lambda _: None) as made:
+        batch = await made.submit([item(0)])
+        updates = made.watchers.watch("default", batch.batch_id, 0, ())
+        assert (await anext(updates)).batch is not None
+        await made.batch_store.request_cancel("default", batch.batch_id, datetime.now(UTC))  # told to nobody here
+        while (known := (await anext(updates)).batch) is None or known.cancel_requested_at is None:
+            pass
+        assert (await anext(updates)).results == ()
+        await updates.aclose()
+
+
+async def test_a_watched_batch_is_unknown_to_other_tenants(tmp_path: Path) -> None:
+    async with core(tmp_path, answer=lambda _: None) as made:
+        batch = await made.submit([item(0)])
+        updates = made.watchers.watch("default", batch.batch_id, 0, ())
+        await anext(updates)
+        with pytest.raises(BatchNotFound):
+            await anext(made.watchers.watch("another", batch.batch_id, 0, ()))
+        await updates.aclose()
 
 
 async def test_watchers_that_are_behind_read_the_store_together(tmp_path: Path) -> None:
