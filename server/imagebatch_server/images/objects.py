@@ -138,17 +138,18 @@ class LocalBlobStore:
 
     def _get_many(self, keys: Sequence[str], max_bytes: int, max_total_bytes: int) -> Sequence[bytes | ItemError]:
         found: list[bytes | ItemError] = []
+        known: dict[str, bytes | ItemError] = {}  # items of a batch may ask different things of one image
         held_bytes = 0
         for key in keys:
             if found and held_bytes >= max_total_bytes:
                 break
-            try:
-                data = self._get(key, max_bytes)
-            except ItemError as error:
-                found.append(error)
-            else:
-                found.append(data)
-                held_bytes += len(data)
+            if key not in known:
+                try:
+                    known[key] = data = self._get(key, max_bytes)
+                    held_bytes += len(data)
+                except ItemError as error:
+                    known[key] = error
+            found.append(known[key])
         return found
 
     def _get(self, key: str, max_bytes: int) -> bytes:

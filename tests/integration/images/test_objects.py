@@ -72,6 +72,15 @@ async def test_many_at_once(store: LocalBlobStore) -> None:
     await asyncio.gather(*(one(number) for number in range(200)))
 
 
+async def test_several_are_read_in_one_call_each_as_often_as_it_is_asked_for(store: LocalBlobStore) -> None:
+    one, other, missing = (store.new_key("default") for _ in range(3))
+    await store.put_many([(one, b"1" * 600), (other, b"2" * 600)])
+    found = await store.get_many([one, missing, one, other, one], max_bytes=600, max_total_bytes=MANY_BYTES)
+    assert [data for data in found if isinstance(data, bytes)] == [b"1" * 600, b"1" * 600, b"2" * 600, b"1" * 600]
+    assert [error.code for error in found if isinstance(error, ItemError)] == [ItemErrorCode.OBJECT_NOT_FOUND]
+    assert list(await store.get_many([one, one, other, other], max_bytes=600, max_total_bytes=600)) == [b"1" * 600]
+
+
 async def test_a_blob_grows_by_chunks_and_tells_what_it_is(store: LocalBlobStore, root: Path) -> None:
     key, data = store.new_key("default"), os.urandom(200_000)
     async with store.writer(key) as blob:
