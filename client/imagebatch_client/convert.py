@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -184,7 +185,12 @@ def _member(members: Mapping[int, E], number: int, field: str) -> E:
 
 
 def _time(message: Timestamp) -> datetime:
-    return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+    return _moment(message.seconds, message.nanos)
+
+
+@lru_cache(maxsize=64)  # all outcomes of a commit have one time
+def _moment(seconds: int, nanos: int) -> datetime:
+    return _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)
 
 
 def _optional_time(message: Message, field: str) -> datetime | None:
