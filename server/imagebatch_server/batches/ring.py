@@ -110,7 +110,9 @@ class Ring:
 
     def refresh(self, batch: Batch) -> None:
         """Take a state of the batch, unless a newer one is known."""
-        if batch.last_sequence >= self.last_sequence:
+        if batch.owner_epoch > self.batch.owner_epoch:
+            self._blocks.clear()  # a retry may have taken outcomes away
+        if (batch.owner_epoch, batch.last_sequence) >= (self.batch.owner_epoch, self.batch.last_sequence):
             self.batch = batch
             self._memos.clear()
 
@@ -163,8 +165,11 @@ class Ring:
         return task
 
     def _was_read(self, place: Place, task: asyncio.Task[Sequence[Update]]) -> None:
-        # One that reaches the present is not kept: the next reader's present is another.
-        is_kept = not task.cancelled() and task.exception() is None and task.result()[-1].batch is None
+        if task.cancelled() or task.exception() is not None:
+            is_kept = False
+        else:
+            last = task.result()[-1]
+            is_kept = last.batch is None or last.is_last  # else the next reader's present is another
         if not is_kept and self._blocks.get(place) is task:
             del self._blocks[place]
 

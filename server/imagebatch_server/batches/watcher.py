@@ -1,7 +1,8 @@
 """Watches: cursors over committed outcomes.
 
-Each watched batch has one bounded ring of recent outcomes, filled by the recorder. A watcher reads the ring, or the
-store in short reads when it is behind; nothing grows with a slow one.
+Each watched batch has one bounded ring of recent outcomes, filled by the recorder, and so have the few newest that
+nobody watches yet. A watcher reads the ring, or the store in short reads when it is behind; nothing grows with a slow
+one.
 """
 
 from __future__ import annotations
@@ -104,18 +105,16 @@ class Watchers:
 
         Raises BatchNotFound, SequenceOutOfRange, StoreUnavailable, Draining.
         """
-        commits = self._commits
+        commits, listening = self._commits, self._rings.get(batch_id)
         batch = await self._batches.get(tenant, batch_id)
-        ring = self._rings.get(batch_id)
-        heard_all = ring is not None or commits == self._commits
         ring = self._rings.setdefault(batch_id, Ring(batch))
+        heard_all = ring is listening or commits == self._commits
         self._unwatched.pop(batch_id, None)
         cursor = Cursor(ring, after_sequence)
         self._cursors.add(cursor)
         try:
-            if heard_all:
-                ring.refresh(batch)
-            else:
+            ring.refresh(batch)
+            if not heard_all:  # what was committed during that read may have been told to nobody
                 await self._refresh(ring)
             if after_sequence > ring.last_sequence:
                 raise SequenceOutOfRange(batch_id, after_sequence, ring.last_sequence)

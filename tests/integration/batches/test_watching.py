@@ -214,6 +214,22 @@ async def test_watchers_that_are_behind_read_the_store_together(tmp_path: Path) 
         assert made.outcomes.reads <= 2 * 3_000 / STORE_ROWS
 
 
+async def test_one_that_reads_everything_has_it_read_ahead_and_once(tmp_path: Path) -> None:
+    async with core(tmp_path, wrap=CountingStore) as made:
+        batch = await made.submit([item(index) for index in range(3 * STORE_ROWS)])
+        await made.ended(batch)
+        assert isinstance(made.outcomes, CountingStore)
+        made.outcomes.reads = 0
+        updates = made.watchers.watch("default", batch.batch_id, 0, ())
+        await anext(updates)
+        for _ in range(5):
+            await asyncio.sleep(0)  # before it asks
+        assert made.outcomes.reads == 2
+        async for _ in updates:
+            await asyncio.sleep(0)
+        assert made.outcomes.reads == 3
+
+
 class AheadStore:
     """Reads for watchers, after `before_read` has been done once."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from tests.unit.batches.samples import batch, item
 
-from imagebatch.v1.enums import BatchItemStatus
+from imagebatch.v1.enums import BatchItemStatus, BatchStatus
 from imagebatch_server.batches import ring as rings
 from imagebatch_server.batches.model import ItemResult
 from imagebatch_server.batches.ring import Ring
@@ -93,6 +93,13 @@ def test_a_newer_state_does_not_cost_what_is_held() -> None:
     assert ring.last_sequence == 6
     ring.append(batch(last_sequence=6), results(6, 6), 2.0)
     assert sequences(ring, 0) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_state_from_before_a_retry_is_not_taken() -> None:
+    ring = filled(results(1, 3))
+    ring.append(batch(last_sequence=3, owner_epoch=2, status=BatchStatus.PROCESSING), None, 1.0)
+    ring.refresh(batch(last_sequence=3, status=BatchStatus.FAILED))
+    assert ring.batch.status is BatchStatus.PROCESSING
 
 
 def test_it_is_bounded_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
