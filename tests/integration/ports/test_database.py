@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import sys
 import threading
@@ -19,7 +20,7 @@ from tests.postgres import PostgresServer, own_server
 
 from imagebatch_server.batches.errors import BatchNotFound, StoreUnavailable
 from imagebatch_server.batches.model import BatchFilter
-from imagebatch_server.store import dialects
+from imagebatch_server.store import dialects, results
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.migrate import migrate
@@ -165,6 +166,22 @@ async def test_a_damaged_sqlite_database_is_not_available(sqlite_url: str, tmp_p
 
 
 @pytest.mark.postgres
+async def test_what_goes_wrong_while_rows_are_fetched_is_the_databases_fault_too(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    await migrate(database)
+    batch = await made(SqlBatchStore(database, owner="one", max_running_batches=9), 200)
+
+    def interrupted(connection: Connection) -> None:
+        steps = itertools.count()
+        driver_connection: Any = connection.connection.driver_connection
+        driver_connection.set_progress_handler(lambda: next(steps) > 1_000, 1)  # SQLite gives the first row in 100
+        results.at_indexes(connection, (batch.tenant, batch.batch_id), range(200), 1_000_000)
+
+    with pytest.raises(StoreUnavailable, match="interrupted"):
+        await database.read(interrupted)
+    database.close()
+
+
 async def test_commits_on_postgres_are_synced_and_reads_are_snapshots(
     postgres: PostgresServer, postgres_url: str
 ) -> None:
