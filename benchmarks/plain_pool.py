@@ -40,6 +40,7 @@ def run_all(pool: ProcessPoolExecutor, images: Sequence[bytes]) -> list[dict[str
 
 
 def _load(name: str, folder: Path) -> None:
+    os.setsid()  # as the service's children: Linux may give a session its share of a busy processor
     [found] = entry_points(group=ENTRY_POINT_GROUP, name=name)
     operation = found.load()()
     operation.load()

@@ -103,6 +103,7 @@ def program(arguments: Sequence[str], environment: Mapping[str, str], log: IO[st
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
+        start_new_session=True,  # as our workers: Linux may give a session its share of a busy processor
     )
     try:
         yield process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
@@ -29,5 +30,6 @@ class PoolPeer:
 @asynccontextmanager
 async def process_pool(folder: Path) -> AsyncIterator[Peer]:
     """Two spawned processes."""
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    # Sessions of their own, as our workers: Linux may give a session its share of a busy processor.
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn"), initializer=os.setsid) as pool:
         yield PoolPeer(pool)

@@ -36,7 +36,7 @@ def running_redis(folder: Path, fsync: Fsync) -> Iterator[str]:
         "logfile": str(folder / "redis.log"),
     }
     command = [program, *(word for name, value in arguments.items() for word in (f"--{name}", value))]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         _wait_for(port, process.pid, fsync)
         yield f"redis://127.0.0.1:{port}/0"
