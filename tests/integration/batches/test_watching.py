@@ -146,9 +146,10 @@ async def test_who_comes_after_the_first_outcomes_needs_no_store(tmp_path: Path)
         assert isinstance(made.outcomes, CountingStore)
         told = Told()
         made.recorder.listen(told)
-        batches = [await made.submit([item(index) for index in range(30)]) for _ in range(UNWATCHED_RINGS + 1)]
-        for batch in batches:
-            await told.ended(batch)
+        batches = []
+        for _ in range(UNWATCHED_RINGS + 1):
+            batches.append(await made.submit([item(index) for index in range(30)]))
+            await told.ended(batches[-1])
         for batch in batches[1:]:
             assert_well_ordered(await made.seen(batch), 0, 30)
         assert made.outcomes.reads == 0
