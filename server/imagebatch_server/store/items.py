@@ -1,4 +1,4 @@
-"""Items and their outcomes by index, and which indexes have no outcome.
+"""Items by index, and which indexes have no outcome.
 
 No query here joins tables. PostgreSQL takes a batch of a million rows that it has no statistics of for one row, and
 then joins by reading the whole batch once for every item; a range on one index can't go wrong.
@@ -12,13 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, bindparam, func, select
 
 from imagebatch.v1.enums import BatchItemStatus
-from imagebatch_server.batches.model import Item, ItemResult
+from imagebatch_server.batches.model import Item
 from imagebatch_server.store import rows
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.tables import UNSUCCESSFUL, items, outcomes
-
-ROWS_A_READ = 250
-"""Rows held at one time besides those that fit a budget: 64 MiB if each has the largest output."""
 
 INDEXES_A_READ = 10_000
 """Indexes that are looked through at one time for those without an outcome."""
@@ -27,22 +24,6 @@ INDEXES_A_READ = 10_000
 def items_at(connection: Connection, key: BatchKey, indexes: Sequence[int]) -> list[Item]:
     """Items by ascending index; indexes that don't exist are left out."""
     return [rows.to_item(row) for row in _at(connection, _ITEMS, key, indexes)]
-
-
-def results_at(connection: Connection, key: BatchKey, indexes: Sequence[int], max_bytes: int) -> list[ItemResult]:
-    """Items with their outcomes by ascending index, fewer than asked for, but one, if they exceed `max_bytes`."""
-    results: list[ItemResult] = []
-    held_bytes = 0
-    for start in range(0, len(indexes), ROWS_A_READ):
-        part = indexes[start : start + ROWS_A_READ]
-        recorded = {row[0]: row for row in _at(connection, _OUTCOMES, key, part)}
-        for item in items_at(connection, key, part):
-            result = rows.to_item_result(key[1], item, recorded.get(item.item_index))
-            held_bytes += result.size_bytes
-            if results and held_bytes > max_bytes:
-                return results
-            results.append(result)
-    return results
 
 
 def recorded_indexes(
@@ -128,7 +109,6 @@ def _in_range(table: Table) -> Any:
 
 
 _ITEMS = _ByIndex(items, rows.ITEM_COLUMNS)
-_OUTCOMES = _ByIndex(outcomes, rows.RESULT_COLUMNS)
 _STATUSES = _ByIndex(outcomes, [outcomes.c.item_index, outcomes.c.status])
 _COUNT = select(func.count()).select_from(outcomes).where(of_batch(outcomes), _in_range(outcomes))
 _COUNT_STATUSES = _ByStatus(_COUNT)

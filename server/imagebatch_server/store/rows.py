@@ -117,15 +117,6 @@ def from_item(key: BatchKey, item: Item) -> tuple[Any, ...]:
     return (*key, *_item_values(item))
 
 
-def to_item_result(batch_id: str, item: Item, row: Sequence[Any] | None) -> ItemResult:
-    """An item and its row of `RESULT_COLUMNS`, if it has an outcome."""
-    if row is None:
-        return ItemResult(batch_id, item)
-    _, status, error_code, *others = row
-    code = None if error_code is None else ItemErrorCode(error_code)
-    return ItemResult(batch_id, item, BatchItemStatus(status), code, *others)
-
-
 def to_item_results(
     batch_id: str, found: Iterable[tuple[Sequence[Any], Sequence[Any] | None]], to_time: TimeReader
 ) -> Iterator[ItemResult]:
