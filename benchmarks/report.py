@@ -68,7 +68,7 @@ def _line(line: Line) -> str:
         line.beside or "-",
         "-" if line.other is None else _series(line.other),
         str(len(line.ours.values)),
-        "-" if ratio is None else f"{ratio:.2f}",
+        "-" if ratio is None else f"{ratio:.3g}",
         "-" if line.mark is None else str(line.mark),
         "-" if line.mark is None or ratio is None else ("yes" if line.mark.reached_by(ratio) else "**no**"),
     ]

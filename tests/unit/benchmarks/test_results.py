@@ -42,7 +42,7 @@ def test_the_page_says_of_each_row_when_and_on_what_it_was_measured() -> None:
     text = page({"stream": measured(NEW, day=3), "peers": measured(OLD, day=2, skipped=RAY)}, {"stream": "*Why.*\n"})
     stream, peers = text.split("\n## ")[1:]
     assert "Measured 2026-01-03 00:00 UTC on machine 1, in 61 s" in stream
-    assert "| **30** (20 - 40) items/s | bare | **90** (50 - 100) | 3 | 0.33 | >= 0.5 | **no** |\n\n*Why.*" in stream
+    assert "| **30** (20 - 40) items/s | bare | **90** (50 - 100) | 3 | 0.333 | >= 0.5 | **no** |\n\n*Why.*" in stream
     assert "Measured 2026-01-02 00:00 UTC on machine 2" in peers
     assert "Not measured:\n\n- beside Ray: ray is not installed here" in peers
 
