@@ -24,14 +24,18 @@ def create(
     max_running_batches: int,
 ) -> Batch:
     """What the port's `create` says."""
-    existing = find_request(connection, batch)
-    if existing is not None:
+    try:
+        check_room(connection, batch.tenant, max_running_batches)
+        created = insert_batch(connection, rows.from_new_batch(batch, len(new_items), owner))
+    except LimitExceeded:
+        existing = find_request(connection, batch)
+        if existing is None:
+            raise
         return existing
-    check_room(connection, batch.tenant, max_running_batches)
-    created = insert_batch(connection, rows.from_new_batch(batch, len(new_items), owner))
     if created is None:
-        # Another server has just made a batch with this request_id: begin anew, and find it.
-        return create(connection, batch, new_items, new_objects, owner, max_running_batches)
+        # The request_id is taken; if it has been freed since then, begin anew.
+        existing = find_request(connection, batch)
+        return existing or create(connection, batch, new_items, new_objects, owner, max_running_batches)
     insert_items(connection, (batch.tenant, batch.batch_id), new_items, new_objects)
     return created
 
