@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -30,7 +30,7 @@ def plain_pool(operation: str, workers: int, folder: Path) -> Iterator[ProcessPo
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _load, (operation, folder)) as pool:
         with mock.patch.dict(os.environ, ONE_THREAD):
-            pool.submit(os.getpid).result()  # all are started with the first task
+            wait([pool.submit(os.getpid) for _ in range(workers)])  # a task that finds nobody idle starts a process
         yield pool
 
 
