@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import operation_speed
+from benchmarks import kept, operation_speed
 from benchmarks.bare.client import peak_bytes
 from benchmarks.measure import Line, percentile, summary
 from benchmarks.ours import Ours, serving
@@ -69,7 +69,9 @@ def main() -> None:
         sys.stdout.write(f"{summary(lines[-1])}\n")
     made_by = report.made_by("python -m benchmarks.quality.speed", Describe, Verify, Thumbnail)
     rows = [_row(operation, cost) for operation, cost in costs.items()]
-    chapters.write(chapters.SPEED, "".join([made_by, HEAD, "\n".join(table(lines)), COSTS, "\n".join(rows)]))
+    note = kept.notes().get("speed", "").strip()
+    parts = [made_by, HEAD, "\n".join(table(lines)), f"\n\n{note}" if note else "", COSTS, "\n".join(rows)]
+    chapters.write(chapters.SPEED, "".join(parts))
 
 
 async def _beside_a_pool(operation: str, files: Sequence[bytes], times: int, rounds: int) -> Line:
