@@ -10,7 +10,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
-import benchmarks.without_fork_handlers  # noqa: F401
+import benchmarks.without_fork_handlers  # noqa: F401 - before whatever imports gRPC
 from benchmarks import kept
 from benchmarks.kept import Measured
 from benchmarks.machine import this_machine

@@ -11,6 +11,6 @@ import os
 _NAME = "GRPC_ENABLE_FORK_SUPPORT"
 
 os.environ[_NAME] = "false"
-import grpc  # noqa: E402, F401
+import grpc  # noqa: E402, F401 - it reads the variable now, and never again
 
 del os.environ[_NAME]

@@ -283,7 +283,9 @@ def _hoard(metadata: Mapping[str, Any]) -> None:
 
 
 def _fail(metadata: Mapping[str, Any]) -> None:
-    """Fail with a code that the contract knows."""
+    """Fail with a code that the contract knows; a file at `begun` says that it was tried."""
+    if "begun" in metadata:
+        Path(metadata["begun"]).touch()
     raise ItemError(
         ItemErrorCode(metadata["code"]),
         metadata["message"],

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 from tests.faults.stores import Store
+from tests.integration.server.calls import Raw
 from tests.integration.server.reports import pytest_runtest_makereport
 from tests.postgres import own_server
+from tests.server import ServerProcess
 
 __all__ = ["pytest_runtest_makereport"]
 
@@ -48,6 +50,14 @@ def seed(tell: Tell) -> int:
 def scale() -> float:
     """How much longer than in CI a test is to go on; `make soak` sets it."""
     return float(os.environ.get(SCALE, "1"))
+
+
+@pytest.fixture
+def raw(server: ServerProcess) -> Iterator[Raw]:
+    """The test's server through stubs."""
+    client = Raw(server.address)
+    yield client
+    client.close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

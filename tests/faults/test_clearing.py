@@ -35,13 +35,6 @@ def server(store: Store) -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture
-def raw(server: ServerProcess) -> Iterator[Raw]:
-    client = Raw(server.address)
-    yield client
-    client.close()
-
-
 @pytest.mark.timeout(600)
 def test_the_sweeper_takes_nothing_that_a_submit_names(
     store: Store, server: ServerProcess, raw: Raw, tmp_path: Path, seed: int, scale: float, tell: Tell

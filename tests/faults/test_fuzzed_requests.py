@@ -61,13 +61,6 @@ def server(store: Store) -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture
-def raw(server: ServerProcess) -> Iterator[Raw]:
-    client = Raw(server.address)
-    yield client
-    client.close()
-
-
 def call(raw: Raw, method: MethodDescriptor, requests: Sequence[bytes]) -> str:
     """Send these bytes as requests of a method; answers the code's name, and holds errors to the contract's form."""
     path = f"/{method.containing_service.full_name}/{method.name}"

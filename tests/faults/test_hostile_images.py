@@ -42,13 +42,6 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture
-def raw(server: ServerProcess) -> Iterator[Raw]:
-    client = Raw(server.address)
-    yield client
-    client.close()
-
-
 def run(raw: Raw, files: Sequence[bytes], operation: str) -> list[BatchItemResult]:
     """Run an operation over files, a good picture after each, which must succeed; answers how the files ended."""
     good = item(image_base64=pictures.data_url(pictures.drawn()))

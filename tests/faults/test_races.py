@@ -19,7 +19,7 @@ from tests.faults.logs import tracebacks
 from tests.faults.operations import OPERATIONS
 from tests.faults.stores import Store
 from tests.integration.server import pictures
-from tests.integration.server.calls import Raw, is_terminal, item
+from tests.integration.server.calls import Raw, eventually, is_terminal, item
 from tests.server import ServerProcess, running_server
 
 from imagebatch.v1 import batch_service_pb2
@@ -206,15 +206,15 @@ def test_delete_while_watchers_read_and_others_retry(
     }
 
 
-def test_cancel_with_items_that_wait_for_an_attempt(server: ServerProcess, picture: str, tell: Tell) -> None:
+def test_cancel_with_items_that_wait_for_an_attempt(
+    server: ServerProcess, picture: str, tmp_path: Path, tell: Tell
+) -> None:
     raw = Raw(server.address)
     busy = {"do": "fail", "code": "provider_error", "message": "busy", "transient": True}
-    items = [item(object_key=picture, metadata=busy)] * 200
+    tried = [tmp_path / f"tried-{index}" for index in range(200)]
+    items = [item(object_key=picture, metadata={**busy, "begun": str(path)}) for path in tried]
     batch_id = raw.submit(items, max_attempts=10).batch_id
-    for message in raw.watch(batch_id):
-        if message.status.HasField("started_at"):
-            break
-    time.sleep(1)  # by now all have failed once or twice, and wait
+    eventually(lambda: all(path.exists() for path in tried))  # all have failed once at the least, and most wait
     began = time.monotonic()
     raw.batches.CancelBatch(batch_service_pb2.CancelBatchRequest(batch_id=batch_id))
     watched = raw.watch_to_end(batch_id)

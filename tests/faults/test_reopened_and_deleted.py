@@ -30,13 +30,6 @@ def server(store: Store) -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture
-def raw(server: ServerProcess) -> Iterator[Raw]:
-    made = Raw(server.address)
-    yield made
-    made.close()
-
-
 def ended(raw: Raw, batch_id: str) -> types_pb2.BatchStatusResult:
     eventually(lambda: is_terminal(raw.status(batch_id)))
     return raw.status(batch_id)
@@ -72,7 +65,7 @@ def test_retries_and_cancellations_at_the_same_time(
 
         def act(name: str, batch_id: str = submitted.batch_id, begin: threading.Barrier = begin) -> None:
             begin.wait()
-            time.sleep(chance.random() * 0.15)
+            time.sleep(chance.random() * 0.15)  # at any moment of the batch's life; nothing is waited for
             try:
                 {"retry": retry, "cancel": cancel}[name](raw, batch_id)
                 answers[f"{name} answered"] += 1

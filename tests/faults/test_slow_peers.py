@@ -39,13 +39,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-def raw(server: ServerProcess) -> Iterator[Raw]:
-    client = Raw(server.address)
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def host() -> Iterator[Web]:
     web = Web()
     yield web

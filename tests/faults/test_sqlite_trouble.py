@@ -34,13 +34,6 @@ def server(store: Store) -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture
-def raw(server: ServerProcess) -> Iterator[Raw]:
-    client = Raw(server.address)
-    yield client
-    client.close()
-
-
 def locked(store: Store) -> sqlite3.Connection:
     """A connection that holds the lock for writing until it is closed."""
     connection = sqlite3.connect(store.data_dir / "imagebatch.db", isolation_level=None)

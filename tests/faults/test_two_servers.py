@@ -30,14 +30,19 @@ def another(store: Store, folder: Path, number: int = 0) -> ServerProcess:
     return ServerProcess(folder / f"other-{number}", {**store.settings, "data_dir": str(store.data_dir)}, OPERATIONS)
 
 
+def submit_waiting(raw: Raw, gate: Path) -> str:
+    """A batch of 21 items, whose first one waits until the gate exists."""
+    picture = raw.upload(pictures.drawn()).object_key
+    waits = item(object_key=picture, metadata={"do": "wait", "until": str(gate)})
+    return raw.submit([waits, *[item(object_key=picture)] * 20]).batch_id
+
+
 def test_the_second_server_ends_and_harms_nothing(
     store: Store, server: ServerProcess, tmp_path: Path, tell: Tell
 ) -> None:
     raw = Raw(server.address)
-    picture = raw.upload(pictures.drawn()).object_key
     gate = tmp_path / "gate"
-    waits = item(object_key=picture, metadata={"do": "wait", "until": str(gate)})
-    batch_id = raw.submit([waits, *[item(object_key=picture)] * 20]).batch_id
+    batch_id = submit_waiting(raw, gate)
     second = another(store, tmp_path)
     second.spawn()
     assert second.wait() == 1
@@ -58,10 +63,8 @@ def test_after_kill_9_another_server_takes_over(
     store: Store, server: ServerProcess, tmp_path: Path, tell: Tell
 ) -> None:
     raw = Raw(server.address)
-    picture = raw.upload(pictures.drawn()).object_key
     gate = tmp_path / "gate"
-    waits = item(object_key=picture, metadata={"do": "wait", "until": str(gate)})
-    batch_id = raw.submit([waits, *[item(object_key=picture)] * 20]).batch_id
+    batch_id = submit_waiting(raw, gate)
     raw.close()
     server.kill()
     second = another(store, tmp_path)

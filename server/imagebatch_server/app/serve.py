@@ -38,7 +38,8 @@ def serve(**flags: str | None) -> None:
     Everything it needs is made in the data folder. Each option can also be given as an environment variable.
     """
     try:
-        settings = Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+        given = {name: value for name, value in flags.items() if value is not None}
+        settings = Settings(**given)  # type: ignore[arg-type]  # texts, which the settings convert
     except ValidationError as error:
         for problem in error.errors():
             name = str(problem["loc"][0])
@@ -86,4 +87,4 @@ def _flag(name: str) -> inspect.Parameter:
 
 
 # One option a setting, made from the settings themselves so that neither can lack what the other has.
-serve.__signature__ = inspect.Signature([_flag(name) for name in Settings.model_fields])  # type: ignore[attr-defined]
+serve.__signature__ = inspect.Signature([_flag(name) for name in Settings.model_fields])  # type: ignore[attr-defined]  # inspect reads it

@@ -88,19 +88,21 @@ def _path(field_path: object) -> str:
     return path
 
 
-def _oversized(request: Message) -> Sequence[Violation]:
-    """What the contract limits in serialised bytes, which its rules can't see."""
+def _oversized(request: Any) -> Sequence[Violation]:
+    """What the contract limits in serialised bytes of a request of any kind, which its rules can't see."""
     violations = []
     names = request.DESCRIPTOR.fields_by_name
     if "options" in names and request.HasField("options"):
-        size = request.options.parameters.ByteSize()  # type: ignore[attr-defined]
+        size = request.options.parameters.ByteSize()
         if size > MAX_PARAMETERS_BYTES:
             text = f"{size} bytes when serialised; at most {MAX_PARAMETERS_BYTES} are allowed"
             violations.append(Violation("options.parameters", text))
-    items, path = (request.items, "items") if "items" in names else ((), "")  # type: ignore[attr-defined]
-    if isinstance(items, Message):
-        items, path = items.items, "items.items"  # type: ignore[attr-defined]
-    for index, item in enumerate(items):
+    if "items" not in names:
+        return violations
+    holder, path = request, "items"
+    if isinstance(request.items, Message):
+        holder, path = request.items, "items.items"
+    for index, item in enumerate(holder.items):
         if item.HasField("metadata") and (size := item.metadata.ByteSize()) > MAX_METADATA_BYTES:
             text = f"{size} bytes when serialised; at most {MAX_METADATA_BYTES} are allowed, keep the rest on your side"
             violations.append(Violation(f"{path}[{index}].metadata", text))

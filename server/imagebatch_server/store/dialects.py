@@ -196,8 +196,8 @@ def _insert_statements(
 
 @cache
 def _insert_statement(table: Table, size: int) -> str:
-    row = f"({', '.join('?' * len(table.columns))})"
-    return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES {', '.join([row] * size)}"  # noqa: S608
+    columns, row = ", ".join(table.columns.keys()), f"({', '.join('?' * len(table.columns))})"
+    return f"INSERT INTO {table.name} ({columns}) VALUES {', '.join([row] * size)}"  # noqa: S608 - names of our tables
 
 
 def _copy(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
