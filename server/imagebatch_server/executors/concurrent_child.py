@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 import time
@@ -83,17 +84,19 @@ class _ConcurrentChild:
         self._last_number += 1
         number = self._last_number
         self._tasks[number] = asyncio.get_running_loop().create_task(self._see_through(number, *message))
+        self._tasks[number].add_done_callback(functools.partial(self._ended, number))
 
-    async def _see_through(self, number: int, task: Task, chunk: Chunk, data: bytes) -> None:
-        done: Done | None = None
+    async def _see_through(self, number: int, task: Task, chunk: Chunk, data: bytes) -> Done:
         try:
-            done = await self._run(number, task, chunk, data)
-        except asyncio.CancelledError:
-            pass  # by the worker, before it was begun
+            return await self._run(number, task, chunk, data)
         except MemoryError:
             os._exit(EXIT_OUT_OF_MEMORY)  # at once: cleaning up takes memory too
         except Exception as error:  # of the operation's `slot`
-            done = endings.failure(chunk.operation, error, _NO_DIGEST)
+            return endings.failure(chunk.operation, error, _NO_DIGEST)
+
+    def _ended(self, number: int, seeing: asyncio.Task[Done]) -> None:
+        # Cancelled: by the worker, before the item was begun, perhaps before the first line above ran.
+        done = None if seeing.cancelled() else seeing.result()
         del self._tasks[number]
         self._cancelled.discard(number)
         self._say(Ended(number, done))

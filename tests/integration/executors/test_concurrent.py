@@ -208,6 +208,19 @@ async def test_what_is_forgotten_before_it_began_never_begins(tmp_path: Path) ->
         assert on.recorded.names_of(unwanted.item.item_index) == []
 
 
+async def test_what_is_sent_and_forgotten_in_one_breath_leaves_its_place(tmp_path: Path) -> None:
+    async with concurrent_bench(2) as on:
+        busy, gate = tmp_path / "busy", tmp_path / "gate"
+        blocking = on.submit({"do": "wait", "begun": str(busy), "until": str(gate)}, operation="awaiting")
+        await eventually(busy.exists)
+        unwanted = on.submit(operation="awaiting")
+        await eventually(lambda: on.executor._pool._workers[0].held == 2)
+        on.executor.forget(unwanted)
+        gate.touch()
+        await results_of(on, [blocking])
+        await eventually(lambda: on.executor._pool._workers[0].held == 0)
+
+
 async def test_a_stop_waits_for_what_was_begun_and_reports_nothing_else(tmp_path: Path) -> None:
     async with concurrent_bench(grace_s=10.0) as on:
         first = on.submit(wait_for(tmp_path / "gate"), operation="limited")
