@@ -155,7 +155,8 @@ class Scheduler:
         del running.flights[dispatch.item.item_index]
         self._turns[running.lane].settle(running, flight.estimated_ms, result.processing_time_ms)
         if not self._attempt_again(running, result):
-            self._record(running, dispatch.item, _outcome(result))
+            # The last in flight can't wait: nothing follows it, and its batch may end with it.
+            self._record(running, dispatch.item, _outcome(result), can_wait=bool(running.flights))
             if running.is_past_failure_limit():
                 self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
         self._pump_soon()
@@ -284,10 +285,10 @@ class Scheduler:
         asyncio.get_running_loop().call_later(wait_s, lambda: self._spawn(self._bring_back(running, item_index)))
         return True
 
-    def _record(self, running: RunningBatch, item: Item, outcome: Outcome) -> None:
+    def _record(self, running: RunningBatch, item: Item, outcome: Outcome, *, can_wait: bool = False) -> None:
         running.hand_over(outcome)
         self._unrecorded += 1
-        self._recorder.add(running.batch, item, outcome)
+        self._recorder.add(running.batch, item, outcome, can_wait=can_wait)
 
     def _abandon(self, running: RunningBatch, code: ItemErrorCode) -> None:
         """Skip all items but those that a worker has begun."""

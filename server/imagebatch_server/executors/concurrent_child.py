@@ -62,7 +62,7 @@ class _ConcurrentChild:
         self._writer = writer
         self._memory = confine.MemoryWatch(start.memory_bytes)
         self._runner = Runner(start.operations, start.max_image_pixels, start.configuration)
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._tasks: dict[int, asyncio.Task[Done]] = {}
         self._cancelled: set[int] = set()
         self._last_number = 0
         self._retiring = False

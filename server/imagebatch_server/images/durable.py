@@ -29,9 +29,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def in_parallel(threads: ThreadPoolExecutor, work: Callable[..., None], *columns: Iterable[object]) -> None:
-    """Call `work` for each row; raise the first error, once none is running any more."""
-    running = [threads.submit(work, *row) for row in zip(*columns, strict=True)]
-    wait(running)
+    """Call `work` for each row, one of them in this thread; raise an error of theirs, once none is running any more."""
+    rows = list(zip(*columns, strict=True))
+    running = [threads.submit(work, *row) for row in rows[1:]]
+    try:
+        for row in rows[:1]:
+            work(*row)
+    finally:
+        wait(running)
     for call in running:
         call.result()
 
