@@ -154,8 +154,12 @@ class LocalExecutor:
             self._turn_soon()
 
     def room(self) -> int:
-        """How many more stored images are wanted, to keep the workers busy and no more."""
-        return self._room(self._stored_load)
+        """How many more stored images are wanted, to keep the workers busy and no more.
+
+        None until a third of what is wanted has been used: images that are read together take less than one by one.
+        """
+        room = self._room(self._stored_load)
+        return room if room > self._stored_load.items // 2 else 0
 
     def room_to_fetch(self) -> int:
         """How many more fetches are wanted; those that are given beyond it wait, and keep their host's slot."""

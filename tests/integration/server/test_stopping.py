@@ -47,6 +47,7 @@ class InFlight:
         self.watch = self.raw.watch(self.batch_id)
         self.first = next(self.watch)  # comes when the watch stands
         eventually(begun.exists)
+        eventually(lambda: self.raw.status(self.batch_id).status == BATCH_STATUS_PROCESSING)
 
 
 @contextmanager
