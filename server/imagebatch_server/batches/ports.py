@@ -52,9 +52,12 @@ class BatchStore(Protocol):
     Every method raises `StoreUnavailable` when the store can't be reached or can't write; nothing is half-written.
     """
 
-    async def create(self, batch: NewBatch, items: Sequence[Item], objects: Sequence[StoredObject]) -> Batch:
-        """Store a batch whole, durably. Answers the batch that `request_id` already made with the same content.
+    async def create(
+        self, batch: NewBatch, items: Sequence[Item], objects: Sequence[StoredObject]
+    ) -> tuple[Batch, Sequence[Item]]:
+        """Store a batch whole, durably; answers it, and its items as `stage_items` would store them.
 
+        Answers the batch that `request_id` already made with the same content, without items, if there is one.
         Raises RequestIdReused if it made another one, LimitExceeded if too many batches are running.
         """
 
@@ -65,7 +68,11 @@ class BatchStore(Protocol):
         """Begin a batch whose items come in parts; nothing else sees it until `publish`, and it takes no request_id."""
 
     async def stage_items(self, batch: NewBatch, items: Sequence[Item], objects: Sequence[StoredObject]) -> None:
-        """Store the next items of a staged batch, and mark those that repeat an earlier one of equal content_key."""
+        """Store the next items of a staged batch.
+
+        Those that repeat an earlier one of equal content_key are marked, and those that name an upload get the type
+        that it was declared to have.
+        """
 
     async def known_item_ids(self, tenant: str, batch_id: str, item_ids: Sequence[str]) -> Mapping[str, int]:
         """Of these item_ids those that the staged batch has already, with their index."""

@@ -73,7 +73,7 @@ class Submission:
             return self._known(existing)  # before its images are stored a second time
         items, objects = await self._intake.store(batch, new_items, images, start_index=0)
         try:
-            created = await self._batches.create(batch, items, objects)
+            created, stored = await self._batches.create(batch, items, objects)
         except StoreUnavailable:
             raise  # the batch may have been committed, so its images must stay; the sweeper takes them if it was not
         except RequestError:
@@ -82,9 +82,8 @@ class Submission:
         if created.batch_id != batch.batch_id:
             await self._intake.discard(objects)
             return self._known(created)
-        # Which items are duplicates is only known to the store; a canary is not to be the first items.
-        at_hand = () if options.skip_duplicates or options.canary else items[:FIRST_READ]
-        return self._run(created, at_hand)
+        # A canary is not to be the first items.
+        return self._run(created, () if options.canary else stored[:FIRST_READ])
 
     async def submit_stream(
         self, tenant: str, options: BatchOptions, chunks: AsyncIterator[Sequence[NewItem]], *, content_sha256: str

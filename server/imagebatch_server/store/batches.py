@@ -30,7 +30,9 @@ class SqlBatchStore:
         self._owner = owner
         self._max_running_batches = max_running_batches
 
-    async def create(self, batch: NewBatch, items: Sequence[Item], objects: Sequence[StoredObject]) -> Batch:
+    async def create(
+        self, batch: NewBatch, items: Sequence[Item], objects: Sequence[StoredObject]
+    ) -> tuple[Batch, Sequence[Item]]:
         work = partial(
             create,
             batch=batch,

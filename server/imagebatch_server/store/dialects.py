@@ -86,14 +86,9 @@ def time_value(connection: Connection, at: datetime) -> Any:
     return at if processor is None else processor(at)
 
 
-def locks_rows(connection: Connection) -> bool:
-    """Whether transactions that write may run beside one another; on SQLite they come one after the other."""
-    return connection.dialect.name == "postgresql"
-
-
 def lock_for_migration(connection: Connection) -> None:
     """Let one server at a time go on, until its transaction ends."""
-    if locks_rows(connection):
+    if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})

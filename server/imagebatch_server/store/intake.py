@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import structs
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from imagebatch_server.batches.model import Item, StoredObject
 from imagebatch_server.store import rows
-from imagebatch_server.store.dialects import insert_rows, locks_rows
+from imagebatch_server.store.dialects import insert_rows
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.tables import items, objects
 
@@ -21,12 +21,16 @@ VALUES_A_QUERY = 1_000
 
 def insert_items(
     connection: Connection, key: BatchKey, new_items: Sequence[Item], new_objects: Sequence[StoredObject]
-) -> None:
-    """Insert a batch's next items, marked where they repeat an earlier one, and the objects that came with them."""
-    _keep_objects(connection, key[0], new_items)
+) -> Sequence[Item]:
+    """Insert a batch's next items and the objects that came with them; answers the items as they are stored.
+
+    They are marked where they repeat an earlier one, and take over the types that their objects were declared to have.
+    """
+    stored = _marked(connection, key, _declared(connection, key[0], new_items))
     if new_objects:
-        connection.execute(insert(objects), [rows.from_object(stored) for stored in new_objects])
-    insert_rows(connection, items, [rows.from_item(key, item) for item in _marked(connection, key, new_items)])
+        connection.execute(insert(objects), [rows.from_object(one) for one in new_objects])
+    insert_rows(connection, items, [rows.from_item(key, item) for item in stored])
+    return stored
 
 
 def in_parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -35,13 +39,25 @@ def in_parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
         yield values[start : start + VALUES_A_QUERY]
 
 
-def _keep_objects(connection: Connection, tenant: str, new_items: Sequence[Item]) -> None:
-    """Keep a sweep from removing the objects that the items name, until they are committed and it sees them."""
-    if not locks_rows(connection):
-        return
+def _declared(connection: Connection, tenant: str, new_items: Sequence[Item]) -> Sequence[Item]:
+    """Read the types of the uploads that the items name, and keep a sweep from removing these until it sees the items.
+
+    What came with the items has its type already.
+    """
+    named = {item.object_key for item in new_items if item.object_key is not None and item.declared_type is None}
+    declared: dict[str, str] = {}
     # In one order, so that two submissions or a sweep never lock two objects crosswise.
-    for part in in_parts(sorted({item.object_key for item in new_items if item.object_key is not None})):
-        connection.execute(_KEEP, {"of_tenant": tenant, "object_keys": part})
+    for part in in_parts(sorted(named)):
+        uploads = connection.execute(_UPLOADS, {"of_tenant": tenant, "object_keys": part})
+        declared.update({row.object_key: row.content_type for row in uploads if row.content_type})
+    if not declared:
+        return new_items
+    return [_declared_one(item, declared) for item in new_items]
+
+
+def _declared_one(item: Item, declared: Mapping[str, str]) -> Item:
+    found = declared.get(item.object_key or "")
+    return item if found is None else structs.replace(item, declared_type=found)
 
 
 def _marked(connection: Connection, key: BatchKey, new_items: Sequence[Item]) -> Sequence[Item]:
@@ -62,8 +78,8 @@ def _marked_one(item: Item, first_with: dict[bytes, int]) -> Item:
     return item if first == item.item_index else structs.replace(item, duplicate_of_index=first)
 
 
-_KEEP = (
-    select(objects.c.object_key)
+_UPLOADS = (
+    select(objects.c.object_key, objects.c.content_type)
     .where(
         objects.c.tenant == bindparam("of_tenant"), objects.c.object_key.in_(bindparam("object_keys", expanding=True))
     )

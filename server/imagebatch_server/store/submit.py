@@ -22,7 +22,7 @@ def create(
     new_objects: Sequence[StoredObject],
     owner: str,
     max_running_batches: int,
-) -> Batch:
+) -> tuple[Batch, Sequence[Item]]:
     """What the port's `create` says."""
     try:
         check_room(connection, batch.tenant, max_running_batches)
@@ -31,13 +31,14 @@ def create(
         existing = find_request(connection, batch)
         if existing is None:
             raise
-        return existing
+        return existing, ()
     if created is None:
         # The request_id is taken; if it has been freed since then, begin anew.
         existing = find_request(connection, batch)
-        return existing or create(connection, batch, new_items, new_objects, owner, max_running_batches)
-    insert_items(connection, (batch.tenant, batch.batch_id), new_items, new_objects)
-    return created
+        if existing is None:
+            return create(connection, batch, new_items, new_objects, owner, max_running_batches)
+        return existing, ()
+    return created, insert_items(connection, (batch.tenant, batch.batch_id), new_items, new_objects)
 
 
 def insert_batch(connection: Connection, row: dict[str, object]) -> Batch | None:

@@ -153,7 +153,8 @@ class Core:
     async def store(self, items: Sequence[Item], **changes: object) -> Batch:
         """Store a batch and do no more."""
         new = NewBatch("default", str(uuid_utils.uuid7()), options(**changes), datetime.now(UTC), "0" * 64)
-        return await self.batch_store.create(new, items, [])
+        batch, _ = await self.batch_store.create(new, items, [])
+        return batch
 
     async def resume(self) -> None:
         """What a starting server does."""

@@ -13,6 +13,7 @@ from tests.integration.ports.values import (
     TENANT,
     all_successful,
     at,
+    created,
     failed,
     item,
     items,
@@ -39,12 +40,12 @@ ODD_LABELS = {"it's": 'a "quoted" value', "k%s": "100 % ? :name $1", "ключ":
 
 async def test_a_batch_reads_back_as_it_was_submitted(batches: SqlBatchStore) -> None:
     new = new_batch(options(labels=ODD_LABELS, request_id="r'1", skip_duplicates=True))
-    created = await batches.create(new, items(5), [])
-    assert await batches.get(TENANT, new.batch_id) == created
-    assert created.options == new.options
-    assert (created.status, created.total_items, created.owner_epoch) == (BatchStatus.PENDING, 5, 1)
-    assert (created.processed_items, created.last_sequence, created.failure_counts) == (0, 0, {})
-    assert (created.started_at, created.completed_at, created.cancel_requested_at) == (None, None, None)
+    batch = await created(batches, new, items(5))
+    assert await batches.get(TENANT, new.batch_id) == batch
+    assert batch.options == new.options
+    assert (batch.status, batch.total_items, batch.owner_epoch) == (BatchStatus.PENDING, 5, 1)
+    assert (batch.processed_items, batch.last_sequence, batch.failure_counts) == (0, 0, {})
+    assert (batch.started_at, batch.completed_at, batch.cancel_requested_at) == (None, None, None)
 
 
 async def test_times_are_aware_and_in_utc(batches: SqlBatchStore) -> None:
@@ -60,12 +61,32 @@ async def test_items_read_back_as_they_were_submitted(batches: SqlBatchStore) ->
         structs.replace(item(2, object_key="one/inline"), size_bytes=2**33, sha256="a" * 64, declared_type="image/png"),
         structs.replace(item(3, duplicate_of_index=0), content_key=b"\x00\xff" * 16),
     ]
-    batch = await batches.create(new_batch(), given, [stored("one/inline")])
+    batch = await created(batches, new_batch(), given, [stored("one/inline")])
     assert list(await batches.items(TENANT, batch.batch_id, range(4))) == given
 
 
+async def test_items_take_over_the_type_that_their_upload_was_declared_to_have(
+    batches: SqlBatchStore, objects: SqlObjectRows
+) -> None:
+    await objects.add(stored("one.typed", content_type="image/webp"))
+    await objects.add(stored("one.untyped", content_type=""))
+    await objects.add(stored("two.typed", tenant="two", content_type="image/webp"))
+    keys = ["one.typed", "one.untyped", "two.typed", "one.missing", "one.typed"]
+    given = [item(index, object_key=key) for index, key in enumerate(keys)]
+    expected = ["image/webp", None, None, None, "image/webp"]
+    batch, answered = await batches.create(new_batch(), given, [])
+    assert [one.declared_type for one in answered] == expected
+    assert list(await batches.items(TENANT, batch.batch_id, range(5))) == list(answered)
+    staged = new_batch()
+    await batches.stage(staged)
+    await batches.stage_items(staged, given, [])
+    await batches.publish(staged, 5)
+    found = await batches.items(TENANT, staged.batch_id, range(5))
+    assert [one.declared_type for one in found] == expected
+
+
 async def test_any_number_of_items_is_stored(batches: SqlBatchStore) -> None:
-    batch = await batches.create(new_batch(), items(1_365), [])  # 1,024 and 256 and 64 and 16 and 4 and 1
+    batch = await created(batches, new_batch(), items(1_365))  # 1,024 and 256 and 64 and 16 and 4 and 1
     assert list(await batches.items(TENANT, batch.batch_id, range(1_365))) == items(1_365)
 
 
@@ -84,7 +105,7 @@ async def test_a_batch_is_unknown_to_another_tenant(batches: SqlBatchStore) -> N
 
 async def test_the_objects_of_a_submission_are_stored_with_it(batches: SqlBatchStore, objects: SqlObjectRows) -> None:
     image = stored("one/inline")
-    await batches.create(new_batch(), [item(0, object_key="one/inline")], [image])
+    await created(batches, new_batch(), [item(0, object_key="one/inline")], [image])
     assert await objects.get(TENANT, "one/inline") == image
 
 
@@ -92,19 +113,19 @@ async def test_a_submission_that_fails_leaves_nothing(batches: SqlBatchStore, ob
     new = new_batch(options(labels={"a": "b"}, request_id="again"))
     twice = [item(0, item_id="same"), item(1, item_id="same")]
     with pytest.raises(IntegrityError):
-        await batches.create(new, twice, [stored("one/inline")])
+        await created(batches, new, twice, [stored("one/inline")])
     with pytest.raises(BatchNotFound):
         await batches.get(TENANT, new.batch_id)
     with pytest.raises(ObjectNotFound):
         await objects.get(TENANT, "one/inline")
     assert list(await batches.list(TENANT, BatchFilter(labels={"a": "b"}), 10, None)) == []
-    assert (await batches.create(new, items(1), [])).total_items == 1
+    assert (await created(batches, new, items(1))).total_items == 1
 
 
 async def test_a_request_id_answers_the_batch_that_it_made(batches: SqlBatchStore, objects: SqlObjectRows) -> None:
-    first = await batches.create(new_batch(options(request_id="r")), items(2), [])
+    first = await created(batches, new_batch(options(request_id="r")), items(2))
     again = new_batch(options(request_id="r"))
-    assert await batches.create(again, items(2), [stored("one/second")]) == first
+    assert await batches.create(again, items(2), [stored("one/second")]) == (first, ())
     assert await batches.find_request(again) == first
     with pytest.raises(BatchNotFound):
         await batches.get(TENANT, again.batch_id)
@@ -113,37 +134,37 @@ async def test_a_request_id_answers_the_batch_that_it_made(batches: SqlBatchStor
 
 
 async def test_a_request_id_with_other_content_is_refused(batches: SqlBatchStore) -> None:
-    first = await batches.create(new_batch(options(request_id="r")), items(2), [])
+    first = await created(batches, new_batch(options(request_id="r")), items(2))
     other = new_batch(options(request_id="r"), content="b")
     with pytest.raises(RequestIdReused, match=first.batch_id):
-        await batches.create(other, items(3), [])
+        await created(batches, other, items(3))
     with pytest.raises(RequestIdReused, match=first.batch_id):
         await batches.find_request(other)
 
 
 async def test_request_ids_of_tenants_are_apart(batches: SqlBatchStore) -> None:
-    await batches.create(new_batch(options(request_id="r")), items(1), [])
+    await created(batches, new_batch(options(request_id="r")), items(1))
     other = new_batch(options(request_id="r"), tenant="two", content="b")
     assert await batches.find_request(other) is None
-    assert (await batches.create(other, items(1), [])).batch_id == other.batch_id
+    assert (await created(batches, other, items(1))).batch_id == other.batch_id
 
 
 async def test_no_more_batches_run_than_allowed(database: Database, outcomes: SqlOutcomeStore) -> None:
     batches = SqlBatchStore(database, owner="one", max_running_batches=2)
-    first = await batches.create(new_batch(options(request_id="r")), items(1), [])
+    first = await created(batches, new_batch(options(request_id="r")), items(1))
     await made(batches, 1)
     with pytest.raises(LimitExceeded) as refused:
         await made(batches, 1)
     assert (refused.value.limit, refused.value.value, refused.value.retry_after_s) == ("max_running_batches", 2, 5.0)
-    assert await batches.create(new_batch(options(request_id="r")), items(1), []) == first
-    await batches.create(new_batch(tenant="two"), items(1), [])
+    assert await created(batches, new_batch(options(request_id="r")), items(1)) == first
+    await created(batches, new_batch(tenant="two"), items(1))
     await record(outcomes, first, success(0))
     await made(batches, 1)
 
 
 async def test_batches_are_listed_newest_first_page_by_page(batches: SqlBatchStore) -> None:
     made_ids = [(await made(batches, 1)).batch_id for _ in range(5)]
-    await batches.create(new_batch(tenant="two"), items(1), [])
+    await created(batches, new_batch(tenant="two"), items(1))
     first = await batches.list(TENANT, BatchFilter(), 2, None)
     assert [batch.batch_id for batch in first] == [made_ids[4], made_ids[3]]
     second = await batches.list(TENANT, BatchFilter(), 3, first[-1].batch_id)
@@ -154,9 +175,9 @@ async def test_batches_are_listed_newest_first_page_by_page(batches: SqlBatchSto
 async def test_a_listing_is_filtered_by_status_operation_and_time(
     batches: SqlBatchStore, outcomes: SqlOutcomeStore
 ) -> None:
-    done = await batches.create(new_batch(options(operation="verify"), created_at=at(10)), items(1), [])
+    done = await created(batches, new_batch(options(operation="verify"), created_at=at(10)), items(1))
     done = await record(outcomes, done, success(0), seconds=11)
-    pending = await batches.create(new_batch(created_at=at(20)), items(1), [])
+    pending = await created(batches, new_batch(created_at=at(20)), items(1))
 
     async def listed(match: BatchFilter) -> list[Batch]:
         return list(await batches.list(TENANT, match, 10, None))
@@ -220,7 +241,7 @@ async def test_taking_over_raises_the_epoch_of_every_running_batch(
     pending = await made(batches, 2)
     processing = await record(outcomes, await made(batches, 2), failed(1))
     ended = await record(outcomes, await made(batches, 1), success(0))
-    other = await batches.create(new_batch(tenant="two"), items(1), [])
+    other = await created(batches, new_batch(tenant="two"), items(1))
     taken = await batches.take_over("new")
     assert list(taken) == [replace(batch, owner_epoch=2) for batch in (pending, processing, other)]
     assert await batches.get(TENANT, ended.batch_id) == ended
@@ -232,7 +253,7 @@ async def test_an_owner_finds_its_running_batches(
 ) -> None:
     first = await made(batches, 2)
     await record(outcomes, await made(batches, 1), success(0))
-    second = await batches.create(new_batch(tenant="two"), items(1), [])
+    second = await created(batches, new_batch(tenant="two"), items(1))
     await made(SqlBatchStore(database, owner="two", max_running_batches=9), 1)
     assert list(await batches.owned("one")) == [first, second]
     assert list(await batches.owned("nobody")) == []

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
-from tests.integration.ports.values import TENANT, at, commit, items, made, new_batch, options, record, success
+from tests.integration.ports.values import TENANT, at, commit, created, items, made, new_batch, options, record, success
 from tests.postgres import PostgresServer, own_server
 
 from imagebatch_server.batches.errors import BatchNotFound, StoreUnavailable
@@ -90,11 +90,11 @@ async def test_a_locked_sqlite_database_is_waited_for_and_then_not_available(
     lock = sqlite3.connect(tmp_path / "imagebatch.db", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="database is locked; try again"):
-        await batches.create(new, items(1), [])
+        await created(batches, new, items(1))
     with pytest.raises(BatchNotFound):
         await batches.get(TENANT, new.batch_id)  # readers don't wait for writers
     lock.execute("ROLLBACK")
-    assert (await batches.create(new, items(1), [])).batch_id == new.batch_id
+    assert (await created(batches, new, items(1))).batch_id == new.batch_id
     lock.close()
     database.close()
 

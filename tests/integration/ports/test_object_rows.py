@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 from sqlalchemy.exc import IntegrityError
-from tests.integration.ports.values import TENANT, at, failed, item, made, new_batch, record, stored, success
+from tests.integration.ports.values import TENANT, at, created, failed, item, made, new_batch, record, stored, success
 
 from imagebatch_server.batches.errors import ObjectNotFound
 from imagebatch_server.store import intake
@@ -65,8 +65,11 @@ async def test_what_nothing_refers_to_is_swept(
     for name in ("free", "given", "staged", "young", "zfree"):
         await objects.add(stored(f"one.{name}", created_at=at(50 if name == "young" else 0)))
     await objects.add(stored("two.free", tenant="two"))
-    batch = await batches.create(
-        new_batch(), [item(0, object_key="one.given"), item(1, object_key="one.inline")], [stored("one.inline")]
+    batch = await created(
+        batches,
+        new_batch(),
+        [item(0, object_key="one.given"), item(1, object_key="one.inline")],
+        [stored("one.inline")],
     )
     staged = new_batch()
     await batches.stage(staged)
@@ -92,7 +95,7 @@ async def test_what_nothing_refers_to_is_swept(
 async def test_what_a_removed_batch_referred_to_is_swept(
     batches: SqlBatchStore, outcomes: SqlOutcomeStore, objects: SqlObjectRows
 ) -> None:
-    batch = await batches.create(new_batch(), [item(0, object_key="one.inline")], [stored("one.inline")])
+    batch = await created(batches, new_batch(), [item(0, object_key="one.inline")], [stored("one.inline")])
     await record(outcomes, batch, success(0, stored_object=stored("one.result")))
     await batches.hide(TENANT, batch.batch_id)
     assert list(await objects.unreferenced(at(1), 10)) == []

@@ -50,7 +50,7 @@ QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
     (pages._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),
     (staging._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),
     (intake._FIRST_WITH, {**KEY, "content_keys": [b"a"]}, "items_content_key"),
-    (intake._KEEP, {**KEY, **KEYS}, "objects_pkey"),
+    (intake._UPLOADS, {**KEY, **KEYS}, "objects_pkey"),
     (objects._OLD, {"after_key": "a", "before": NOON}, "objects_pkey"),
     (objects._OF_ANY_TENANT, {"of_object_key": "a"}, "objects_pkey"),
     (objects._LOCK, KEYS, "objects_pkey"),

@@ -12,6 +12,7 @@ from tests.integration.ports.values import (
     TENANT,
     at,
     commit,
+    created,
     failed,
     item,
     items,
@@ -68,9 +69,9 @@ async def until_one_waits(url: str) -> None:
 async def test_of_two_submits_with_one_request_id_the_second_answers_the_first(
     url: str, batches: SqlBatchStore, other: Connection
 ) -> None:
-    first = create(other, new_batch(options(request_id="r")), items(2), [], owner="other", max_running_batches=9)
-    second = asyncio.create_task(batches.create(new_batch(options(request_id="r")), items(2), []))
-    third = asyncio.create_task(batches.create(new_batch(options(request_id="r"), content="b"), items(2), []))
+    first, _ = create(other, new_batch(options(request_id="r")), items(2), [], owner="other", max_running_batches=9)
+    second = asyncio.create_task(created(batches, new_batch(options(request_id="r")), items(2)))
+    third = asyncio.create_task(created(batches, new_batch(options(request_id="r"), content="b"), items(2)))
     await until_one_waits(url)
     other.commit()
     assert await second == first
@@ -81,7 +82,7 @@ async def test_of_two_submits_with_one_request_id_the_second_answers_the_first(
 async def test_the_second_goes_on_if_the_first_gives_up(url: str, batches: SqlBatchStore, other: Connection) -> None:
     create(other, new_batch(options(request_id="r")), items(2), [], owner="other", max_running_batches=9)
     new = new_batch(options(request_id="r"))
-    second = asyncio.create_task(batches.create(new, items(2), []))
+    second = asyncio.create_task(created(batches, new, items(2)))
     await until_one_waits(url)
     other.rollback()
     assert (await second).batch_id == new.batch_id
@@ -246,7 +247,7 @@ async def test_submissions_that_name_one_object_do_not_wait_for_each_other(
     await objects.add(stored("one.upload"))
     naming = [item(0, object_key="one.upload")]
     create(other, new_batch(), naming, [], owner="other", max_running_batches=9)
-    assert (await batches.create(new_batch(), naming, [])).total_items == 1
+    assert (await created(batches, new_batch(), naming)).total_items == 1
 
 
 async def test_an_object_that_is_being_swept_is_gone_before_it_is_named(
@@ -254,7 +255,7 @@ async def test_an_object_that_is_being_swept_is_gone_before_it_is_named(
 ) -> None:
     await objects.add(stored("one.upload"))
     assert remove(other, ["one.upload"]) == ["one.upload"]
-    late = asyncio.create_task(batches.create(new_batch(), [item(0, object_key="one.upload")], []))
+    late = asyncio.create_task(created(batches, new_batch(), [item(0, object_key="one.upload")]))
     await until_one_waits(url)
     other.commit()
     assert (await late).total_items == 1

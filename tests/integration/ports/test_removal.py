@@ -9,6 +9,7 @@ from tests.integration.ports.values import (
     all_successful,
     at,
     commit,
+    created,
     failed,
     items,
     made,
@@ -71,7 +72,7 @@ async def test_hiding_frees_the_request_id(batches: SqlBatchStore, outcomes: Sql
     batch = await done(batches, outcomes, request_id="r")
     await batches.hide(TENANT, batch.batch_id)
     anew = new_batch(options(request_id="r"), content="b")
-    assert (await batches.create(anew, items(1), [])).batch_id == anew.batch_id
+    assert (await created(batches, anew, items(1))).batch_id == anew.batch_id
 
 
 async def test_only_terminal_batches_are_hidden(batches: SqlBatchStore, outcomes: SqlOutcomeStore) -> None:
@@ -117,7 +118,7 @@ async def test_with_nothing_hidden_nothing_is_removed(
 async def test_batches_that_ended_before_a_time_expire(batches: SqlBatchStore, outcomes: SqlOutcomeStore) -> None:
     ends = [await done(batches, outcomes, seconds=seconds) for seconds in (30, 10, 40, 20)]
     running = await made(batches, 1)
-    other = await batches.create(new_batch(tenant="two"), items(1), [])
+    other = await created(batches, new_batch(tenant="two"), items(1))
     (other_end,) = await outcomes.record([commit(other, [success(0)])], at(15), recheck=False)
     assert other_end is not None
     assert other_end.status is BatchStatus.COMPLETED

@@ -10,6 +10,7 @@ from msgspec import structs
 from tests.integration.ports.values import (
     TENANT,
     at,
+    created,
     item,
     items,
     made,
@@ -190,7 +191,7 @@ async def test_items_of_equal_content_are_marked_with_the_first(batches: SqlBatc
     keys = [b"a", None, b"b", b"a", None, b"b", b"a", b"c"]
     given = [with_key(index, key) for index, key in enumerate(keys)]
     expected = [None, None, None, 0, None, 2, 0, None]
-    at_once = await batches.create(new_batch(options(skip_duplicates=True)), given, [])
+    at_once = await created(batches, new_batch(options(skip_duplicates=True)), given)
     found = await batches.items(TENANT, at_once.batch_id, range(8))
     assert [one.duplicate_of_index for one in found] == expected
     assert [one.content_key for one in found] == keys
@@ -206,6 +207,6 @@ async def test_items_of_equal_content_are_marked_with_the_first(batches: SqlBatc
 
 async def test_many_contents_are_compared(batches: SqlBatchStore) -> None:
     given = [with_key(index, f"{index % 1_500}".encode()) for index in range(3_000)]
-    batch = await batches.create(new_batch(options(skip_duplicates=True)), given, [])
+    batch = await created(batches, new_batch(options(skip_duplicates=True)), given)
     found = await batches.items(TENANT, batch.batch_id, range(3_000))
     assert [one.duplicate_of_index for one in found] == [None] * 1_500 + list(range(1_500))

@@ -76,13 +76,15 @@ def item(
     )
 
 
-def stored(object_key: str, *, tenant: str = TENANT, created_at: datetime = NOON) -> StoredObject:
+def stored(
+    object_key: str, *, tenant: str = TENANT, content_type: str = "image/jpeg", created_at: datetime = NOON
+) -> StoredObject:
     return StoredObject(
         tenant=tenant,
         object_key=object_key,
         sha256="5" * 64,
         size_bytes=2**40,
-        content_type="image/jpeg",
+        content_type=content_type,
         file_name="Brücke \N{BRIDGE AT NIGHT} 'x\".jpg",
         created_at=created_at,
     )
@@ -122,7 +124,15 @@ def skipped(index: int, code: ItemErrorCode = ItemErrorCode.CANCELLED) -> Outcom
 
 async def made(store: BatchStore, count: int, chosen: BatchOptions | None = None) -> Batch:
     """A batch of so many items, in the store."""
-    return await store.create(new_batch(chosen), items(count), [])
+    return await created(store, new_batch(chosen), items(count))
+
+
+async def created(
+    store: BatchStore, new: NewBatch, its_items: Sequence[Item], its_objects: Sequence[StoredObject] = ()
+) -> Batch:
+    """Store a batch whole."""
+    batch, _ = await store.create(new, its_items, its_objects)
+    return batch
 
 
 def commit(

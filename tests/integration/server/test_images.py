@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 from tests.integration.server import pictures
-from tests.integration.server.calls import Raw, blobs, item, refused
+from tests.integration.server.calls import Raw, blobs, item, plain, refused
 from tests.operations_for_tests import OPERATIONS
 from tests.server import ServerProcess, running_server
 
@@ -56,6 +56,18 @@ def test_the_header_of_the_file_is_read(raw: Raw) -> None:
     assert (stored.format, stored.width, stored.height) == ("jpeg", 80, 60)
     unknown = raw.upload(b"no picture")
     assert not any(unknown.HasField(field) for field in ("format", "width", "height"))
+
+
+@pytest.mark.parametrize("at_hand", [True, False], ids=["at hand", "read from the store"])
+def test_an_operation_is_told_the_type_that_an_upload_was_declared_to_have(raw: Raw, at_hand: bool) -> None:
+    data = pictures.drawn(image_format="JPEG")
+    typed = raw.upload(data, content_type="image/png").object_key
+    untyped = raw.upload(data).object_key
+    # The first items of a batch are handed over; a canary's are read.
+    batch_id = raw.submit([item(object_key=key) for key in (typed, untyped)], canary=None if at_hand else 2).batch_id
+    results = raw.watch_to_end(batch_id).results
+    told = {result.item_index: plain(result.output_data).get("declared_type") for result in results}
+    assert told == {0: "image/png", 1: None}
 
 
 def test_every_upload_has_a_key_of_its_own(raw: Raw) -> None:
