@@ -138,8 +138,13 @@ class Recorder:
     def _wake_in(self, wait_s: float) -> None:
         if wait_s <= 0:
             self._wake.set()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(wait_s, self._wake.set)
+            return
+        at = asyncio.get_running_loop().time() + wait_s
+        if self._timer is not None and self._timer.when() > at:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(at, self._wake.set)
 
     def _queue(self, batch: Batch) -> _Queue:
         queue = self._queues.get(batch.batch_id)

@@ -62,7 +62,7 @@ class _ConcurrentChild:
         self._writer = writer
         self._memory = confine.MemoryWatch(start.memory_bytes)
         self._runner = Runner(start.operations, start.max_image_pixels, start.configuration)
-        self._tasks: dict[int, asyncio.Task[Done]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._cancelled: set[int] = set()
         self._last_number = 0
         self._retiring = False
@@ -84,19 +84,23 @@ class _ConcurrentChild:
         self._last_number += 1
         number = self._last_number
         self._tasks[number] = asyncio.get_running_loop().create_task(self._see_through(number, *message))
-        self._tasks[number].add_done_callback(functools.partial(self._ended, number))
+        self._tasks[number].add_done_callback(functools.partial(self._seen_through, number))
 
-    async def _see_through(self, number: int, task: Task, chunk: Chunk, data: bytes) -> Done:
+    async def _see_through(self, number: int, task: Task, chunk: Chunk, data: bytes) -> None:
         try:
-            return await self._run(number, task, chunk, data)
+            done = await self._run(number, task, chunk, data)
         except MemoryError:
             os._exit(EXIT_OUT_OF_MEMORY)  # at once: cleaning up takes memory too
         except Exception as error:  # of the operation's `slot`
-            return endings.failure(chunk.operation, error, _NO_DIGEST)
+            done = endings.failure(chunk.operation, error, _NO_DIGEST)
+        self._end(number, done)  # in the item's own step: if another one takes the child down next, this one is over
 
-    def _ended(self, number: int, seeing: asyncio.Task[Done]) -> None:
+    def _seen_through(self, number: int, seeing: asyncio.Task[None]) -> None:
         # Cancelled: by the worker, before the item was begun, perhaps before the first line above ran.
-        done = None if seeing.cancelled() else seeing.result()
+        if seeing.cancelled():
+            self._end(number, None)
+
+    def _end(self, number: int, done: Done | None) -> None:
         del self._tasks[number]
         self._cancelled.discard(number)
         self._say(Ended(number, done))

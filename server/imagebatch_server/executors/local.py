@@ -156,10 +156,12 @@ class LocalExecutor:
     def room(self) -> int:
         """How many more stored images are wanted, to keep the workers busy and no more.
 
-        None until a third of what is wanted has been used: images that are read together take less than one by one.
+        Of quick items, none until a third of what is wanted has been used: read one by one their images would take as
+        much of the processor as some operations do. Of others each is wanted as soon as one has ended.
         """
         room = self._room(self._stored_load)
-        return room if room > self._stored_load.items // 2 else 0
+        is_quick = self._pool.expected_s(self._last_operation) < CHUNK_S
+        return 0 if is_quick and room <= self._stored_load.items // 2 else room
 
     def room_to_fetch(self) -> int:
         """How many more fetches are wanted; those that are given beyond it wait, and keep their host's slot."""

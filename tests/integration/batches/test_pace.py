@@ -87,3 +87,19 @@ async def test_a_batch_that_waits_holds_up_no_other(tmp_path: Path, monkeypatch:
         assert (await made.ended(small)).status is BatchStatus.COMPLETED
         await made.processed(large, 2)
         assert commits.outcomes == [1, 2]
+
+
+async def test_the_start_of_another_batch_makes_nothing_wait_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "PACE_S", 0.5)
+    async with core(tmp_path, answer=lambda _: None) as made:
+        batch = await made.submit([item(index) for index in range(3)], at_hand=3)
+        await made.executor.holds(3)
+        finish(made, batch, 0)
+        await made.processed(batch, 1)
+        monkeypatch.setattr(recorder, "PACE_S", 3_600.0)
+        await made.submit([item(0)], at_hand=1)
+        await made.executor.holds(3)
+        finish(made, batch, 1)
+        await made.processed(batch, 2)

@@ -221,6 +221,17 @@ async def test_what_is_sent_and_forgotten_in_one_breath_leaves_its_place(tmp_pat
         await eventually(lambda: on.executor._pool._workers[0].held == 0)
 
 
+async def test_an_item_that_has_ended_is_over_whatever_dies_in_the_same_breath() -> None:
+    async with concurrent_bench() as on:
+        ends = on.submit({"wait": "sleep", "seconds": 0.5}, operation="awaiting")
+        dies = on.submit({"wait": "kill", "seconds": 0.5}, operation="awaiting")
+        await begun(on, ends, dies)
+        on.submit({"do": "sleep", "seconds": 1.0}, operation="awaiting")  # both are due when it lets the loop go on
+        results = await results_of(on, [ends, dies])
+        assert [result.error_code for result in results] == [None, ItemErrorCode.WORKER_CRASHED]
+        assert on.recorded.names_of(ends.item.item_index) == ["started", "finished"]
+
+
 async def test_a_stop_waits_for_what_was_begun_and_reports_nothing_else(tmp_path: Path) -> None:
     async with concurrent_bench(grace_s=10.0) as on:
         first = on.submit(wait_for(tmp_path / "gate"), operation="limited")
