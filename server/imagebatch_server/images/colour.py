@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+from functools import lru_cache
 
 from PIL import Image, ImageChops, ImageCms
 
 _WHITE = (255, 255, 255)
 _STRIP_ROWS = 512
+_ROUNDING = 2
+"""What 8-bit values may change by in an sRGB profile: its curves are tables of numbers, rounded."""
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -77,11 +80,33 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     if not profile_bytes:
         return image
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(profile_bytes))
-        if "sRGB" in (profile.profile.profile_description or ""):
+        if image.mode != "CMYK" and _is_srgb(profile_bytes):
             return image
-        mode = "RGB" if image.mode == "CMYK" else image.mode
-        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode=mode)
+        return _converted(image, profile_bytes)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image  # a profile that is damaged or for other colours; browsers ignore those too
+
+
+@lru_cache(maxsize=64)
+def _is_srgb(profile_bytes: bytes) -> bool:
+    """Whether a profile, whatever its name, leaves colours as they are. Nearly all do, and converting takes longer."""
+    converted = _converted(_PROBE, profile_bytes)
+    changes = ImageChops.difference(_PROBE, converted).getextrema()
+    return max(high for _, high in changes) <= _ROUNDING  # type: ignore[misc]  # of several bands
+
+
+def _converted(image: Image.Image, profile_bytes: bytes) -> Image.Image:
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(profile_bytes))
+    mode = "RGB" if image.mode == "CMYK" else image.mode
+    converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode=mode)
     return image if converted is None else converted
+
+
+def _probe() -> Image.Image:
+    levels = range(0, 256, 17)
+    colours = [bytes((red, green, blue)) for red in levels for green in levels for blue in levels]
+    return Image.frombytes("RGB", (len(levels), len(levels) ** 2), b"".join(colours))
+
+
+_PROBE = _probe()
+"""Colours from all over RGB."""

@@ -82,6 +82,7 @@ NOON = datetime.fromisoformat("2024-05-31T12:00:00")
         (None, "2024-06-01T00:00:01Z", "supported"),
         (None, "2024-05-30T22:00:00Z", "contradicted"),
         ("2024-05-31T12:00:00Z", "2024-05-30T22:00:00Z", "contradicted"),
+        ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "supported"),
     ],
 )
 def test_the_capture_time_is_compared_as_far_as_its_zone_is_known(

@@ -73,7 +73,7 @@ def _is_later(captured_at: datetime, limit: datetime) -> bool | None:
     naive = limit.replace(tzinfo=None)
     if offset is None:
         return captured_at >= naive
-    utc = naive - offset
-    if captured_at - _ZONES_AHEAD >= utc:
+    later_by = captured_at - naive + offset  # lengths of time, as sums of times may leave the calendar
+    if later_by >= _ZONES_AHEAD:
         return True
-    return False if captured_at + _ZONES_BEHIND < utc else None
+    return False if later_by < -_ZONES_BEHIND else None

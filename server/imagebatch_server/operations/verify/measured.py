@@ -50,8 +50,11 @@ def check_exposure(scene: Image.Image, medium: Medium, min_highlight: float, max
     highlight = float(np.quantile(luma, 1.0 - _BRIGHTEST_SHARE))
     white_share = float((luma >= _WHITE_FROM).mean())
     dark = highlight / min_highlight
-    # An even white ground, as behind a product or in a scan, makes the medium unknown: that is no burnt-out sky.
-    burnt = 2.0 - white_share / max_white_share if medium == "photograph" else 2.0
+    burnt = 2.0 - white_share / max_white_share
+    if burnt < 1.0 and medium == "unknown":
+        # An even white ground makes the medium unknown, and so does a picture that is burnt out.
+        found = f"{white_share:.0%} of it is white, which may be its ground, as behind a product or in a scan."
+        return cannot_tell("exposure", found)
     if dark <= burnt:
         found = f"Its brightest hundredth has a luma of {highlight:.2f}, and {min_highlight:.2f} is asked for."
         return _judged("exposure", dark, found)
