@@ -57,8 +57,15 @@ ASYNC_ITEMS = 64
 RECORD_GRACE_S = 5.0
 
 
+class UnknownWarmOperation(Exception):
+    """The settings name an operation that is not installed; the message says which are."""
+
+
 class Server:
-    """One server: `start`, then `stop`. Raises FolderInUse, SchemaTooNew, StoreUnavailable, OSError from `start`."""
+    """One server: `start`, then `stop`.
+
+    Raises FolderInUse, SchemaTooNew, StoreUnavailable, UnknownWarmOperation, OSError from `start`.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -85,6 +92,10 @@ class Server:
         blobs.sweep_temporary()
         configuration = _configuration(settings)
         registry = OperationRegistry.load(configuration)
+        for name in settings.warm_operations:
+            if name not in registry.names():
+                known = ", ".join(registry.names())
+                raise UnknownWarmOperation(f"--warm-operations names {name!r}, and this server has {known}")
         guard = Guard(settings.fetch_allowed_hosts, settings.fetch_allowed_networks)
         fetcher = await opened.enter_async_context(
             Fetcher(

@@ -15,7 +15,7 @@ import typer
 from pydantic import ValidationError
 
 from imagebatch_server.app import logs
-from imagebatch_server.app.build import Server
+from imagebatch_server.app.build import Server, UnknownWarmOperation
 from imagebatch_server.app.folder import FolderInUse
 from imagebatch_server.app.settings import Settings, env_name
 from imagebatch_server.batches.errors import StoreUnavailable
@@ -28,7 +28,9 @@ log = structlog.get_logger(__name__)
 _NEW_OBJECTS_A_COLLECTION = 10_000
 """Python's 700 are made by a few dozen items, none of which leave cycles behind."""
 
-STARTING_ERRORS = (FolderInUse, SchemaTooNew, StoreUnavailable, DuplicateOperation, WorkersCannotStart, OSError)
+STARTING_ERRORS = (
+    FolderInUse, SchemaTooNew, StoreUnavailable, DuplicateOperation, UnknownWarmOperation, WorkersCannotStart, OSError,
+)  # fmt: skip
 """What the operator can mend; anything else is a defect and shows its traceback."""
 
 

@@ -163,3 +163,12 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     assert server.wait() == 2
     assert "--workers (IMAGEBATCH_WORKERS)" in server.log
     assert "Traceback" not in server.log
+
+
+def test_a_server_that_is_to_warm_what_it_does_not_have_says_so_and_ends(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "data", {"warm_operations": "noop,nosuch"}, OPERATIONS)
+    server.spawn()
+    assert server.wait() == 1
+    last = server.log.splitlines()[-1]
+    assert last.startswith("imagebatch serve: --warm-operations names 'nosuch', and this server has ")
+    assert "Traceback" not in server.log
