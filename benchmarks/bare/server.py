@@ -97,11 +97,11 @@ class Bare:
         return self._messages[0]
 
     async def paced(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
-        """Send the one message a hundred times a second, with the time in front."""
-        count = int(request)
+        """Send the one message so many times, so many seconds apart, with the time in front."""
+        count, apart_s = request.decode().split()
         next_at = time.monotonic()
-        for _ in range(count):
-            next_at += 0.01
+        for _ in range(int(count)):
+            next_at += float(apart_s)
             await asyncio.sleep(max(0.0, next_at - time.monotonic()))
             yield str(time.monotonic()).ljust(24).encode() + self._messages[0]
 
