@@ -67,6 +67,30 @@ def test_verdicts_follow_the_likeness() -> None:
     assert check_text("annual report", ["No Entry"], 0.2).verdict in ("supported", "cannot_tell")
 
 
+@pytest.mark.parametrize(
+    "expected", ["Счёт на оплату", "Τιμολόγιο", "חשבונית", "송장", "ใบแจ้งหนี้", "٤٧١١", "Invoice / Счёт", "Привет 東京"]
+)
+@pytest.mark.parametrize("lines", [["Page 1 of 3"], []])
+def test_what_is_written_in_letters_that_are_not_read_is_not_contradicted(expected: str, lines: list[str]) -> None:
+    check = check_text(expected, lines, 0.85)
+    assert check.verdict == "cannot_tell"
+    assert "only Latin, Chinese and Japanese writing is read" in check.detail
+
+
+@pytest.mark.parametrize(
+    "expected", ["Łódź, Ærø, Đà Nẵng, Straße", "請求書を発行", "ラーメン々〆", "①②③ ½ ﬁve", "resistor of 10 kΩ"]
+)
+def test_letters_that_are_read_and_few_others_are_held_against_what_was_read(expected: str) -> None:
+    assert check_text(expected, ["Page"], 0.85).verdict == "contradicted"
+    assert check_text(expected, [expected], 0.85).verdict == "supported"
+
+
+def test_letters_that_are_not_read_count_by_the_similarity_that_is_asked() -> None:
+    assert check_text("Invoice Счёт", ["No Entry"], 0.7).verdict == "cannot_tell"  # 7 of 11 at best
+    assert check_text("Invoice Счёт", ["No Entry"], 0.6).verdict == "contradicted"
+    assert check_text("10 kΩ", ["10 kΩ"], 0.85).verdict == "supported"
+
+
 def test_without_any_text_nothing_is_contradicted() -> None:
     check = check_text("annual report", [], 0.85)
     assert (check.verdict, check.score) == ("cannot_tell", None)
