@@ -199,6 +199,25 @@ def test_expected_text_is_found_or_not(tester: OperationTester) -> None:
     assert (verdicts(none)["text"], none["is_verified"], none["confidence_score"]) == ("cannot_tell", False, 0.5)
 
 
+@pytest.mark.parametrize("expected", ["Счёт на оплату", "Τιμολόγιο", "Լուսանկար"])
+def test_text_in_a_script_that_is_not_read_is_not_contradicted_by_what_is(
+    tester: OperationTester, expected: str
+) -> None:
+    page, font = (
+        PillowImage.new("RGB", (600, 240), "white"),
+        Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf",
+    )
+    for at, line in ((30, expected), (130, "Page 1 of 3")):
+        ImageDraw.Draw(page).text((40, at), line, fill="black", font=ImageFont.truetype(str(font), 48))
+
+    def verdict(text: str) -> str:
+        return verdicts(run(tester, encoded(page, "PNG"), parameters={"expect": {"text": text}}))["text"]
+
+    assert verdict(expected) == "cannot_tell"
+    assert verdict("Page 1 of 3") == "supported"
+    assert verdict("Annual report") == "contradicted"
+
+
 def test_small_print_is_looked_at_more_closely(tester: OperationTester) -> None:
     large = PillowImage.open(SKIMAGE / "astronaut.png").convert("RGB").resize((1800, 1800))
     ImageDraw.Draw(large).text((600, 500), "serial 47114", fill="white", font=ImageFont.load_default(size=15))
@@ -220,7 +239,9 @@ def test_an_expected_label_is_supported_contradicted_or_unknown(tester: Operatio
     assert verdict(SKIMAGE / "astronaut.png", "a person") == "supported"
     assert verdict(SKIMAGE / "gravel.png", "cat") == "cannot_tell"
     assert verdict(SKIMAGE / "logo.png", "cat") == "cannot_tell"
-    with pytest.raises(InvalidParameters, match=r"options\.parameters: .* perhaps dragonfly"):
+    assert verdict(CHELSEA, "a feline") == "supported"
+    assert verdict(SKIMAGE / "astronaut.png", "a woman") == "cannot_tell"
+    with pytest.raises(InvalidParameters, match=r"options\.parameters\.expect\.label: .* try a wider word"):
         run(tester, CHELSEA, parameters={"expect": {"label": "dragonfruit"}})
 
 
@@ -254,6 +275,23 @@ def test_an_expectation_that_can_not_be_understood_keeps_the_item_from_being_ver
     assert (output["is_verified"], output["confidence_score"]) == (False, 0.5)
     unknown = run(tester, CHELSEA, metadata={"expect": {"label": "dragonfruit"}})
     assert (verdicts(unknown)["label"], unknown["is_verified"]) == ("cannot_tell", False)
+
+
+def test_limits_of_time_of_batch_and_item_that_contradict_each_other_contradict_no_image(
+    tester: OperationTester,
+) -> None:
+    exif = PillowImage.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2025:05:31 12:00:00"
+    data = encoded(PillowImage.open(CHINA), exif=exif)
+
+    for batch, own in (
+        ({"captured_before": "2024-01-01"}, {"captured_after": "2025-01-01"}),
+        ({}, {"captured_before": "2024-01-01", "captured_after": "2025-01-01"}),
+    ):
+        output = run(tester, data, parameters={"expect": batch}, metadata={"expect": own})
+        assert set(verdicts(output).values()) == {"supported", "cannot_tell"}
+        assert verdicts(output)["expectations"] == "cannot_tell"
+        assert (output["is_verified"], output["confidence_score"]) == (False, 0.5)
 
 
 def test_models_are_named_with_their_files_digests_where_they_were_asked(tester: OperationTester) -> None:

@@ -30,6 +30,11 @@ def check_label(label: str, suggestions: Sequence[Suggestion], min_confidence: f
     confidence = max((it.confidence for it in suggestions if it.term.name in meaning.terms), default=0.0)
     if confidence >= min_confidence:
         return supported("label", confidence, f'That it shows "{label}" has a probability of {confidence:.2f}.')
+    wider = next((it for it in suggestions if it.term.name in meaning.wider), None)
+    if wider is not None and wider.confidence >= min_confidence:
+        found = f"It shows {wider.term.phrase} (probability {wider.confidence:.2f})"
+        return cannot_tell("label", f'{found}; whether that is "{label}" is not recognised.')
+    confidence = max(confidence, wider.confidence if wider else 0.0)  # it is no likelier than what it is a case of
     sure = [it for it in suggestions if it.confidence >= _SURE_FROM]
     other = next((it for it in sure if _rules_out(it.term.name, meaning, confidence)), None)
     if other is not None:
@@ -45,5 +50,5 @@ def _rules_out(found: str, meaning: Meaning, confidence: float) -> bool:
     return all(
         (confidence < _NOTHING_LIKE_IT and words.is_detectable(term))
         or (confidence < _EXCLUDED_BELOW and meaning.is_whole and words.excludes(found, term))
-        for term in meaning.terms
+        for term in meaning.terms | meaning.wider
     )

@@ -11,7 +11,7 @@ from imagebatch_server.images.decode import Image
 from imagebatch_server.operations.base import MeteredOutput
 from imagebatch_server.operations.describe.output import ModelUsed
 
-VERSION = "1.0.0"
+VERSION = "1.0.1"
 """Of the operation, whatever backend runs it."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -16,13 +16,16 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import ErrorDetails, InitErrorDetails
 
 from imagebatch_server.operations.endpoint.parameters import EndpointParameters
 from imagebatch_server.operations.verify.text import has_letters
-from imagebatch_server.operations.verify.words import load_words
+from imagebatch_server.operations.verify.words import UnknownWord, load_words
 
 METADATA_KEY = "expect"
 """Where an item's metadata holds its expectations."""
+
+_LIMITS_OF_TIME = ("captured_after", "captured_before")
 
 
 def _time(value: object) -> object:
@@ -37,6 +40,12 @@ def _time(value: object) -> object:
 def _legible(value: str) -> str:
     if not has_letters(value):
         raise ValueError("there is no letter or digit in it, and nothing else is compared")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is blank; name what the image is to show")
     return value
 
 
@@ -58,16 +67,19 @@ class Expectations(BaseModel):
         description="Text that is to be read in the image. Compared by letters and digits alone (case, accents, spaces "
         "and punctuation don't count) with the part of all text read that is most like it: similarity is 1 minus the "
         "edit distance divided by the length, where each wrong digit counts as five letters. Up to four characters "
-        "must be words of their own.",
+        "must be words of their own. The local backend reads Latin, Chinese and Japanese writing. Where so many of the "
+        "text's letters are of another (Cyrillic, Greek, Hebrew) that, all missed, they would keep it from being "
+        "found, nothing contradicts it.",
     )
-    label: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+    label: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_not_blank)] | None = Field(
         default=None,
         description="What the image is to show, in an English word or two, such as `cat`, `school bus` or `sofa`; "
         "alternatives with `or` between them. The local backend knows about a thousand things, the wider words above "
-        "them and common synonyms. It contradicts only where it is sure of something else in the picture and either "
-        "looks for the thing everywhere and finds nothing like it (people and some eighty common animals, vehicles, "
-        "foods and household things), or the other subject excludes it: another animal, or a vehicle where food was "
-        "expected.",
+        "them and common synonyms. Of people it knows no kinds: where it sees a person, it can't tell whether that is "
+        "a `man`, a `woman` or a `child`. It contradicts only where it is sure of something else in the picture and "
+        "either looks for the thing everywhere and finds nothing like it (people and some eighty common animals, "
+        "vehicles, foods and household things), or the other subject excludes it: another animal, or a vehicle where "
+        "food was expected.",
     )
     captured_after: Time | None = Field(
         default=None,
@@ -89,7 +101,8 @@ class Expectations(BaseModel):
     def _check(self) -> Expectations:
         after, before = self.captured_after, self.captured_before
         if after and before and after.replace(tzinfo=None) >= before.replace(tzinfo=None):
-            raise ValueError("captured_after is not earlier than captured_before, so no time fits; exchange them")
+            limits = f"{after.isoformat()} and {before.isoformat()}"
+            raise ValueError(f"captured_after is not earlier than captured_before ({limits}), so no time fits")
         return self
 
 
@@ -107,7 +120,8 @@ class VerifyParameters(EndpointParameters):
         default=Expectations(),
         description=f"What is expected of every image of the batch. An item's metadata may hold the same fields under "
         f"`{METADATA_KEY}`, and each of them goes before the batch's. One that can't be understood there leaves the "
-        "check `expectations` at `cannot_tell`, so that the item is not verified.",
+        "check `expectations` at `cannot_tell`, so that the item is not verified; so do limits of time, be they the "
+        "item's own or one of them the batch's, between which no time lies, and then neither is checked.",
     )
     min_sharpness: float = Field(
         default=0.5,
@@ -145,10 +159,19 @@ class VerifyParameters(EndpointParameters):
     @model_validator(mode="after")
     def _check(self) -> VerifyParameters:
         if self.backend == "local" and self.expect.rules:
-            raise ValueError("expect.rules are judged by a model: use backend openai, or leave them out")
+            raise _refused("rules", self.expect.rules, "a model judges them: use backend openai, or leave them out")
         if self.backend == "local" and self.expect.label is not None:
-            load_words().find(self.expect.label)
+            try:
+                load_words().find(self.expect.label)
+            except UnknownWord as unknown:
+                raise _refused("label", self.expect.label, str(unknown)) from None
         return self
+
+
+def _refused(field: str, value: object, why: str) -> ValidationError:
+    """What pydantic would raise had the field's own validator known the backend: with the path to it."""
+    detail = InitErrorDetails(type="value_error", loc=("expect", field), input=value, ctx={"error": ValueError(why)})
+    return ValidationError.from_exception_data(VerifyParameters.__name__, [detail])
 
 
 def expected_of(batch: Expectations, metadata: Mapping[str, Any]) -> tuple[Expectations, list[str]]:
@@ -159,25 +182,33 @@ def expected_of(batch: Expectations, metadata: Mapping[str, Any]) -> tuple[Expec
     if not isinstance(own, Mapping):
         return batch, [f"metadata.{METADATA_KEY} is {_shown(own)}; give a mapping with {_known()}"]
     given = {str(field): value for field, value in own.items() if value is not None}
+    details = _errors(given)
+    wrong = {str(detail["loc"][0]) for detail in details if detail["loc"]}
+    problems = [_problem(detail) for detail in details if detail["loc"]]
+    known = batch.model_dump(exclude_unset=True) | {it: value for it, value in given.items() if it not in wrong}
+    for detail in _errors(known):  # of all fields together: each by itself is right
+        problems.append(f"metadata.{METADATA_KEY} over the batch's expectations: {_message(detail)}")
+        known = {field: value for field, value in known.items() if field not in _LIMITS_OF_TIME}
+    return Expectations.model_validate(known), problems
+
+
+def _errors(given: Mapping[str, Any]) -> list[ErrorDetails]:
     try:
-        return _over(batch, given), []
+        Expectations.model_validate(given)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False)
-    wrong = {str(detail["loc"][0]) for detail in details if detail["loc"]} or set(given)
-    problems = [_problem(detail["type"], detail["loc"], detail["msg"], detail["input"]) for detail in details]
-    rest = {field: value for field, value in given.items() if field not in wrong}
-    return _over(batch, rest), problems
+        return error.errors(include_url=False, include_context=False)
+    return []
 
 
-def _over(batch: Expectations, given: Mapping[str, Any]) -> Expectations:
-    return batch.model_copy(update=Expectations.model_validate(given).model_dump(exclude_unset=True))
-
-
-def _problem(kind: str, location: tuple[int | str, ...], message: str, value: object) -> str:
-    path = ".".join(["metadata", METADATA_KEY, *(str(part) for part in location[:1])])
-    if kind == "extra_forbidden":
+def _problem(detail: ErrorDetails) -> str:
+    path = ".".join(["metadata", METADATA_KEY, str(detail["loc"][0])])
+    if detail["type"] == "extra_forbidden":
         return f"{path} is no expectation that is known; known are {_known()}"
-    return f"{path} is {_shown(value)}: {message.removeprefix('Value error, ')}"
+    return f"{path} is {_shown(detail['input'])}: {_message(detail)}"
+
+
+def _message(detail: ErrorDetails) -> str:
+    return detail["msg"].removeprefix("Value error, ")
 
 
 def _shown(value: object) -> str:

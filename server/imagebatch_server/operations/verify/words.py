@@ -9,7 +9,7 @@ from functools import cache
 
 from imagebatch_server.operations.describe.labels import Vocabulary, load_vocabulary
 from imagebatch_server.operations.describe.things import THINGS, Thing
-from imagebatch_server.operations.verify.synonyms import SYNONYMS
+from imagebatch_server.operations.verify.synonyms import NARROWER, SYNONYMS
 
 _ARTICLES = ("a ", "an ", "the ", "some ")
 _SUBJECTS = frozenset({"animal", "vehicle", "food", "musical instrument"})
@@ -18,8 +18,13 @@ _EXCLUSIVE_KIND = "animal"
 """Nothing is two kinds of animal at once, while a mug is a cup too."""
 
 
+_MISSPELT_FROM = 6
+"""A word with fewer letters is a letter or two away from words that mean quite other things: crow, cow."""
+_MISSPELT_LIKENESS = 0.85
+
+
 class UnknownWord(ValueError):
-    """The vocabulary has no such word; the message names some that are like it."""
+    """The vocabulary has no such word; the message names those of which it may be a misspelling."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class Meaning:
     terms: frozenset[str]
     is_whole: bool
     """Whether whatever bears the word is among them: of chairs only a few kinds are known, of dogs all count."""
+    wider: frozenset[str] = frozenset()
+    """Terms of which the word means some only: to see one proves nothing, to see none of it tells against the word."""
 
 
 class Words:
@@ -52,7 +59,11 @@ class Words:
         """The meaning of a word, or of several with `or` between them. Raises UnknownWord."""
         plain = _plain(label)
         found = [self._exactly(plain)] if plain in self._names else [self._one(it) for it in plain.split(" or ")]
-        return Meaning(frozenset().union(*(it.terms for it in found)), all(it.is_whole for it in found))
+        return Meaning(
+            frozenset().union(*(it.terms for it in found)),
+            all(it.is_whole for it in found),
+            frozenset().union(*(it.wider for it in found)),
+        )
 
     def is_detectable(self, term: str) -> bool:
         """Whether it is looked for everywhere in a picture, so that not to find it says something."""
@@ -76,13 +87,15 @@ class Words:
             if form in SYNONYMS:
                 terms = SYNONYMS[form]
                 return Meaning(frozenset(terms), is_whole=all(map(self._is_kind, terms)))
+            if form in NARROWER:
+                return Meaning(frozenset(), is_whole=True, wider=frozenset({NARROWER[form]}))
             wider = {name for low, name in self._names.items() if form in low.split(" or ")}
             if wider:
                 return Meaning(frozenset(wider), is_whole=True)
             narrower = {name for low, name in self._names.items() if low.endswith(f" {form}")}
             if narrower:
                 return Meaning(frozenset(narrower), is_whole=False)
-        like = difflib.get_close_matches(word, [*self._names, *SYNONYMS], n=3)
+        like = _respelt(word, [*self._names, *SYNONYMS, *NARROWER])
         remedy = f"; perhaps {', '.join(like)}?" if like else "; try a wider word"
         raise UnknownWord(f'"{word}" is none of the things that the local backend can recognise{remedy}')
 
@@ -110,6 +123,11 @@ def _plain(words: str) -> str:
     for article in _ARTICLES:
         plain = plain.removeprefix(article)
     return plain
+
+
+def _respelt(word: str, known: Sequence[str]) -> list[str]:
+    """The known words of which it may be a misspelling, most similar first."""
+    return difflib.get_close_matches(word, known, 3, _MISSPELT_LIKENESS) if len(word) >= _MISSPELT_FROM else []
 
 
 def _forms(word: str) -> Iterator[str]:
