@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from imagebatch_server.operations.describe.calibration import (
     CEILING,
     FACE,
+    PLAIN_FROM,
     STATED_FROM,
     SURE_FROM,
     Suggestion,
@@ -23,6 +24,7 @@ from imagebatch_server.operations.describe.calibration import (
     of_class,
     of_person,
     of_thing,
+    rivalry,
 )
 from imagebatch_server.operations.describe.labels import LABELS_PATH, Term, Vocabulary, load_vocabulary
 
@@ -73,6 +75,30 @@ def test_another_class_in_the_same_place_speaks_against_a_thing() -> None:
 def test_a_clear_face_is_a_person_whatever_the_detector_saw() -> None:
     assert of_person(0.02, best_face=0.85) == FACE
     assert of_person(0.02, best_face=0.75) < TAGGED_LEAST
+
+
+def test_a_sure_shoe_that_fills_the_picture_is_no_person_where_no_face_was_found() -> None:
+    shoe = rivalry(0.88, area=0.95)
+
+    assert of_person(0.6, best_face=0.0) > PLAIN_FROM
+    assert of_person(0.6, 0.0, shoe) < STATED_FROM
+    assert of_person(0.4, 0.0, rivalry(0.92, area=0.95)) < TAGGED_LEAST
+
+
+@pytest.mark.parametrize(
+    ("score", "face", "rival", "area"),
+    [
+        pytest.param(0.5, 0.55, 0.95, 0.9, id="a faint face: someone who wears it"),
+        pytest.param(0.5, 0.0, 0.95, 0.08, id="a small person beside it"),
+        pytest.param(0.5, 0.0, 0.45, 0.9, id="nothing else that is likely: someone from behind"),
+    ],
+)
+def test_people_stay_people(score: float, face: float, rival: float, area: float) -> None:
+    assert of_person(score, face, rivalry(rival, area)) == of_person(score, 0.0)
+
+
+def test_a_clear_body_from_behind_stays_a_person_whatever_it_wears() -> None:
+    assert STATED_FROM < of_person(0.75, 0.0, rivalry(0.95, area=0.9)) < of_person(0.75, 0.0)
 
 
 def _suggestion(

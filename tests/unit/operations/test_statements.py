@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
-from imagebatch_server.operations.describe.calibration import Suggestion
+from imagebatch_server.operations.describe.calibration import SEVERAL, Suggestion
+from imagebatch_server.operations.describe.detector import Found
 from imagebatch_server.operations.describe.labels import Vocabulary, load_vocabulary
 from imagebatch_server.operations.describe.reader import Line
-from imagebatch_server.operations.describe.recogniser import Seen, Sight
+from imagebatch_server.operations.describe.recogniser import Links, Seen, Sight, see
 from imagebatch_server.operations.describe.second_look import agrees, reads_alike
 from imagebatch_server.operations.describe.statements import Statement, choose
-from imagebatch_server.operations.describe.things import THINGS
+from imagebatch_server.operations.describe.things import PERSON, THINGS
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,45 @@ def test_the_kind_of_a_thing_is_not_said_beside_it(vocabulary: Vocabulary) -> No
 )
 def test_people_are_numbered_only_where_counted(vocabulary: Vocabulary, person: Seen, said: str) -> None:
     assert words(Sight((), [person]), vocabulary) == [said]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "found_faces", "said"),
+    [
+        ([0.51], [0.92], "a person"),
+        ([0.51, 0.46], [0.92, 0.76], "two people"),
+        ([0.51, 0.46, 0.38], [0.92, 0.76], "people"),  # two clear faces, though the bodies don't agree with them
+        ([0.51, 0.46, 0.38], [0.92, 0.55], "a person"),
+        ([0.78, 0.37], [0.9, 0.8, 0.8, 0.7], "several people"),
+    ],
+)
+def test_people_are_as_many_as_clear_faces_show(
+    vocabulary: Vocabulary, bodies: list[float], found_faces: list[float], said: str
+) -> None:
+    people = see(PERSON, 0.97, [Found(PERSON, score, 0.3) for score in bodies], found_faces)
+
+    assert words(Sight((), [people]), vocabulary) == [said]
+    assert people.confidence == SEVERAL or not people.several
+
+
+@pytest.mark.parametrize(
+    ("name", "is_rival"),
+    [
+        ("shoe", True),
+        ("running shoe", True),
+        ("clothing", False),  # it is never said
+        ("dog", False),  # the detector tells it from a person
+        ("Labrador retriever", False),
+        ("butcher shop", False),  # people are in it
+        ("baseball player", False),
+    ],
+)
+def test_only_a_thing_that_the_detector_does_not_know_is_taken_for_a_person(
+    vocabulary: Vocabulary, name: str, *, is_rival: bool
+) -> None:
+    terms = np.array([0.9 if term.name == name else 0.0 for term in vocabulary.terms])
+
+    assert Links(vocabulary).strongest_rival(terms) == (0.9 if is_rival else 0.0)
 
 
 def test_a_second_look_has_to_agree_with_everything(vocabulary: Vocabulary) -> None:

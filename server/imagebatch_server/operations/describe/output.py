@@ -11,7 +11,7 @@ from imagebatch_server.operations.describe.medium import Medium
 from imagebatch_server.operations.describe.quality import Verdict
 from imagebatch_server.operations.endpoint.parameters import EndpointParameters
 
-VERSION = "2.0.0"
+VERSION = "2.0.1"
 """Of the operation, whatever backend runs it."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -24,6 +24,8 @@ _FACES_FROM_SCORE = 0.15
 """Below this score of its likeliest person no photograph of 192 showed a face."""
 _LEAST_SUGGESTED = 0.01
 _MANY_FROM = 4
+_PLACES = ("building", "landscape")
+"""Kinds that people are in; they are not taken for people."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Recogniser:
         for it in found:
             areas[it.thing] = max(areas[it.thing], it.area)
         things, terms = self._links.weigh(shares, scores, areas)
-        things[PERSON] = calibration.of_person(float(scores[PERSON]), max(found_faces, default=0.0))
+        rivalry = calibration.rivalry(self._links.strongest_rival(terms), float(areas[PERSON]))
+        things[PERSON] = calibration.of_person(float(scores[PERSON]), max(found_faces, default=0.0), rivalry)
         terms[self._links.known[PERSON]] = things[PERSON]
         suggested = [Suggestion(*it) for it in zip(self.vocabulary.terms, map(float, terms), strict=True)]
         named = {it.term.name for it in suggested}
@@ -107,7 +110,7 @@ class Recogniser:
         ]
         likely = [it for it in suggested if it.confidence >= _LEAST_SUGGESTED]
         seen = [
-            self._seen(index, float(things[index]), found, len(found_faces))
+            see(index, float(things[index]), found, found_faces)
             for index in range(len(THINGS))
             if things[index] >= calibration.STATED_FROM
         ]
@@ -117,21 +120,27 @@ class Recogniser:
             face_count=len(found_faces),
         )
 
-    def _seen(self, index: int, confidence: float, found: Sequence[Found], face_count: int) -> Seen:
-        boxes = [it for it in found if it.thing == index]
-        sure = sum(it.score >= calibration.SURE_BOX_FROM for it in boxes)
-        is_counted = index == PERSON and len(boxes) == face_count and 1 <= face_count < _MANY_FROM
-        several = not is_counted and sure >= 2
-        limit = calibration.COUNT if is_counted and face_count > 1 else calibration.SEVERAL if several else 1.0
-        return Seen(
-            thing=THINGS[index],
-            confidence=min(confidence, limit),
-            count=face_count if is_counted else 1,
-            several=several,
-            many=several and sure >= _MANY_FROM,
-            area=max((it.area for it in boxes if it.score >= boxes[0].score / 2), default=0.0),
-            kind=THINGS[index].known_as,
-        )
+
+def see(index: int, confidence: float, found: Sequence[Found], found_faces: Sequence[float]) -> Seen:
+    """One of THINGS, so sure, with the number that its boxes and, of people, faces bear out."""
+    boxes = [it for it in found if it.thing == index]
+    faces_of_it = found_faces if index == PERSON else ()
+    sure = max(
+        sum(it.score >= calibration.SURE_BOX_FROM for it in boxes),
+        sum(it >= calibration.CLEAR_FACE_FROM for it in faces_of_it),
+    )
+    is_counted = len(boxes) == len(faces_of_it) and 1 <= len(faces_of_it) < _MANY_FROM
+    several = not is_counted and sure >= 2
+    limit = calibration.COUNT if is_counted and len(boxes) > 1 else calibration.SEVERAL if several else 1.0
+    return Seen(
+        thing=THINGS[index],
+        confidence=min(confidence, limit),
+        count=len(boxes) if is_counted else 1,
+        several=several,
+        many=several and sure >= _MANY_FROM,
+        area=max((it.area for it in boxes if it.score >= boxes[0].score / 2), default=0.0),
+        kind=THINGS[index].known_as,
+    )
 
 
 class Links:
@@ -166,6 +175,18 @@ class Links:
             ]
         )
         """The classes (columns) that are something else than a thing (row)."""
+        told_apart = frozenset().union(*(covers[it] for it in own), *(covers[places[it]] for it in _PLACES))
+        self._is_rival = np.array(
+            [
+                term.is_stated and not classes & told_apart
+                for term, classes in zip(vocabulary.terms, covers, strict=True)
+            ]
+        )
+        """The terms of things that the detector, which has no word for them, may take for a person."""
+
+    def strongest_rival(self, terms: Confidences) -> float:
+        """The probability of the likeliest thing that the detector may take for a person."""
+        return float(terms[self._is_rival].max())
 
     def weigh(
         self, shares: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], areas: npt.NDArray[np.float32]
