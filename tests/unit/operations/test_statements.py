@@ -144,6 +144,23 @@ def test_a_second_look_has_to_agree_with_everything(vocabulary: Vocabulary) -> N
     assert not agrees([people, tripod], Sight(suggested(vocabulary, tripod=0.4), again.seen, face_count=2))
 
 
+def test_a_second_look_disagrees_where_its_subject_is_something_else(vocabulary: Vocabulary) -> None:
+    shoe = Statement("running shoe", "a running shoe", 0.85, area=0.0)
+    likely = suggested(vocabulary, running_shoe=0.86, shoe=0.9)
+
+    assert agrees([shoe], Sight(likely, [seen("person", 0.86, area=0.1)]))
+    assert not agrees([shoe], Sight(likely, [seen("person", 0.86, area=0.9)]))
+
+
+@pytest.mark.parametrize("name", ["Labrador retriever", "dog", "animal"])
+def test_a_second_look_may_name_the_subject_in_another_word(vocabulary: Vocabulary, name: str) -> None:
+    dog = Statement(name, "it", 0.95, area=0.8)
+    likely = suggested(vocabulary, Labrador_retriever=0.8, dog=0.9, animal=0.95)
+
+    assert agrees([dog], Sight(likely, [seen("dog", area=0.8)]))
+    assert not agrees([dog], Sight(likely, [seen("laptop", area=0.8)]))
+
+
 def test_text_read_twice_may_differ_in_spaces_and_capitals_only() -> None:
     assert reads_alike([Line("NO ENTRY", 0.9)], [Line("No entry", 0.5), Line("other", 0.9)])
     assert not reads_alike([Line("NO ENTRY", 0.9)], [Line("NO ENTRV", 0.9)])

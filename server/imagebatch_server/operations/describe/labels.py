@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,12 @@ class Vocabulary:
     class_count: int
 
     @cached_property
+    def classes_by_name(self) -> dict[str, frozenset[int]]:
+        """Which classes each term covers, by its name."""
+        names = (term.name for term in self.terms)
+        return dict(zip(names, map(frozenset, self.classes_of_term), strict=True))
+
+    @cached_property
     def membership(self) -> npt.NDArray[np.float32]:
         """1 where a class (row) is covered by a term (column): probabilities times this are the terms' sums."""
         matrix = np.zeros((self.class_count, len(self.terms)), dtype=np.float32)
@@ -44,8 +50,9 @@ class Vocabulary:
         return matrix
 
 
+@cache
 def load_vocabulary(path: Path = LABELS_PATH) -> Vocabulary:
-    """Read `labels.json`; classes that share a name are one term."""
+    """Read `labels.json`, once; classes that share a name are one term."""
     content = json.loads(path.read_text(encoding="utf-8"))
     phrases: dict[str, str] = {kind["name"]: kind["phrase"] for kind in content["kinds"]}
     stated: dict[str, bool] = {kind["name"]: kind["stated"] for kind in content["kinds"]}

@@ -106,8 +106,8 @@ class DescribeOutput(MeteredOutput):
     is_verified: bool | None = Field(
         default=None,
         description="With `cross_check`: true if a second look agrees with every statement (each thing named, the "
-        "number of people, each quoted line), false if with one it doesn't or if nothing was recognised. Otherwise "
-        "null.",
+        "number of people, each quoted line), false if with one it doesn't, if something else covers half the picture "
+        "by it or more, or if nothing was recognised. Otherwise null.",
     )
     medium: Medium = Field(
         description="`photograph`; `graphic` (a drawing, chart or screenshot); `page` (a page of text); `blank`; "

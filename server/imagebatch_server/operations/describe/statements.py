@@ -39,9 +39,7 @@ class Statement:
 
 def choose(sight: Sight, vocabulary: Vocabulary) -> list[Statement]:
     """What to say, the main thing first; empty where nothing is known well enough."""
-    covers = dict(
-        zip((term.name for term in vocabulary.terms), map(frozenset, vocabulary.classes_of_term), strict=True)
-    )
+    covers = vocabulary.classes_by_name
     seen = _plausible(sight)
     placed = [(it, _named(it, sight.suggestions, covers)) for it in seen]
     spoken_for = [it.kind for it in seen if it.kind] + [wider for it in seen for wider in it.thing.wider]
