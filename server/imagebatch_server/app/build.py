@@ -141,14 +141,6 @@ class Server:
         for listener in (self._watchers, self._scheduler, metrics):
             self._recorder.listen(listener)
         object_rows = SqlObjectRows(database)
-        self._submission = Submission(
-            batch_store,
-            Intake(blobs, object_rows),
-            registry,
-            self._scheduler,
-            max_items_per_submit=settings.max_items_per_submit,
-            max_items_per_batch=settings.max_items_per_batch,
-        )
         janitor = Janitor(
             batch_store,
             object_rows,
@@ -156,6 +148,15 @@ class Server:
             self._watchers,
             retention=None if settings.retention_s is None else timedelta(seconds=settings.retention_s),
             every_s=settings.tidy_every_s,
+        )
+        self._submission = Submission(
+            batch_store,
+            Intake(blobs, object_rows),
+            registry,
+            self._scheduler,
+            janitor,
+            max_items_per_submit=settings.max_items_per_submit,
+            max_items_per_batch=settings.max_items_per_batch,
         )
         self._run("recorder", self._recorder.run())
         opened.push_async_callback(self._scheduler.close)

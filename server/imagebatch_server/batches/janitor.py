@@ -42,11 +42,19 @@ class Janitor:
         self._retention = retention
         self._every_s = every_s
         self._now = now
+        self._to_discard: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
         """Begin a round soon: a batch was deleted."""
         self._wake.set()
+
+    async def discard(self, tenant: str, batch_id: str) -> None:
+        """Leave a batch that is still staged to be removed; if the store is away, by the rounds that follow."""
+        try:
+            await self._batches.discard(tenant, batch_id)
+        except StoreUnavailable:
+            self._to_discard.add((tenant, batch_id))
 
     async def run(self) -> None:
         """Clear away until cancelled."""
@@ -66,6 +74,9 @@ class Janitor:
 
     async def tidy(self) -> None:
         """One round. Raises StoreUnavailable."""
+        for tenant, batch_id in list(self._to_discard):
+            await self._batches.discard(tenant, batch_id)
+            self._to_discard.remove((tenant, batch_id))
         await self._expire()
         while await self._batches.remove_hidden(ROWS_A_STEP):
             pass

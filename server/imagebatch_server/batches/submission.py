@@ -21,6 +21,7 @@ from imagebatch_server.batches.errors import (
     Violation,
 )
 from imagebatch_server.batches.intake import Intake, NewItem
+from imagebatch_server.batches.janitor import Janitor
 from imagebatch_server.batches.model import Batch, BatchOptions, Item
 from imagebatch_server.batches.ports import BatchStore, NewBatch, OperationDirectory
 from imagebatch_server.batches.running import FIRST_READ
@@ -41,6 +42,7 @@ class Submission:
         intake: Intake,
         operations: OperationDirectory,
         scheduler: Scheduler,
+        janitor: Janitor,
         *,
         max_items_per_submit: int,
         max_items_per_batch: int,
@@ -50,6 +52,7 @@ class Submission:
         self._intake = intake
         self._operations = operations
         self._scheduler = scheduler
+        self._janitor = janitor
         self._max_items_per_submit = max_items_per_submit
         self._max_items_per_batch = max_items_per_batch
         self._now = now
@@ -98,17 +101,17 @@ class Submission:
         existing = await self._batches.find_request(batch)
         if existing is not None:
             return self._known(existing)
-        await self._batches.stage(batch)
         try:
+            await self._batches.stage(batch)
             total_items = await self._stage(batch, chunks)
             if self.draining:
                 raise Draining
             published = await self._batches.publish(batch, total_items)
         except BaseException:
-            await asyncio.shield(self._batches.discard(tenant, batch.batch_id))
+            await asyncio.shield(self._janitor.discard(tenant, batch.batch_id))
             raise
         if published.batch_id != batch.batch_id:
-            await self._batches.discard(tenant, batch.batch_id)
+            await self._janitor.discard(tenant, batch.batch_id)
             return self._known(published)
         return self._run(published, ())
 

@@ -37,6 +37,7 @@ async def submit(made: Core, chunks: AsyncIterator[Sequence[NewItem]], chosen: B
         Intake(made.blobs, made.objects),
         OperationRegistry([EntryPoint("paced", "tests.operations:Paced", ENTRY_POINT_GROUP)]),
         made.scheduler,
+        made.janitor,
         max_items_per_submit=1,
         max_items_per_batch=MOST_ITEMS,
     )
@@ -135,3 +136,20 @@ async def test_a_part_that_can_not_be_written_ends_the_stream(tmp_path: Path, en
         with pytest.raises(StoreUnavailable, match="was given up"):
             await submit(made, given_up())
         await assert_nothing_is_left(made, tmp_path)
+
+
+async def test_what_came_in_is_given_up_when_the_store_is_back(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "core.db", isolation_level=None)) as other:
+
+        async def failing_while_the_store_is_away() -> AsyncIterator[Sequence[NewItem]]:
+            yield new_items(0, 1)
+            yield new_items(1, 1)
+            other.execute("BEGIN IMMEDIATE")
+            raise InvalidRequest([])
+
+        async with core(tmp_path) as made:
+            with pytest.raises(InvalidRequest):
+                await submit(made, failing_while_the_store_is_away())
+            other.execute("ROLLBACK")
+            await made.janitor.tidy()
+            await assert_nothing_is_left(made, tmp_path)
