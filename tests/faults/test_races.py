@@ -114,7 +114,7 @@ def test_cancel_while_finishing(play: Callable[[Scenario], Counter[str]], scale:
             batch = new(load, "short")
             batch_id = await load.submit(batch)
             began = time.monotonic()
-            cancels = [later(chance.uniform(0, took_s / 2), lambda: cancel(load, batch_id)) for _ in range(2)]  # noqa: B023
+            cancels = [later(chance.uniform(0, took_s / 2), lambda: cancel(load, batch_id)) for _ in range(2)]  # noqa: B023 - ends in its round
             codes, _ = await asyncio.gather(asyncio.gather(*cancels), load.watch(batch, batch_id))
             assert set(codes) == {"OK"}
             batch.cancelled = (await load.status(batch_id)).HasField("cancel_requested_at")
@@ -137,8 +137,8 @@ def test_retry_while_cancelling(play: Callable[[Scenario], Counter[str]], scale:
             await load.watch(batch, batch_id)
             failed = (await load.status(batch_id)).failed_items
             batch.watches.clear()
-            cancels = [later(chance.uniform(0, 0.02), lambda: cancel(load, batch_id)) for _ in range(2)]  # noqa: B023
-            retries = [later(chance.uniform(0, 0.03), lambda: retry(load, batch_id)) for _ in range(3)]  # noqa: B023
+            cancels = [later(chance.uniform(0, 0.02), lambda: cancel(load, batch_id)) for _ in range(2)]  # noqa: B023 - ends in its round
+            retries = [later(chance.uniform(0, 0.03), lambda: retry(load, batch_id)) for _ in range(3)]  # noqa: B023 - ends in its round
             codes, again = await asyncio.gather(asyncio.gather(*cancels), asyncio.gather(*retries))
             assert set(codes) == {"OK"}
             assert set(again) <= {"OK", "FAILED_PRECONDITION"}
@@ -181,8 +181,8 @@ def test_delete_while_watchers_read_and_others_retry(
             batch.watches.clear()
             first, second, third = (chance.uniform(0, 0.01) for _ in range(3))
             deleted, retried, *seen = await asyncio.gather(
-                later(first, lambda: delete(load, batch_id)),  # noqa: B023
-                later(second, lambda: retry(load, batch_id)),  # noqa: B023
+                later(first, lambda: delete(load, batch_id)),  # noqa: B023 - ends in its round
+                later(second, lambda: retry(load, batch_id)),  # noqa: B023 - ends in its round
                 *(watch(load, batch_id, third) for _ in range(3)),
             )
             watched.update(seen)

@@ -60,7 +60,7 @@ def _range(image: Image.Image, wide: Image.Image) -> tuple[float, float]:
     if image.mode.startswith("I;16"):
         bits = _tiff_tag(image, 258) or 16
         return 0, (1 << bits) - 1
-    low, high = (float(value) for value in wide.getextrema())  # type: ignore[arg-type]
+    low, high = (float(value) for value in wide.getextrema())  # type: ignore[arg-type]  # of one band
     if not math.isfinite(high - low):
         raise ValueError("the pixels hold values that are no finite numbers")
     for top in (1.0, 255.0):  # what floating-point images agree on; anything else is data, shown from least to most

@@ -217,6 +217,6 @@ def _copy(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]])
 
 @cache
 def _copy_statement(table: Table) -> tuple[str, list[str]]:
-    dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
+    dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
     types = [column.type.compile(dialect).lower() for column in table.columns]
     return f"COPY {table.name} ({', '.join(table.columns.keys())}) FROM STDIN (FORMAT BINARY)", types
