@@ -5,28 +5,68 @@ PYTHON ?= python3
 PIP = -m pip --quiet --disable-pip-version-check --no-input
 
 FAST_TESTS = $(wildcard tests/unit tests/integration tests/conformance)
+# The units, and a whole server: whether other versions of what we stand on work.
+SMOKE_TESTS = tests/unit tests/integration/server/test_mixed_batch.py tests/integration/server/test_serving.py
+IN_PARALLEL = -n logical --maxprocesses 4 --dist loadfile
+SLOWEST = --durations 25 --durations-min 5
+# What failed beside other tests, on processors that all wait for, runs once more, alone: a fault fails again.
+AGAIN_ALONE = .venv/bin/pytest -n 0 --last-failed --last-failed-no-failures none
+# The distributions, each before those that need it; installed together for development.
+PROJECTS = client . server/imagebatch_vision
+PROJECT_FILES = $(PROJECTS:%=%/pyproject.toml)
+EDITABLE = $(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=-e %)
+
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools test-protobuf7 venv lint format generate check-generated freeze lock postgres
+.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools dist test-dist test-protobuf7 venv lint format settings verify-types generate check-generated freeze protos lock postgres php
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.installed ## describe real photographs, or your own with IMAGES=folder
-	@.venv/bin/imagebatch demo $(if $(IMAGES),--images "$(IMAGES)")
+demo: .venv/.installed ## describe real photographs, or your own with IMAGES=folder; with TLS and tokens by SECURE=1
+	@.venv/bin/imagebatch demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(SECURE),--secure)
 
 test: .venv/.installed ## unit, integration and conformance tests
-	.venv/bin/pytest -n logical --maxprocesses 4 --dist loadfile $(FAST_TESTS)
+	.venv/bin/pytest $(IN_PARALLEL) $(SLOWEST) $(FAST_TESTS) || $(AGAIN_ALONE) $(FAST_TESTS)
 
 faults: .venv/.installed ## break things: kills, full disks, hostile images
-	.venv/bin/pytest -n 2 --dist worksteal tests/faults
+	.venv/bin/pytest -n 2 --dist worksteal $(SLOWEST) tests/faults || $(AGAIN_ALONE) tests/faults
 
 soak: .venv/.installed ## the same for hours: SCALE=10 times as many kills, mutations and requests
 	IMAGEBATCH_FAULTS_SCALE=$(or $(SCALE),10) .venv/bin/pytest -n 2 --dist worksteal tests/faults
 
 test-protobuf7: .venv-protobuf7/.installed ## the client's tests on protobuf 7
 	.venv-protobuf7/bin/pytest tests/unit/test_generated.py $(wildcard tests/unit/client)
+
+dist: .venv/.installed ## build sdists of the three distributions, wheels from them, and the plain protos, into dist/
+	@rm -rf dist
+	@for project in $(PROJECTS); do \
+	  (cd $$project && $(CURDIR)/.venv/bin/python -m hatchling build -t sdist -d $(CURDIR)/dist) || exit 1; \
+	done
+	@.venv/bin/python $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist dist/*.tar.gz
+	@.venv/bin/python scripts/plain_protos.py
+	@ls -l dist
+
+test-dist: .venv/.installed ## build the distributions, look into them, install them into fresh environments and use them
+	.venv/bin/pytest tests/distributions
+
+.PHONY: test-lowest test-pythons
+test-lowest: .venv-lowest/.installed ## the units and a server on the lowest versions of dependencies; TESTS=tests/integration for more
+	.venv-lowest/bin/pytest $(IN_PARALLEL) $(or $(TESTS),$(SMOKE_TESTS))
+
+PYTHONS = 3.11 3.12 3.13 3.14
+
+test-pythons: $(PYTHONS:%=test-python%) ## the unit tests, and a whole server, on each Python that can be found or fetched
+
+test-python%: .venv-lock/.installed
+	@if PATH="$(subst $() ,:,$(wildcard $(HOME)/.pyenv/versions/$*.*/bin)):$$PATH" .venv-lock/bin/uv venv --quiet --clear --seed --python $* .venv-python$* 2>/dev/null; then \
+	  .venv-python$*/bin/python $(PIP) install -r requirements.lock && .venv-python$*/bin/python $(EDITABLE) \
+	  && .venv-python$*/bin/python --version \
+	  && .venv-python$*/bin/pytest -q $(IN_PARALLEL) $(SMOKE_TESTS); \
+	else \
+	  echo "Python $* is not installed and can't be fetched: not tested"; \
+	fi
 
 bench: .venv-bench/.installed ## measure everything beside its limit and its peers; an hour
 	.venv-bench/bin/python -m benchmarks
@@ -56,6 +96,12 @@ format: .venv/.installed ## lay code and protos out
 	.venv/bin/ruff format .
 	.venv/bin/buf format --write --path protos/imagebatch
 
+settings: .venv/.installed ## write docs/settings.md from the settings
+	.venv/bin/python scripts/settings_page.py
+
+verify-types: .venv/.installed .venv-types/.installed ## fail unless all that the client offers has a known type
+	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv-types/bin/basedpyright --verifytypes imagebatch_client --ignoreexternal
+
 generate: .venv-generate/.installed ## write generated/ from protos/
 	.venv-generate/bin/python scripts/generate.py
 
@@ -68,17 +114,27 @@ check-generated: .venv-generate/.installed ## fail if generated/ is not what pro
 freeze: .venv/.installed ## make this contract the one that `make lint` holds later ones against
 	.venv/bin/buf build --exclude-source-info --path protos/imagebatch -o $(FROZEN_CONTRACT)
 
+protos: .venv/.installed ## write the contract without validation rules, for every generator: dist/protos/, and one file of it
+	.venv/bin/python scripts/plain_protos.py
+
 # LOCK=--upgrade takes the newest versions that pyproject.toml allows; without it only what must change does.
 lock: .venv-lock/.installed ## resolve pyproject.toml into the lock files, for Python 3.11 and later
-	$(COMPILE) pyproject.toml --extra dev -o requirements.lock
+	$(COMPILE) $(PROJECT_FILES) --all-extras --group dev -o requirements.lock
+	$(COMPILE) $(PROJECT_FILES) --all-extras --group test --resolution lowest-direct -o requirements-lowest.lock
 	$(COMPILE) --group generate -o requirements-generate.lock
-	$(COMPILE) pyproject.toml --group protobuf7 -o requirements-protobuf7.lock
+	$(COMPILE) client/pyproject.toml --group pyproject.toml:protobuf7 -o requirements-protobuf7.lock
 
+PROJECTS_BY_NAME = imagebatch-client imagebatch imagebatch-vision
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK)
+  --no-emit-index-url --no-emit-find-links $(PROJECTS_BY_NAME:%=--no-emit-package %) --custom-compile-command "make lock" $(LOCK)
 
 postgres: ## install PostgreSQL's programs, for the tests that need them
 	$(call install_program,initdb,postgresql,PostgreSQL)
+	$(call install_program,pgbouncer,pgbouncer,PgBouncer)
+
+php: ## install PHP and gRPC's generator for it, for the test of a client in PHP
+	$(call install_program,php,php-cli php-curl php-google-protobuf,PHP)
+	$(call install_program,grpc_php_plugin,protobuf-compiler protobuf-compiler-grpc libprotobuf-dev,gRPC's generator for PHP)
 
 bench-tools: postgres ## install the servers that the benchmarks' peers need: Redis, PostgreSQL
 	$(call install_program,redis-server,redis-server,Redis)
@@ -100,11 +156,11 @@ endef
 
 # Each environment's stamp: made again when its lock, or what the project says of itself, changes.
 
-.venv/.installed: requirements.lock pyproject.toml
+.venv/.installed: requirements.lock $(PROJECT_FILES)
 	$(call new_environment,.venv)
 	@echo "installing into .venv; the first time takes some minutes"
 	@.venv/bin/python $(PIP) install -r requirements.lock
-	@.venv/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@.venv/bin/python $(EDITABLE)
 	@touch $@
 
 .venv-generate/.installed: requirements-generate.lock
@@ -112,17 +168,28 @@ endef
 	@.venv-generate/bin/python $(PIP) install -r requirements-generate.lock
 	@touch $@
 
-.venv-protobuf7/.installed: requirements-protobuf7.lock pyproject.toml
+.venv-protobuf7/.installed: requirements-protobuf7.lock client/pyproject.toml
 	$(call new_environment,.venv-protobuf7)
 	@.venv-protobuf7/bin/python $(PIP) install -r requirements-protobuf7.lock
-	@.venv-protobuf7/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@.venv-protobuf7/bin/python $(PIP) install --no-deps --no-build-isolation -e client
 	@touch $@
 
-.venv-bench/.installed: requirements.lock benchmarks/requirements.txt pyproject.toml
+.venv-lowest/.installed: requirements-lowest.lock $(PROJECT_FILES)
+	$(call new_environment,.venv-lowest)
+	@.venv-lowest/bin/python $(PIP) install -r requirements-lowest.lock
+	@.venv-lowest/bin/python $(EDITABLE)
+	@touch $@
+
+.venv-bench/.installed: requirements.lock benchmarks/requirements.txt $(PROJECT_FILES)
 	$(call new_environment,.venv-bench)
 	@.venv-bench/bin/python $(PIP) install -r requirements.lock
-	@.venv-bench/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@.venv-bench/bin/python $(EDITABLE)
 	@.venv-bench/bin/python $(PIP) install -r benchmarks/requirements.txt
+	@touch $@
+
+.venv-types/.installed:
+	$(call new_environment,.venv-types)
+	@.venv-types/bin/python $(PIP) install 'basedpyright>=1.31'  # pyright without a download of its own
 	@touch $@
 
 .venv-lock/.installed:

@@ -20,10 +20,14 @@ from benchmarks.rows import (
     client,
     delay,
     describe,
+    fetching,
+    http,
     latency,
+    news,
     pages,
     peers,
     replay,
+    security,
     startup,
     stream,
     throughput,
@@ -32,7 +36,10 @@ from benchmarks.rows import (
 
 ROWS = {
     row.ROW: row
-    for row in (throughput, peers, latency, replay, delay, pages, watchers, stream, describe, client, startup)
+    for row in (
+        throughput, peers, latency, replay, delay, news, pages, watchers, http, stream, fetching, describe, client,
+        security, startup,
+    )
 }  # fmt: skip
 RESULTS = kept.FOLDER / "RESULTS.md"
 

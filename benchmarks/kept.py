@@ -35,7 +35,7 @@ class Measured:
 
 
 def load(path: Path = KEPT) -> dict[str, Measured]:
-    """What was kept, by row."""
+    """Read what was kept, by row."""
     return msgspec.json.decode(path.read_bytes(), type=dict[str, Measured]) if path.exists() else {}
 
 
@@ -46,6 +46,6 @@ def keep(row: str, measured: Measured, path: Path = KEPT) -> None:
 
 
 def notes(path: Path = NOTES) -> Mapping[str, str]:
-    """What people wrote about rows, by row."""
+    """Read what people wrote about rows, by row."""
     found: dict[str, str] = tomllib.loads(path.read_text())
     return found

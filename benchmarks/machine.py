@@ -28,7 +28,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The one that we are on."""
+    """Describe the machine that we are on."""
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     system = f"{platform.system()} {platform.release()}"
     return Machine(

@@ -156,12 +156,12 @@ class Report:
 
 
 def said(error: Exception) -> str:
-    """An error in one line."""
+    """Put an error in one line."""
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
 
 
 def summary(line: Line | Skipped) -> str:
-    """A line for the terminal, while the others are measured."""
+    """Print a line for the terminal while the others are measured."""
     if isinstance(line, Skipped):
         return f"{line.figure}: skipped: {line.why}"
     text = f"{line.figure}: {line.ours.median:,.6g} {line.unit}"
@@ -191,6 +191,6 @@ async def interleave(contestants: Mapping[str, Round], rounds: int) -> dict[str,
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of all are not above."""
+    """Find the value that `share` of all are not above."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -57,7 +57,7 @@ class _Answers:
     known: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def check(self, outputs: Mapping[int, Mapping[str, Any] | None]) -> None:
-        """Raises WrongResults unless all images are there, each with the answer that is known."""
+        """Raise WrongResults unless all images are there, each with the answer that is known."""
         if sorted(outputs) != list(range(self.images)):
             raise work.WrongResults(f"{len(outputs)} of {self.images} images came back, or not once each")
         for index, output in outputs.items():

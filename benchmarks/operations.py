@@ -27,7 +27,7 @@ class Answer(Output):
 
 
 class Noop(Operation[Parameters]):
-    """Answers its metadata; looks at no pixel."""
+    """Answer its metadata; look at no pixel."""
 
     name: ClassVar[str] = "noop"
     version: ClassVar[str] = "1"
@@ -40,7 +40,7 @@ class Noop(Operation[Parameters]):
 
 
 class Paced(Noop):
-    """Takes 10 ms an item: one worker runs 100 a second."""
+    """Take 10 ms an item: one worker runs 100 a second."""
 
     name: ClassVar[str] = "paced"
     _next_at: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Ours:
             yield BatchImageInput(object_key=self.object_key, metadata=work.metadata_of(index))
 
     def input_messages(self, items: int, first: int = 0) -> list[types_pb2.BatchImageInput]:
-        """The same as messages."""
+        """Make the same as messages."""
         messages = []
         for index in range(first, first + items):
             message = types_pb2.BatchImageInput(object_key=self.object_key)
@@ -50,7 +50,7 @@ class Ours:
         return messages
 
     def input_messages_in_runs(self, items: int, items_a_message: int) -> list[bytes]:
-        """Serialised SubmitBatchStreamRequests with the same."""
+        """Serialise SubmitBatchStreamRequests with the same."""
         runs = []
         for first in range(0, items, items_a_message):
             inputs = pb.BatchImageInputs(items=self.input_messages(min(items_a_message, items - first), first))
@@ -73,7 +73,7 @@ class Ours:
         return (await self.stub.SubmitBatchStream(requests())).batch_id
 
     async def watch_messages(self, batch_id: str) -> AsyncIterator[pb.WatchBatchResponse]:
-        """The batch's outcomes by bare stubs."""
+        """Watch the batch's outcomes by bare stubs."""
         async for message in self.stub.WatchBatch(pb.WatchBatchRequest(batch_id=batch_id)):
             yield message
 
@@ -91,13 +91,15 @@ async def serving(
     workers: int = WORKERS,
     warm: str = "noop",
     kind: type[ServerProcess] = ServerProcess,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Ours]:
-    """A server on SQLite (synchronous=FULL) in `folder`, or on PostgreSQL, with an operation loaded in its workers."""
+    """Run a server on SQLite (synchronous=FULL) in `folder`, or on PostgreSQL, with an operation loaded."""
     chosen = {
         "workers": str(workers),
         "warm_operations": warm,
         "log_level": "warning",
         **({"database_url": database_url} if database_url else {}),
+        **(settings or {}),
     }
     process = kind(folder / "data", chosen, operations.REFERENCES)
     process.start()
@@ -111,7 +113,7 @@ async def serving(
 
 
 def open_channel(address: str) -> aio.Channel:
-    """A channel as our client opens it."""
+    """Open a channel as our client does."""
     return aio.insecure_channel(address, options=CHANNEL_OPTIONS)
 
 
@@ -120,20 +122,20 @@ SUBMIT_STREAM = "/imagebatch.v1.BatchService/SubmitBatchStream"
 
 
 def byte_stream(channel: aio.Channel, method: str) -> aio.UnaryStreamMultiCallable[bytes, bytes]:
-    """A call that answers a stream, whose messages stay bytes."""
+    """Prepare a call that answers a stream, whose messages stay bytes."""
     call: aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(method)
     return call
 
 
 def picture() -> bytes:
-    """The smallest picture that an item may have."""
+    """Make the smallest picture that an item may have."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8), (200, 120, 40)).save(file, "PNG")
     return file.getvalue()
 
 
 def answers_of(message: Any) -> list[dict[str, Any]]:
-    """What `work.check` looks at, of a message with results."""
+    """Pick what `work.check` looks at out of a message with results."""
     found = []
     for result in message.results:
         if result.error_code:

@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from imagebatch_server.images.decode import Image
-from imagebatch_server.images.durable import sync_folder, write_durably
+from imagebatch_server.objects.durable import sync_folder, write_durably
 from imagebatch_server.operations.base import ItemContext, Operation, Stored
 from imagebatch_server.operations.registry import ENTRY_POINT_GROUP
 
@@ -35,7 +35,7 @@ def plain_pool(operation: str, workers: int, folder: Path) -> Iterator[ProcessPo
 
 
 def run_all(pool: ProcessPoolExecutor, images: Sequence[bytes]) -> list[dict[str, Any]]:
-    """The outputs, one image at a time."""
+    """Make the outputs, one image at a time."""
     return list(pool.map(_run, images, chunksize=1))
 
 

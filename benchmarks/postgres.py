@@ -13,7 +13,7 @@ from benchmarks.peers import Missing
 
 @contextmanager
 def running_postgres() -> Iterator[Callable[[], str]]:
-    """What makes an empty database and answers its URL. Raises Missing where PostgreSQL is not installed."""
+    """Provide a function that makes an empty database and answers its URL. Raises Missing without PostgreSQL."""
     if postgres_programs() is None:
         raise Missing("PostgreSQL's programs are not installed: make bench-tools")
     with own_server() as server:

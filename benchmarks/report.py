@@ -45,7 +45,7 @@ def _when(row: Measured, machines: Sequence[Machine]) -> str:
 
 
 def table(lines: Sequence[Line]) -> list[str]:
-    """The lines, below the names of their columns."""
+    """Lay out the lines below the names of their columns."""
     names = [
         "| figure | ours | beside | its figure | rounds | ratio | to reach | reached |",
         "|---|---|---|---|---|---|---|---|",

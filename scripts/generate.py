@@ -17,10 +17,14 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from google.protobuf.message import Message
 
 from generate_enums import render_enums
+from generate_openapi import render_openapi
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = Path(sys.executable).parent
 PACKAGE = Path("imagebatch/v1")
+RULES = Path("imagebatch_rules/v1.binpb")
+"""The server's alone: no client is to carry any of it."""
+OPENAPI = Path("imagebatch_rules/v1.openapi.json")
 
 
 def build_descriptors() -> FileDescriptorSet:
@@ -92,12 +96,14 @@ def write_stubs(plain: FileDescriptorSet, out: Path) -> None:
 
 
 def generate(out: Path) -> None:
-    """Write the whole package below `out`, an empty folder."""
+    """Write both packages below `out`, an empty folder."""
     annotated = build_descriptors()
     plain = without_validation(annotated)
     write_stubs(plain, out)
-    package = out / PACKAGE
-    (package / "annotated.binpb").write_bytes(without_source_info(annotated).SerializeToString(deterministic=True))
+    package, rules = out / PACKAGE, out / RULES
+    rules.parent.mkdir()
+    rules.write_bytes(without_source_info(annotated).SerializeToString(deterministic=True))
+    (out / OPENAPI).write_text(render_openapi(annotated), encoding="utf-8")
     (package / "enums.py").write_text(render_enums(plain, package="imagebatch.v1"), encoding="utf-8")
     (package / "py.typed").touch()
 

@@ -25,14 +25,16 @@ def _missing(marker: str) -> str | None:
     if marker == "node" and not (shutil.which("node") and shutil.which("npm")):
         return "Node.js and npm are not installed; on Debian: apt install nodejs npm"
     if marker == "openai" and not (find_spec("openai") and find_spec("llmock")):
-        return "the packages openai and llmock are not installed: pip install -e '.[dev]'"
+        return "the packages openai and llmock are not installed: make venv"
+    if marker == "pgbouncer" and shutil.which("pgbouncer") is None:
+        return "PgBouncer is not installed: make postgres"
     if marker == "postgres" and postgres_programs() is None:
         return "PostgreSQL's programs are not installed: make postgres"
     return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = {marker: reason for marker in ("node", "openai", "postgres") if (reason := _missing(marker))}
+    missing = {marker: reason for marker in ("node", "openai", "pgbouncer", "postgres") if (reason := _missing(marker))}
     for item in items:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker) is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import math
 import os
 import re
 import signal
@@ -35,11 +36,12 @@ from imagebatch_server.operations.base import (
     Parameters,
     Stored,
 )
+from imagebatch_server.operations.servers import server_count
 from imagebatch_server.operations.threads import in_thread
 
 
 class Nothing(Output):
-    """Says nothing."""
+    """Say nothing."""
 
 
 class Echoed(Output):
@@ -60,7 +62,7 @@ class EchoParameters(Parameters):
 
 
 class Noop(Operation[Parameters]):
-    """Does nothing; shows what everything around an operation costs."""
+    """Do nothing; show what everything around an operation costs."""
 
     name: ClassVar[str] = "noop"
     version: ClassVar[str] = "1"
@@ -73,7 +75,7 @@ class Noop(Operation[Parameters]):
 
 
 class Scripted(Operation[EchoParameters]):
-    """Does what the item's metadata says under `do`, one of the functions of DEEDS; then answers what it was given."""
+    """Do what the item's metadata says under `do`, one of the functions of DEEDS; then answer what it was given."""
 
     name: ClassVar[str] = "scripted"
     version: ClassVar[str] = "1"
@@ -101,7 +103,7 @@ class OtherScripted(Scripted):
 
 
 class Storing(Noop):
-    """Answers with the image itself, to be stored."""
+    """Answer with the image itself, to be stored."""
 
     name: ClassVar[str] = "storing"
 
@@ -110,7 +112,7 @@ class Storing(Noop):
 
 
 class Verbose(Noop):
-    """Answers with as many characters as the metadata says under `characters`."""
+    """Answer with as many characters as the metadata says under `characters`."""
 
     name: ClassVar[str] = "verbose"
     output: ClassVar[type[Output]] = Echoed
@@ -120,8 +122,18 @@ class Verbose(Noop):
         return Echoed(item_index=item.item_index, metadata={}, format=image.format, word=text, pid=os.getpid())
 
 
+class NotANumber(Noop):
+    """Answer what JSON can't say."""
+
+    name: ClassVar[str] = "not-a-number"
+    output: ClassVar[type[Output]] = Echoed
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        return Echoed(item_index=item.item_index, metadata={"n": [math.nan]}, format=image.format, word="", pid=PID)
+
+
 class NoOutput(Noop):
-    """Breaks the interface."""
+    """Break the interface."""
 
     name: ClassVar[str] = "no-output"
 
@@ -130,7 +142,7 @@ class NoOutput(Noop):
 
 
 class Chunked(ChunkOperation[EchoParameters]):
-    """Does what the items' metadata say, one after the other, and answers each with the number of items there were."""
+    """Do what the items' metadata say, one after the other, and answer each with the number of items there were."""
 
     name: ClassVar[str] = "chunked"
     version: ClassVar[str] = "1"
@@ -156,7 +168,7 @@ class Chunked(ChunkOperation[EchoParameters]):
 
 
 class Awaiting(AsyncOperation[EchoParameters]):
-    """Does what the item's metadata says under `do`, with the loop blocked, then what it says under `wait`."""
+    """Do what the item's metadata says under `do`, with the loop blocked, then what it says under `wait`."""
 
     name: ClassVar[str] = "awaiting"
     version: ClassVar[str] = "1"
@@ -176,6 +188,15 @@ class Awaiting(AsyncOperation[EchoParameters]):
         )
 
 
+class CountsServers(Awaiting):
+    """Say how many servers there are."""
+
+    name: ClassVar[str] = "counts-servers"
+
+    async def run(self, image: Image, parameters: EchoParameters, item: ItemContext) -> Output:
+        return Echoed(item_index=item.item_index, metadata={}, format=image.format, word=str(server_count()), pid=PID)
+
+
 class Limited(Awaiting):
     """Only one at a time."""
 
@@ -189,7 +210,7 @@ class Limited(Awaiting):
 
 
 class Metered(Noop):
-    """Costs tokens."""
+    """Cost tokens."""
 
     name: ClassVar[str] = "metered"
     output: ClassVar[type[Output]] = MeteredOutput
@@ -217,7 +238,7 @@ class LoadFails(Noop):
 
 
 class LoadCrashes(Noop):
-    """Takes the process down that loads it."""
+    """Take the process down that loads it."""
 
     name: ClassVar[str] = "load-crashes"
 
@@ -235,7 +256,7 @@ class LoadHangs(Noop):
 
 
 class LoadSlow(Noop):
-    """Takes half a second to load."""
+    """Take half a second to load."""
 
     name: ClassVar[str] = "load-slow"
 
@@ -307,6 +328,13 @@ def _once(metadata: Mapping[str, Any]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _note(metadata: Mapping[str, Any]) -> None:
+    """Take a while; the file at `path` counts how often it was begun."""
+    with Path(metadata["path"]).open("a") as note:
+        note.write("ran\n")
+    time.sleep(metadata["seconds"])
+
+
 def _babble(metadata: Mapping[str, Any]) -> None:
     """Say to the worker what no child says, as a decoder might that was taken over."""
     for fd in Path("/proc/self/fd").iterdir():
@@ -332,6 +360,7 @@ def _wait(metadata: Mapping[str, Any]) -> None:
 DEEDS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "crash": _crash,
     "abort": lambda _: os.abort(),
+    "note": _note,
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda _: os._exit(3),
     "hang": _hang,
@@ -381,8 +410,8 @@ WAITS: dict[str, Callable[[Mapping[str, Any]], Awaitable[object]]] = {
 OPERATIONS = {
     operation.name: f"{__name__}:{operation.__name__}"
     for operation in (
-        Noop, Scripted, OtherScripted, Storing, Verbose, NoOutput, LoadFails, LoadCrashes, LoadHangs, LoadSlow, Chunked,
-        Awaiting, Limited, Metered, AsyncLoadFails,
+        Noop, Scripted, OtherScripted, Storing, Verbose, NotANumber, NoOutput, LoadFails, LoadCrashes, LoadHangs,
+        LoadSlow, Chunked, Awaiting, CountsServers, Limited, Metered, AsyncLoadFails,
     )
 }  # fmt: skip
-"""Import references by name, as `LocalExecutor` takes them."""
+"""Import references by name, as `LaneExecutor` takes them."""

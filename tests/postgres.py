@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psycopg
 import pytest
@@ -55,6 +55,18 @@ class PostgresServer:
         options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}' -c fsync=on"
         self._run("pg_ctl", "start", "--wait", f"--log={self._folder / 'log'}", f"--options={options}")
 
+    def become_standby(self, *, hot_standby: str) -> None:
+        """Start it, stopped before, as a standby that waits for a log; it takes readers if `hot_standby` is "on"."""
+        (self._data / "standby.signal").touch()
+        if self._user is not None:
+            os.chown(self._data / "standby.signal", self._user.pw_uid, self._user.pw_gid)
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}' -c hot_standby={hot_standby}"
+        self._run("pg_ctl", "start", "--wait", f"--log={self._folder / 'log'}", f"--options={options}")
+
+    def promote(self) -> None:
+        """Have a standby take writers."""
+        self._run("pg_ctl", "promote", "--wait")
+
     def stop(self) -> None:
         """Stop it in good order, ending every connection."""
         self._run("pg_ctl", "stop", "--wait", "--mode=fast")
@@ -74,10 +86,35 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return f"postgresql+psycopg://{ROLE}@/{name}?host={self._folder}"
 
+    def set_aside(self, url: str, name: str) -> None:
+        """Give a database another name, and leave an empty one in its place; nobody may be connected to it."""
+        database = make_url(url).database
+        with self._connection() as connection:
+            connection.execute(f"ALTER DATABASE {database} RENAME TO {name}".encode())
+            connection.execute(f"CREATE DATABASE {database}".encode())
+
+    def bring_back(self, url: str, name: str) -> None:
+        """Put a database that was set aside in the place of the one that is there."""
+        self.drop_database(url)
+        with self._connection() as connection:
+            connection.execute(f"ALTER DATABASE {name} RENAME TO {make_url(url).database}".encode())
+
     def drop_database(self, url: str) -> None:
         """Remove a database that `create_database` made, whoever is still connected to it."""
         with self._connection() as connection:
             connection.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)".encode())
+
+    @property
+    def folder(self) -> Path:
+        """Where its socket is."""
+        return self._folder
+
+    @property
+    def as_its_user(self) -> dict[str, Any]:
+        """Arguments of `subprocess` that run a program as the user that the server runs as."""
+        if self._user is None:
+            return {}
+        return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
     def _connection(self) -> psycopg.Connection:
         return psycopg.connect(host=str(self._folder), user=ROLE, dbname="postgres", autocommit=True)
@@ -89,12 +126,9 @@ class PostgresServer:
             raise RuntimeError(f"{program} failed: {done.stderr}{log.read_text() if log.exists() else ''}")
 
     def _command(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        other = self._user
         return subprocess.run(
             [str(self._programs / program), f"--pgdata={self._data}", *arguments],
-            user=None if other is None else other.pw_uid,
-            group=None if other is None else other.pw_gid,
-            extra_groups=None if other is None else [],
+            **self.as_its_user,
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -106,7 +140,7 @@ class PostgresServer:
 
 @contextmanager
 def own_server() -> Iterator[PostgresServer]:
-    """A running server for one test alone, which may break it."""
+    """Run a server for one test alone, which may break it."""
     folder = _short_folder()
     try:
         server = PostgresServer.create(folder)
@@ -121,8 +155,35 @@ def own_server() -> Iterator[PostgresServer]:
 
 
 @contextmanager
+def pooled(server: PostgresServer, url: str, port: int) -> Iterator[str]:
+    """Make the URL of a database behind PgBouncer, which lends a session for a transaction at a time."""
+    program = shutil.which("pgbouncer")
+    assert program is not None
+    folder = _short_folder()
+    folder.chmod(0o755)  # for the user that it runs as
+    (folder / "users").write_text(f'"{ROLE}" ""\n')
+    configuration = folder / "pgbouncer.ini"
+    configuration.write_text(
+        f"[databases]\n* = host={server.folder}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = trust\nauth_file = {folder / 'users'}\npool_mode = transaction\n"
+        "ignore_startup_parameters = options, extra_float_digits\n"
+    )
+    with subprocess.Popen(
+        [program, str(configuration)], stderr=subprocess.PIPE, text=True, **server.as_its_user
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert any("process up" in line for line in process.stderr)
+            yield f"postgresql+psycopg://{ROLE}@127.0.0.1:{port}/{make_url(url).database}"
+        finally:
+            process.kill()
+            shutil.rmtree(folder)
+
+
+@contextmanager
 def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A running server that all processes of a test session share: the first one starts it, the last one stops it.
+    """Run a server that all processes of a test session share: the first starts it, the last stops it.
 
     Every process holds a shared lock while it uses the server; the one that can make it exclusive is the last. A
     process that dies gives its lock up by dying.

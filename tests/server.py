@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -21,7 +21,7 @@ SERVE = (sys.executable, "-m", "imagebatch_client", "serve")
 
 
 def free_port() -> int:
-    """A port that was free a moment ago, so that a restarted server can keep its address.
+    """Find a port that was free a moment ago, so that a restarted server can keep its address.
 
     Below the ports that systems give to outgoing connections: one of those could take it while the server is down.
     """
@@ -39,7 +39,8 @@ class ServerProcess:
     """`imagebatch serve` on one data folder and one address.
 
     `operations` are offered besides the installed ones: import references, `module:Class`, by name. Modules of this
-    repository's root, such as `tests.operations_for_tests`, can be imported.
+    repository's root, such as `tests.operations_for_tests`, can be imported. `within` is a command that
+    runs the server, such as `prlimit --nofile=1024`.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class ServerProcess:
         data_dir: Path,
         settings: Mapping[str, str] | None = None,
         operations: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir
+        self._command = (*within, *SERVE)
         self.address = f"127.0.0.1:{free_port()}"
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
         paths = [str(REPOSITORY), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
@@ -74,6 +77,16 @@ class ServerProcess:
         return self._process
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the server is started with."""
+        return dict(self._environment)
+
+    @property
     def log(self) -> str:
         """What the server has logged, over all its starts."""
         return self.log_path.read_text() if self.log_path.exists() else ""
@@ -94,12 +107,12 @@ class ServerProcess:
         """Start, and wait for nothing."""
         with self.log_path.open("a") as log:
             self._process = subprocess.Popen(
-                SERVE, env=self._environment, stdout=subprocess.PIPE, stderr=log, text=True
+                self._command, env=self._environment, stdout=subprocess.PIPE, stderr=log, text=True
             )
         return self._process
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill it as `kill -9` does."""
         self.process.kill()
         self._ended()
 
@@ -124,7 +137,7 @@ class ServerProcess:
 
 
 def _plugin(folder: Path, operations: Mapping[str, str]) -> Path:
-    """What `pip install` leaves of a package with operations; on the path, it counts as installed."""
+    """Write what `pip install` leaves of a package with operations; on the path, it counts as installed."""
     installed = folder / "imagebatch_test_operations-0.dist-info"
     installed.mkdir(parents=True, exist_ok=True)
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: imagebatch-test-operations\nVersion: 0\n")
@@ -135,13 +148,16 @@ def _plugin(folder: Path, operations: Mapping[str, str]) -> Path:
 
 @contextmanager
 def running_server(
-    data_dir: Path, settings: Mapping[str, str] | None = None, operations: Mapping[str, str] | None = None
+    data_dir: Path,
+    settings: Mapping[str, str] | None = None,
+    operations: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
 ) -> Iterator[ServerProcess]:
-    """A server that runs while the block does."""
-    server = ServerProcess(data_dir, settings, operations)
+    """Run a server while the block does."""
+    server = ServerProcess(data_dir, settings, operations, within)
     server.start()
     try:
         yield server
     finally:
-        if server.process.poll() is None:
+        if server.is_running:
             server.stop()

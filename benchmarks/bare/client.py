@@ -50,13 +50,13 @@ class BareServer:
         return float(times.user + times.system)
 
     def peak_bytes(self) -> int:
-        """The most memory that the server held so far."""
+        """Measure the most memory that the server held so far."""
         return peak_bytes(self._process.pid)
 
 
 @asynccontextmanager
 async def bare_server(folder: Path) -> AsyncIterator[BareServer]:
-    """A bare server in a process of its own."""
+    """Run a bare server in a process of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.bare.server"],
         cwd=REPOSITORY,
@@ -75,7 +75,7 @@ async def bare_server(folder: Path) -> AsyncIterator[BareServer]:
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that a process held so far."""
+    """Measure the most memory that a process held so far."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

@@ -44,12 +44,12 @@ output_bytes = _Pattern(work.answer(work.metadata_of(_PATTERN)))
 
 
 def new_batch_id() -> str:
-    """An id such as the server makes."""
+    """Make an id such as the server makes."""
     return str(uuid.UUID(int=uuid.uuid4().int & ~(0xF << 76) | 0x7 << 76))
 
 
 def batch_row(batch_id: str, count: int, at: Any) -> dict[str, Any]:
-    """A finished batch of `count` items."""
+    """Make a finished batch of `count` items."""
     values = {
         "tenant": TENANT,
         "batch_id": batch_id,
@@ -76,7 +76,7 @@ def batch_row(batch_id: str, count: int, at: Any) -> dict[str, Any]:
 
 
 def item_row(batch_id: str, index: int) -> tuple[Any, ...]:
-    """A row of `items`, in the order of its columns."""
+    """Make a row of `items`, in the order of its columns."""
     return _ordered(
         items,
         {
@@ -90,7 +90,7 @@ def item_row(batch_id: str, index: int) -> tuple[Any, ...]:
 
 
 def outcome_row(batch_id: str, index: int, at: Any) -> tuple[Any, ...]:
-    """A row of `outcomes`, in the order of its columns."""
+    """Make a row of `outcomes`, in the order of its columns."""
     return _ordered(
         outcomes,
         {
@@ -109,7 +109,7 @@ def outcome_row(batch_id: str, index: int, at: Any) -> tuple[Any, ...]:
 
 
 def result_messages(batch_id: str, count: int, results_a_message: int) -> list[bytes]:
-    """What a watch sends of them, in messages of `results_a_message`."""
+    """Make what a watch sends of them, in messages of `results_a_message`."""
     at = datetime.now(UTC)
     messages = []
     for first in range(0, count, results_a_message):

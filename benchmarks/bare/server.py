@@ -131,7 +131,7 @@ def write_messages(path: Path, messages: list[bytes]) -> None:
 
 
 def read_messages(path: Path) -> list[bytes]:
-    """What `write_messages` wrote."""
+    """Read what `write_messages` wrote."""
     data = path.read_bytes()
     messages, at = [], 0
     while at < len(data):

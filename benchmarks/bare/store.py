@@ -19,10 +19,10 @@ ROWS_A_COMMIT = 1_000
 
 
 class BareStore(Protocol):
-    """Writes rows, a durable transaction a call."""
+    """Write rows, a durable transaction a call."""
 
     def now(self) -> Any:
-        """A time as the driver stores it."""
+        """Write a time as the driver stores it."""
 
     def insert(self, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
         """Insert whole rows by the driver's fastest way, and commit."""
@@ -79,13 +79,13 @@ class BarePostgres:
 
 
 def open_store(url: str) -> BareStore:
-    """The driver of an SQLAlchemy URL."""
+    """Find the driver of an SQLAlchemy URL."""
     parsed = make_url(url)
     return BareSqlite(Path(parsed.database or "")) if parsed.get_backend_name() == "sqlite" else BarePostgres(url)
 
 
 def create_tables(url: str) -> None:
-    """The same tables and indexes as ours."""
+    """Make the same tables and indexes as ours."""
     engine = create_engine(url)
     SQLModel.metadata.create_all(engine)
     engine.dispose()

@@ -54,7 +54,7 @@ class Entrant:
 
 @asynccontextmanager
 async def running(entrant: Entrant, folder: Path) -> AsyncIterator[Peer]:
-    """The peer, started. Raises Missing where it can't be."""
+    """Start the peer. Raises Missing where it can't be started."""
     async with AsyncExitStack() as opened:
         with _failures("did not start"):
             peer = await opened.enter_async_context(entrant.start(folder))
@@ -62,7 +62,7 @@ async def running(entrant: Entrant, folder: Path) -> AsyncIterator[Peer]:
 
 
 def attempted(peers_round: Round) -> Round:
-    """The round; raises Missing where the peer fails, so that its figure is left out and the others' are not."""
+    """Run the round; raises Missing where the peer fails, so that only its own figure is left out."""
 
     async def run() -> Mapping[str, float]:
         with _failures(f"failed in a round (of {ROUND_TIMEOUT_S:g} s at most)"):
@@ -74,7 +74,7 @@ def attempted(peers_round: Round) -> Round:
 
 @contextmanager
 def line_of(report: Report, row: str, figure: str) -> Iterator[None]:
-    """What measures and adds a line: where it fails, the reason is reported, and the other lines are measured still."""
+    """Make a function that measures and adds a line; where it fails, the reason is reported, and the others go on."""
     try:
         yield
     except Missing as missing:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.quality import chapters, coco, cost, reading, recognition, report
 from benchmarks.quality.fetch import photographs
-from imagebatch_server.operations.describe.things import THINGS
+from imagebatch_vision.describe.things import THINGS
 
 SAMPLE = 3
 """Every third photograph shows what it costs and whether text is found."""

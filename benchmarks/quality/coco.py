@@ -10,13 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.quality.fetch import Photograph
-from imagebatch_server.operations.describe.things import THINGS
+from imagebatch_vision.describe.things import THINGS
 
 FITTED = 64
 
 
 def held_out(folder: Path) -> list[Photograph]:
-    """The photographs and which of the eighty things are marked in them. Raises FileNotFoundError."""
+    """List the photographs, and which of the eighty things are marked in them. Raises FileNotFoundError."""
     paths = sorted((folder / "images" / "val2017").glob("*.jpg"))[FITTED:]
     if not paths:
         raise FileNotFoundError(f"{folder} has no images/val2017/*.jpg beyond the first {FITTED}")

@@ -38,7 +38,7 @@ def measure(paths: Sequence[Path], parameters: dict[str, object]) -> Cost:
 def _describe(paths: Sequence[Path], parameters: dict[str, object]) -> Cost:
     from imagebatch_server.images.decode import Image
     from imagebatch_server.operations.base import ItemContext
-    from imagebatch_server.operations.describe import Describe, DescribeParameters
+    from imagebatch_vision.describe import Describe, DescribeParameters
 
     started_at = time.perf_counter()
     operation = Describe()

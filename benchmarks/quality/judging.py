@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from imagebatch_server.operations.describe.labels import Term, load_vocabulary
-from imagebatch_server.operations.describe.things import THINGS
+from imagebatch_vision.describe.labels import Term, load_vocabulary
+from imagebatch_vision.describe.things import THINGS
 
 Verdict = Literal["right", "near", "wrong"]
 
 
 class Judge:
-    """Knows which words are wider than which."""
+    """Know which words are wider than which."""
 
     def __init__(self) -> None:
         vocabulary = load_vocabulary()
@@ -26,7 +26,7 @@ class Judge:
         self._widest = {term.name for term in covers if term.depth == 0 and not term.is_class} - {"person"}
 
     def implied(self, shown: Iterable[str]) -> set[str]:
-        """What may be said of a photograph that shows this: each word and every wider one."""
+        """Collect what may be said of a photograph that shows this: each word and every wider one."""
         return set().union(*(self._wider[name] for name in shown))
 
     def verdict(self, name: str, shown: Iterable[str], *, knows_breeds: bool = True) -> Verdict:

@@ -66,7 +66,7 @@ def photographs() -> list[Photograph]:
 
 
 def encoded(image: Image.Image, image_format: str = "JPEG", **options: Any) -> bytes:
-    """A file of the picture; as JPEG in good quality."""
+    """Write a file of the picture; as JPEG in good quality."""
     stream = io.BytesIO()
     image.save(stream, image_format, **({"quality": 90} if image_format == "JPEG" else {}) | options)
     return stream.getvalue()

@@ -17,7 +17,7 @@ from PIL import ImageDraw, ImageFilter, ImageFont
 from benchmarks.quality.fetch import Photograph
 from imagebatch_server.images.decode import Image
 from imagebatch_server.operations.base import ItemContext
-from imagebatch_server.operations.describe import Describe, DescribeOutput, DescribeParameters
+from imagebatch_vision.describe import Describe, DescribeOutput, DescribeParameters
 
 SEED = 7
 PAGES = 4
@@ -81,7 +81,7 @@ class Gate:
 
 
 class Bench:
-    """Reads pages of known text with `describe`."""
+    """Read pages of known text with `describe`."""
 
     def __init__(self) -> None:
         self._describe = Describe()

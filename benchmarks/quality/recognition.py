@@ -12,12 +12,12 @@ import numpy as np
 from benchmarks.quality.fetch import Photograph
 from benchmarks.quality.judging import Judge, Verdict
 from imagebatch_server.images.decode import Image
-from imagebatch_server.operations.describe.calibration import Suggestion
-from imagebatch_server.operations.describe.medium import judge_medium
-from imagebatch_server.operations.describe.reader import SCENE_PX
-from imagebatch_server.operations.describe.recogniser import Recogniser
-from imagebatch_server.operations.describe.second_look import agrees
-from imagebatch_server.operations.describe.statements import Statement, choose
+from imagebatch_vision.describe.calibration import Suggestion
+from imagebatch_vision.describe.cross_check import agrees
+from imagebatch_vision.describe.medium import judge_medium
+from imagebatch_vision.describe.reader import SCENE_PX
+from imagebatch_vision.describe.recogniser import Recogniser
+from imagebatch_vision.describe.statements import Statement, choose
 
 LEAST_JUDGED = 0.05
 BINS = (0.05, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -46,7 +46,7 @@ class Tally:
 
 
 class Bench:
-    """Looks at photographs and judges what was recognised."""
+    """Look at photographs and judge what was recognised."""
 
     def __init__(self) -> None:
         self._recogniser = Recogniser()
@@ -65,15 +65,15 @@ class Bench:
         if judge_medium(scene) == "graphic":
             tally.drawings += 1
             return
-        sight = self._recogniser.look(scene)
-        statements = [it for it in choose(sight, self._recogniser.vocabulary) if self._decided(it.name, known)]
+        recognition = self._recogniser.look(scene)
+        statements = [it for it in choose(recognition, self._recogniser.vocabulary) if self._decided(it.name, known)]
         tally.named += bool(statements)
         for statement in statements:
             self._count(tally, statement, photograph)
         if statements:
             every = all(self._verdict(it.name, photograph) == "right" for it in statements)
-            tally.checked[agrees(statements, self._recogniser.look_again(scene)), every] += 1
-        guesses = [it for it in sight.suggestions if self._decided(it.term.name, known)]
+            tally.checked[agrees(statements, self._recogniser.look_from_other_views(scene)), every] += 1
+        guesses = [it for it in recognition.suggestions if self._decided(it.term.name, known)]
         if photograph.shows:
             self._rank(tally, guesses, photograph)
         tally.suggested += [

@@ -14,7 +14,7 @@ from benchmarks.quality.cost import Cost
 from benchmarks.quality.reading import Gate, Reading
 from benchmarks.quality.recognition import Tally, reliability
 from imagebatch_server.operations.base import BaseOperation
-from imagebatch_server.operations.describe import Describe
+from imagebatch_vision.describe import Describe
 
 PACKAGES = ("onnxruntime", "rapidocr", "opencv-python-headless", "pillow", "numpy")
 
@@ -31,7 +31,7 @@ def made_by(command: str, *operations: type[BaseOperation[Any]]) -> str:
 
 
 def head(command: str) -> str:
-    """What was measured, and how."""
+    """Say what was measured, and how."""
     return f"""{made_by(command, Describe)}
 Backend `local`, one thread for everything.
 
@@ -52,7 +52,7 @@ Two words drawn into some of the packages' photographs, white with a dark rim: h
 
 
 def recognition(tallies: dict[str, Tally]) -> str:
-    """What is recognised, set by set."""
+    """Report what is recognised, set by set."""
     rows = [
         "| photographs | count | named | statements | right | near | wrong | those named outright | top-1 | top-5 |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -92,7 +92,7 @@ def calibration(tallies: dict[str, Tally]) -> str:
 
 
 def second_looks(tallies: dict[str, Tally]) -> str:
-    """What `cross_check` is worth."""
+    """Report what `cross_check` is worth."""
     rows = [
         "| photographs | verified | of them every statement right | not verified | of them every statement right |",
         "|---|---|---|---|---|",

@@ -25,9 +25,9 @@ from benchmarks.quality.fetch import photographs
 from benchmarks.report import table
 from benchmarks.rows.folders import data_folder
 from imagebatch_client import BatchImageInput
-from imagebatch_server.operations.describe import Describe
 from imagebatch_server.operations.thumbnail import Thumbnail
-from imagebatch_server.operations.verify import Verify
+from imagebatch_vision.describe import Describe
+from imagebatch_vision.verify import Verify
 
 TRIALS = {"describe": (2, 3), "verify": (6, 5), "thumbnail": (15, 5)}
 """How often a round runs each photograph, and rounds: enough for start and end not to count."""
@@ -81,7 +81,9 @@ async def _beside_a_pool(operation: str, files: Sequence[bytes], times: int, rou
 async def _cost(operation: str, files: Sequence[bytes]) -> Cost:
     with data_folder() as folder:
         async with serving(folder, workers=1, warm=operation) as ours:
-            [child] = psutil.Process(ours.process.process.pid).children()
+            [child] = [
+                one for one in psutil.Process(ours.process.process.pid).children() if one.cmdline()[-1] == "worker"
+            ]
             keys = [(await ours.client.upload_image(data)).object_key for data in files]
             await _run_one(ours, operation, keys[0])
             cpu_ms = []

@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from benchmarks.quality import chapters, damage, report
 from benchmarks.quality.photographs import Photograph, encoded, photographs
-from imagebatch_server.operations.verify import Verify
 from imagebatch_server.testing import OperationTester
+from imagebatch_vision.verify import Verify
 
 SEED = 1
 ROUNDS = 3
@@ -89,7 +89,7 @@ class Row:
 
 
 class Bench:
-    """Asks `verify` and counts its verdicts."""
+    """Ask `verify` and count its verdicts."""
 
     def __init__(self) -> None:
         self._tester = OperationTester(Verify)

@@ -22,6 +22,9 @@ ROW = "delay"
 P50, P99 = "p50", "p99"
 MARKS = {P50: Mark(at_most=2.0), P99: Mark(at_most=3.0)}
 STAMP_BYTES = 24
+Received = tuple[float, pb.WatchBatchResponse]
+"""When a message came, and the message."""
+
 OUTCOMES_A_COMMIT = round(recorder.PACE_S / operations.PACE_S)
 
 
@@ -44,28 +47,39 @@ async def measure(scale: Scale, report: Report) -> None:
 
 
 def _ours(ours: Ours, items: int) -> Round:
-    watch = byte_stream(ours.channel, WATCH)
-
     async def run() -> Mapping[str, float]:
         batch_id = await ours.submit_messages(items, operations.Paced.name)
-        request = pb.WatchBatchRequest(batch_id=batch_id).SerializeToString()
-        received = [(time.monotonic(), data) async for data in watch(request)]
-        messages = [(at, pb.WatchBatchResponse.FromString(data)) for at, data in received]
-        work.check([answer for _, message in messages for answer in answers_of(message)], items)
-        if not isinstance(ours.process, StampedServer):
-            raise TypeError("the server does not note its commits")
-        committed_at = ours.process.committed_at(batch_id)
-        first_watched_at = messages[0][0]
-        return _percentiles(
-            [
-                at - committed_at[result.sequence]
-                for at, message in messages
-                for result in message.results
-                if committed_at[result.sequence] > first_watched_at  # what was there before the watch is no news
-            ]
-        )
+        received = await watched(ours, batch_id, items)
+        return percentiles(delays_s(received, stamped(ours).committed_at(batch_id)))
 
     return run
+
+
+async def watched(ours: Ours, batch_id: str, items: int) -> list[Received]:
+    """Watch a batch to its end; answers its messages and when they came, once they are found to be right."""
+    request = pb.WatchBatchRequest(batch_id=batch_id).SerializeToString()
+    received = [(time.monotonic(), data) async for data in byte_stream(ours.channel, WATCH)(request)]
+    messages = [(at, pb.WatchBatchResponse.FromString(data)) for at, data in received]
+    work.check([answer for _, message in messages for answer in answers_of(message)], items)
+    return messages
+
+
+def stamped(ours: Ours) -> StampedServer:
+    """Answer the server's process, which notes its commits."""
+    if not isinstance(ours.process, StampedServer):
+        raise TypeError("the server does not note its commits")
+    return ours.process
+
+
+def delays_s(received: list[Received], committed_at: Mapping[int, float]) -> list[float]:
+    """Tell for each outcome how long after its commit it came, if that was after the watch began."""
+    first_watched_at = received[0][0]
+    return [
+        at - committed_at[result.sequence]
+        for at, message in received
+        for result in message.results
+        if committed_at[result.sequence] > first_watched_at
+    ]
 
 
 def _bare(bare: BareServer, items: int) -> Round:
@@ -78,10 +92,11 @@ def _bare(bare: BareServer, items: int) -> Round:
             delays_s.append(at - float(data[:STAMP_BYTES]))
         if len(delays_s) != messages:
             raise work.WrongResults(f"{len(delays_s)} of {messages} messages came")
-        return _percentiles(delays_s)
+        return percentiles(delays_s)
 
     return run
 
 
-def _percentiles(delays_s: list[float]) -> Mapping[str, float]:
+def percentiles(delays_s: list[float]) -> Mapping[str, float]:
+    """Milliseconds, at the median and at the 99th percentile."""
     return {P50: percentile(delays_s, 0.5) * 1e3, P99: percentile(delays_s, 0.99) * 1e3}

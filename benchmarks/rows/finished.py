@@ -14,7 +14,7 @@ from benchmarks.ours import Ours, serving
 async def serving_finished(
     folder: Path, items: int, database_url: str | None = None
 ) -> AsyncIterator[tuple[Ours, str]]:
-    """The server, and the finished batch's id."""
+    """Provide the server and the finished batch's id."""
     async with serving(folder, database_url=database_url):
         pass  # it makes the tables
     batch_id = add_finished_batch(database_url or f"sqlite:///{folder / 'data' / 'imagebatch.db'}", items)

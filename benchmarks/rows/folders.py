@@ -10,6 +10,6 @@ from pathlib import Path
 
 @contextmanager
 def data_folder() -> Iterator[Path]:
-    """A folder that goes with the block. Not in memory: what is measured includes the disk's syncs."""
+    """Provide a folder for as long as the block runs. It is on disk: what is measured includes the disk's syncs."""
     with tempfile.TemporaryDirectory(prefix="imagebatch-benchmark-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)

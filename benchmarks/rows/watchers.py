@@ -89,7 +89,7 @@ def _request(batch_id: str) -> bytes:
 
 
 async def _sent(ours: Ours, scale: Scale, batch_id: str) -> list[bytes]:
-    """What one of all the watchers is sent."""
+    """Count what one of all the watchers is sent."""
     counts = await _deliver(byte_stream(ours.channel, WATCH), _request(batch_id), scale)
     return counts[0].messages or []
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from imagebatch_client.aio import AsyncBatchClient
+from imagebatch_client.aio import AsyncBatch, AsyncBatchClient
 from imagebatch_client.errors import (
     BatchFailedError,
     BatchNotFoundError,
     BatchNotRetryableError,
     BatchNotTerminalError,
     BatchTimeoutError,
+    ClientClosedError,
     CorruptDownloadError,
     DeadlineExceededError,
     FieldViolation,
@@ -25,12 +26,15 @@ from imagebatch_client.errors import (
     RequestIdReusedError,
     SequenceOutOfRangeError,
     ServerError,
+    TenantDeletedError,
     UnauthenticatedError,
     UnavailableError,
     UnknownOperationError,
 )
-from imagebatch_client.sync import BatchClient
-from imagebatch_client.transport import ConnectionSettings
+from imagebatch_client.files import ImageFile
+from imagebatch_client.records import rows
+from imagebatch_client.settings import ConnectionSettings
+from imagebatch_client.sync import Batch, BatchClient, Watch
 from imagebatch_client.types import (
     BatchImageInput,
     BatchItemResult,
@@ -41,19 +45,25 @@ from imagebatch_client.types import (
     BatchStatus,
     BatchStatusResult,
     BatchSubmissionResult,
+    DailyUsage,
     DownloadedImage,
     ErrorReason,
     ItemErrorCode,
     Operation,
     ServerInfo,
     ServerLimits,
+    SubmitOptions,
     UploadedImage,
+    UploadProgress,
+    UploadUrl,
     WatchUpdate,
     WorkerInfo,
 )
 
 __all__ = [
+    "AsyncBatch",
     "AsyncBatchClient",
+    "Batch",
     "BatchClient",
     "BatchFailedError",
     "BatchImageInput",
@@ -69,12 +79,15 @@ __all__ = [
     "BatchStatusResult",
     "BatchSubmissionResult",
     "BatchTimeoutError",
+    "ClientClosedError",
     "ConnectionSettings",
     "CorruptDownloadError",
+    "DailyUsage",
     "DeadlineExceededError",
     "DownloadedImage",
     "ErrorReason",
     "FieldViolation",
+    "ImageFile",
     "ImagebatchError",
     "IncompatibleServerError",
     "InvalidParametersError",
@@ -92,10 +105,16 @@ __all__ = [
     "ServerError",
     "ServerInfo",
     "ServerLimits",
+    "SubmitOptions",
+    "TenantDeletedError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnknownOperationError",
+    "UploadProgress",
+    "UploadUrl",
     "UploadedImage",
+    "Watch",
     "WatchUpdate",
     "WorkerInfo",
+    "rows",
 ]

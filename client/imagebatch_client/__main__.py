@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imagebatch_client.cli.main import main
+from imagebatch_command import main
 
 if __name__ == "__main__":
     main()

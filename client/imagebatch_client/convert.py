@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TypeVar
@@ -22,16 +23,25 @@ from imagebatch_client.types import (
     BatchResultsSummary,
     BatchStatusResult,
     BatchSubmissionResult,
+    DailyUsage,
     Operation,
     ServerInfo,
     ServerLimits,
     UploadedImage,
+    UploadUrl,
     WatchUpdate,
     WorkerInfo,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 E = TypeVar("E")
+
+_OPTIONAL_OF_AN_ITEM = [
+    field.name
+    for field in types_pb2.BatchItemResult.DESCRIPTOR.fields
+    if field.has_presence and field.message_type is None and field.name in BatchItemResult.__dataclass_fields__
+]
+"""Numbers and texts that an item may lack: they have one name and one type on the wire and in the dataclass."""
 
 
 def submission_result(message: types_pb2.BatchSubmissionResult) -> BatchSubmissionResult:
@@ -67,11 +77,33 @@ def status_result(message: types_pb2.BatchStatusResult) -> BatchStatusResult:
         failure_counts=dict(message.failure_counts),
         input_tokens=message.input_tokens,
         output_tokens=message.output_tokens,
+        canary=message.canary if message.HasField("canary") else None,
+        failure_limit=message.failure_limit if message.HasField("failure_limit") else None,
+        item_timeout=message.item_timeout.ToNanoseconds() / 1e9 if message.HasField("item_timeout") else None,
+        max_attempts=message.max_attempts,
+        request_id=message.request_id if message.HasField("request_id") else None,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class BatchesPage:
+    """One page of ListBatches; `next_token` is empty on the last."""
+
+    batches: list[BatchStatusResult]
+    next_token: str
+
+
+def batches_page(message: batch_service_pb2.ListBatchesResponse) -> BatchesPage:
+    return BatchesPage([status_result(batch) for batch in message.batches], message.next_page_token)
+
+
+def nothing(_: batch_service_pb2.DeleteBatchResponse | batch_service_pb2.DeleteTenantResponse) -> None:
+    """Read what a call answers that only succeeds or fails."""
+
+
 def item_result(message: types_pb2.BatchItemResult) -> BatchItemResult:
-    has = message.HasField
+    plain: Message = message  # whose fields are named by any text, not by literals alone
+    has = plain.HasField
     code = message.error_code
     return BatchItemResult(
         item_id=message.item_id,
@@ -79,16 +111,10 @@ def item_result(message: types_pb2.BatchItemResult) -> BatchItemResult:
         status=_member(BATCH_ITEM_STATUS_BY_NUMBER, message.status, "status"),
         input_data=dict_from_struct(message.input_data) if has("input_data") else None,
         output_data=dict_from_struct(message.output_data) if has("output_data") else None,
-        error_message=message.error_message if has("error_message") else None,
-        processing_time_ms=message.processing_time_ms if has("processing_time_ms") else None,
-        stored_image_url=message.stored_image_url if has("stored_image_url") else None,
         error_code=_member(ITEM_ERROR_CODE_BY_NUMBER, code, "error_code") if code else None,
-        sequence=message.sequence if has("sequence") else None,
         attempts=message.attempts,
         completed_at=_time(message.completed_at) if has("completed_at") else None,
-        image_sha256=message.image_sha256 if has("image_sha256") else None,
-        stored_object_key=message.stored_object_key if has("stored_object_key") else None,
-        duplicate_of_index=message.duplicate_of_index if has("duplicate_of_index") else None,
+        **{name: getattr(message, name) if has(name) else None for name in _OPTIONAL_OF_AN_ITEM},
     )
 
 
@@ -126,6 +152,10 @@ def watch_update(message: batch_service_pb2.WatchBatchResponse) -> WatchUpdate:
     )
 
 
+def operations(message: batch_service_pb2.ListOperationsResponse) -> list[Operation]:
+    return [operation(each) for each in message.operations]
+
+
 def operation(message: batch_service_pb2.Operation) -> Operation:
     return Operation(
         name=message.name,
@@ -142,6 +172,8 @@ def server_info(message: batch_service_pb2.GetServerInfoResponse) -> ServerInfo:
         limits=server_limits(message.limits),
         workers=WorkerInfo(alive=message.workers.alive, restarted=message.workers.restarted),
         draining=message.draining,
+        features=list(message.features),
+        image_formats=list(message.image_formats),
     )
 
 
@@ -160,6 +192,44 @@ def server_limits(message: batch_service_pb2.ServerLimits) -> ServerLimits:
         max_output_bytes=message.max_output_bytes,
         max_error_message_bytes=message.max_error_message_bytes,
         max_image_url_characters=message.max_image_url_characters,
+        max_calls=message.max_calls,
+        max_transfers=message.max_transfers,
+        max_transfer_idle_ms=message.max_transfer_idle_ms,
+        max_watches=message.max_watches,
+        max_connections=message.max_connections,
+        max_waiting_items=message.max_waiting_items,
+        max_stored_bytes=message.max_stored_bytes,
+        max_requests_per_s=message.max_requests_per_s,
+        max_requests_burst=message.max_requests_burst,
+        max_streams_per_principal=message.max_streams_per_principal,
+        max_calls_per_principal=message.max_calls_per_principal,
+        max_connections_per_principal=message.max_connections_per_principal,
+        max_failed_attempts_per_minute=message.max_failed_attempts_per_minute,
+    )
+
+
+def usage(message: batch_service_pb2.GetUsageResponse) -> list[DailyUsage]:
+    return [daily_usage(each) for each in message.usage]
+
+
+def daily_usage(message: batch_service_pb2.DailyUsage) -> DailyUsage:
+    return DailyUsage(
+        day=message.day,
+        operation=message.operation,
+        items=message.items,
+        processing_time_ms=message.processing_time_ms,
+        image_bytes=message.image_bytes,
+        input_tokens=message.input_tokens,
+        output_tokens=message.output_tokens,
+    )
+
+
+def upload_url(message: image_service_pb2.CreateUploadUrlResponse) -> UploadUrl:
+    return UploadUrl(
+        object_key=message.object_key,
+        url=message.url,
+        headers=dict(message.headers),
+        expires_at=_time(message.expires_at),
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from imagebatch.v1.enums import ErrorReason
+from imagebatch_client import unreachable
 
 if TYPE_CHECKING:
     from imagebatch_client.types import BatchStatusResult
@@ -54,13 +55,24 @@ class ImagebatchError(Exception):
         self.message = message
         self.code = code
         self.reason = reason
-        self.violations = tuple(violations)
-        self.metadata = dict(metadata or {})
+        self.violations: tuple[FieldViolation, ...] = tuple(violations)
+        self.metadata: dict[str, str] = dict(metadata or {})
         self.retry_after_s = retry_after_s
         self.request_id = request_id
 
     def __str__(self) -> str:
         return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own way calls __init__ with the message alone, which not all of the tree can be made of.
+        return _blank, (type(self), *self.args), self.__dict__
+
+
+def _blank(kind: type[ImagebatchError], *args: object) -> ImagebatchError:
+    """Rebuild an error as it comes out of a pickle, before its attributes are set."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
 class InvalidRequestError(ImagebatchError):
@@ -68,7 +80,7 @@ class InvalidRequestError(ImagebatchError):
 
     @classmethod
     def of_field(cls, field: str, description: str) -> InvalidRequestError:
-        """An error of one field, in the form in which the server reports them."""
+        """Make an error of one field, in the form in which the server reports them."""
         violation = FieldViolation(field, description)
         return cls(
             str(violation),
@@ -114,6 +126,10 @@ class BatchNotRetryableError(PreconditionError):
     """A cancelled batch can't be retried."""
 
 
+class TenantDeletedError(PreconditionError):
+    """The tenant is being removed: nothing can be stored for it until that is done."""
+
+
 class SequenceOutOfRangeError(ImagebatchError):
     """`after_sequence` is above the batch's last sequence, `metadata["last_sequence"]`."""
 
@@ -154,8 +170,18 @@ class CorruptDownloadError(ImagebatchError):
     """The bytes that came are not the ones that the server announced."""
 
 
+class ClientClosedError(ImagebatchError):
+    """The client was closed, before the call or during it: make another one."""
+
+    def __init__(self) -> None:
+        super().__init__("this client is closed; make another one")
+
+
 class BatchTimeoutError(ImagebatchError, TimeoutError):
-    """The batch did not end within the time given; it goes on. `status` is the last one seen, if any was."""
+    """The batch was not seen to end within the time given. `status` is the last one seen, if any was.
+
+    The message says whether the batch goes on, or the server could not be asked; `__cause__` is then why.
+    """
 
     def __init__(self, message: str, status: BatchStatusResult | None) -> None:
         super().__init__(message)
@@ -187,6 +213,7 @@ BY_REASON: Mapping[str, type[ImagebatchError]] = {
     ErrorReason.UNAUTHENTICATED: UnauthenticatedError,
     ErrorReason.PERMISSION_DENIED: PermissionDeniedError,
     ErrorReason.INTERNAL: ServerError,
+    ErrorReason.TENANT_DELETED: TenantDeletedError,
 }
 
 # For a reason that a newer server added, and for statuses that gRPC itself made.
@@ -206,8 +233,8 @@ BY_CODE: Mapping[grpc.StatusCode, type[ImagebatchError]] = {
 }
 
 
-def from_rpc_error(error: grpc.RpcError, rpc: str, address: str) -> ImagebatchError:
-    """Makes the exception for a failed call of `rpc` at `address`, of grpc or grpc.aio alike."""
+def from_rpc_error(error: grpc.RpcError, rpc: str, address: str, *, is_tls: bool = False) -> ImagebatchError:
+    """Make the exception for a failed call of `rpc` at `address`, of grpc or grpc.aio alike."""
     code: grpc.StatusCode = error.code()
     status = _rich_status(error)
     info, violations, retry_after_s = error_details_pb2.ErrorInfo(), [], None
@@ -223,7 +250,7 @@ def from_rpc_error(error: grpc.RpcError, rpc: str, address: str) -> ImagebatchEr
         info.Clear()
     kind = BY_REASON.get(info.reason) or BY_CODE.get(code, ImagebatchError)
     made = kind(
-        status.message if info.reason else _transport_message(error, code, rpc, address),
+        status.message if info.reason else _transport_message(error, code, rpc, address, is_tls),
         code=code,
         reason=info.reason,
         violations=violations,
@@ -245,11 +272,11 @@ def _rich_status(error: grpc.RpcError) -> status_pb2.Status:
     return status_pb2.Status()
 
 
-def _transport_message(error: grpc.RpcError, code: grpc.StatusCode, rpc: str, address: str) -> str:
+def _transport_message(error: grpc.RpcError, code: grpc.StatusCode, rpc: str, address: str, is_tls: bool) -> str:
     details = error.details() or "no details"
     match code:
         case grpc.StatusCode.UNAVAILABLE:
-            return f"no server answers at {address} ({details}); is `imagebatch serve` running there?"
+            return unreachable.explained(address, details, is_tls=is_tls)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"{rpc} at {address}: no answer within the call's timeout"
         case grpc.StatusCode.UNIMPLEMENTED:

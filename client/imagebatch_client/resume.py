@@ -12,7 +12,7 @@ from collections.abc import Callable
 import grpc
 
 from imagebatch_client.errors import BatchFailedError, BatchTimeoutError, ImagebatchError, UnavailableError
-from imagebatch_client.transport import ConnectionSettings
+from imagebatch_client.settings import ConnectionSettings
 from imagebatch_client.types import (
     BatchItemResult,
     BatchItemStatus,
@@ -24,7 +24,7 @@ from imagebatch_client.types import (
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
-_ATTEMPTS_TO_REACH = 5
+_ATTEMPTS_TO_REACH = 6
 
 # What proxies and gRPC itself report for a stream that was cut; from our server these codes come with a reason.
 _CUT_STREAM_CODES = frozenset(
@@ -35,6 +35,9 @@ _CUT_STREAM_CODES = frozenset(
         grpc.StatusCode.UNKNOWN,
     }
 )
+
+# After its time is up, a wait asks once more whether the batch has ended: a server that is there answers at once.
+LAST_LOOK_S = 5.0
 
 # A wait wants the status alone, and a filter that most batches have no outcome for keeps the outputs from being sent.
 WAIT_STATUSES = (BatchItemStatus.SKIPPED,)
@@ -48,7 +51,7 @@ class Backoff:
         self._next_s = _FIRST_PAUSE_S
 
     def pause_s(self, retry_after_s: float | None) -> float:
-        """The next pause, no shorter than what the server asked for."""
+        """Choose the next pause, no shorter than what the server asked for."""
         pause_s = self._next_s * (0.5 + self._draw() / 2)
         self._next_s = min(self._next_s * 2, _LONGEST_PAUSE_S)
         return max(pause_s, retry_after_s or 0.0)
@@ -61,7 +64,7 @@ class CallAttempts:
     """The attempts of one call that is safe to repeat, bounded together by `timeout_s`.
 
     A server that was reached before (`was_reached`, or by this call) is waited for until then: it may be starting
-    again. One that never was has five attempts, about 3 s: the address may be wrong, and the caller is to be told.
+    again. One that never was has six attempts, about 5 s: the address may be wrong, and the caller is to be told.
     """
 
     def __init__(self, timeout_s: float, was_reached: bool, clock: Callable[[], float] = time.monotonic) -> None:
@@ -106,8 +109,8 @@ class WatchProgress:
         timeout_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.position = after_sequence
-        self.is_finished = False
+        self.position: int = after_sequence
+        self.is_finished: bool = False
         self.last_status: BatchStatusResult | None = None
         self._settings = settings
         self._clock = clock
@@ -124,14 +127,19 @@ class WatchProgress:
         return self.remaining_s() == 0.0
 
     def received(self, update: WatchUpdate) -> WatchUpdate:
-        """Moves the position to the end of `update`, and answers it without what was received before."""
+        """Move the position to the end of `update`, and answer it without what was received before."""
         self._had_contact, self._last_contact = True, self._clock()
         self._backoff.reset()
         fresh = [result for result in update.results if result.sequence is None or result.sequence > self.position]
         self.position = max(self.position, update.sequence, *(result.sequence or 0 for result in fresh))
-        self.last_status = update.status or self.last_status
-        self.is_finished = update.status is not None and update.status.is_terminal()
+        if update.status is not None:
+            self.saw(update.status)
         return WatchUpdate(results=fresh, status=update.status, sequence=self.position)
+
+    def saw(self, status: BatchStatusResult) -> None:
+        """Take note of a newer status."""
+        self.last_status = status
+        self.is_finished = status.is_terminal()
 
     def pause_s(self, failure: ImagebatchError | None) -> float:
         """How long to wait before the stream is opened again at `position`.
@@ -157,15 +165,34 @@ def _is_cut(failure: ImagebatchError) -> bool:
     return _is_passing(failure) or (not failure.reason and failure.code in _CUT_STREAM_CODES)
 
 
-def timeout_error(batch_id: str, timeout_s: float | None, progress: WatchProgress) -> BatchTimeoutError:
-    """What a wait raises whose time is up before the batch has ended."""
+def timeout_error(
+    batch_id: str, timeout_s: float | None, progress: WatchProgress, failure: ImagebatchError | None = None
+) -> BatchTimeoutError:
+    """Make the error of a wait or a watch whose time is up; `failure` is why the server could not be asked."""
     status = progress.last_status
-    done = f"{status.processed_items} of {status.total_items} items have an outcome" if status else "no status was seen"
-    return BatchTimeoutError(f"batch {batch_id} has not ended within {timeout_s} s: {done}; it goes on", status)
+    if status is None:
+        why = "" if failure is None else f": {failure}"
+        return BatchTimeoutError(f"batch {batch_id}: no status was seen within {timeout_s} s{why}", None)
+    done = f"{status.processed_items} of {status.total_items} items have an outcome"
+    now = "it goes on" if failure is None else f"whether it goes on is not known: {failure}"
+    return BatchTimeoutError(f"batch {batch_id} has not ended within {timeout_s} s: {done}; {now}", status)
+
+
+def last_look_failed(
+    batch_id: str, timeout_s: float | None, progress: WatchProgress, failure: ImagebatchError
+) -> ImagebatchError:
+    """Make the error of a wait whose time is up, and whose last question was answered by `failure`."""
+    if progress.last_status is None and not _is_out_of_reach(failure):
+        return failure  # such as a batch that does not exist
+    return timeout_error(batch_id, timeout_s, progress, failure)
+
+
+def _is_out_of_reach(failure: ImagebatchError) -> bool:
+    return failure.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 def ended(status: BatchStatusResult) -> BatchStatusResult:
-    """The status that a wait answers. Raises BatchFailedError if it is failed."""
+    """Answer a wait's status. Raises BatchFailedError if it is failed."""
     if status.status is BatchStatus.FAILED:
         raise BatchFailedError(
             f"batch {status.batch_id} failed: none of its {status.total_items} items succeeded, "
@@ -183,13 +210,13 @@ class ResultsWalk:
     """
 
     def __init__(self, offset: int, include_failed: bool) -> None:
-        self.offset = offset
-        self.has_more = True
+        self.offset: int = offset
+        self.has_more: bool = True
         self._include_failed = include_failed
         self._last_index = -1
 
     def received(self, page: BatchResults) -> list[BatchItemResult]:
-        """Moves on to the next page, and answers what the caller gets of this one."""
+        """Move on to the next page, and answer what the caller gets of this one."""
         # With the server's filters, an item that comes to match shifts those after it into the next page again.
         fresh = [result for result in page.results if result.item_index > self._last_index]
         if fresh:

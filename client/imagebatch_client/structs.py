@@ -22,7 +22,7 @@ _which = Value.WhichOneof
 
 
 def dict_from_struct(struct: Struct) -> dict[str, Any]:
-    """Copies a Struct into plain Python values."""
+    """Copy a Struct into plain Python values."""
     fields = struct.fields  # its items() would look up each key in Python again
     return {key: (value := fields[key]).string_value or _from_value(value) for key in fields}
 
@@ -46,7 +46,7 @@ def _from_value(value: Value) -> Any:
 
 
 def fill_struct(struct: Struct, values: Mapping[str, Any], path: str) -> None:
-    """Writes `values` into an empty Struct; `path` is the field's name in the request, for messages.
+    """Write `values` into an empty Struct; `path` is the field's name in the request, for messages.
 
     Raises InvalidRequestError, naming the path, for what JSON or a double can't hold.
     """

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 R = TypeVar("R")
 
@@ -15,7 +15,7 @@ _MOST_PENDING = 2
 
 
 class RequestFeed(Iterator[R], Generic[R]):
-    """Hands the requests of a client stream from the caller's thread to gRPC's.
+    """Hand the requests of a client stream from the caller's thread to gRPC's.
 
     gRPC would otherwise run the caller's own generator on its thread, where database connections of the caller don't
     work, and where an exception could not reach the caller.
@@ -28,7 +28,7 @@ class RequestFeed(Iterator[R], Generic[R]):
         self._is_abandoned = False
 
     def put(self, request: R) -> bool:
-        """Waits for room, then hands `request` over. False if the call is over and takes no more."""
+        """Wait for room, then hand `request` over. False if the call is over and takes no more."""
         with self._condition:
             self._condition.wait_for(lambda: self._is_abandoned or len(self._pending) < _MOST_PENDING)
             if self._is_abandoned:
@@ -44,7 +44,7 @@ class RequestFeed(Iterator[R], Generic[R]):
             self._condition.notify_all()
 
     def abandon(self, _call: object) -> None:
-        """The call is over, by an answer, an error or a cancellation; as its done callback."""
+        """End the sending: the call is over, by an answer, an error or a cancellation. As its done callback."""
         with self._condition:
             self._is_abandoned = True
             self._condition.notify_all()
@@ -58,14 +58,57 @@ class RequestFeed(Iterator[R], Generic[R]):
             return self._pending.popleft()
 
 
+class Cancellable(Protocol):
+    """A call that is under way."""
+
+    def cancel(self) -> object: ...
+
+
+class Ending:
+    """How calls of other threads are ended: those under way are cancelled, and the next ones as soon as they begin."""
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._calls: set[Cancellable] = set()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed.is_set()
+
+    def began(self, call: Cancellable) -> None:
+        """Note that this call is under way now."""
+        with self._lock:
+            self._calls.add(call)
+        if self.is_closed:  # meanwhile
+            call.cancel()
+
+    def over(self, call: Cancellable) -> None:
+        """Note that it no longer is."""
+        with self._lock:
+            self._calls.discard(call)
+
+    def close(self) -> None:
+        """End all of them. May be called at any time, from any thread, more than once."""
+        self._closed.set()
+        with self._lock:
+            calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+
+    def pause(self, pause_s: float) -> None:
+        """Wait for so long, or until it is closed."""
+        self._closed.wait(pause_s)
+
+
 class SilenceWatchdog:
-    """Calls `on_silence` once when a `with` block of it has lasted `silence_s`: a read that nothing answers.
+    """Call `on_silence` once when a `with` block of it has lasted `silence_s`: a read that nothing answers.
 
     The caller's own work between reads does not count. `stop()` ends its thread.
     """
 
     def __init__(self, silence_s: float, on_silence: Callable[[], object]) -> None:
-        self.has_fired = False
+        self.has_fired: bool = False
         self._silence_s = silence_s
         self._on_silence = on_silence
         self._waiting_since: float | None = None

@@ -6,11 +6,14 @@ absence is None, never zero.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
+from uuid import UUID
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ErrorReason, ItemErrorCode
+from imagebatch_client.records import Record, html_table, rows
 
 __all__ = [
     "BatchImageInput",
@@ -22,12 +25,16 @@ __all__ = [
     "BatchStatus",
     "BatchStatusResult",
     "BatchSubmissionResult",
+    "DailyUsage",
     "DownloadedImage",
     "ErrorReason",
     "ItemErrorCode",
     "Operation",
     "ServerInfo",
     "ServerLimits",
+    "SubmitOptions",
+    "UploadProgress",
+    "UploadUrl",
     "UploadedImage",
     "WatchUpdate",
     "WorkerInfo",
@@ -37,7 +44,7 @@ _RUNNING = frozenset({BatchStatus.PENDING, BatchStatus.PROCESSING})
 
 
 @dataclass(frozen=True, slots=True)
-class BatchImageInput:
+class BatchImageInput(Record):
     """One image to work on: exactly one of `image_url`, `image_base64` and `object_key`.
 
     `image_base64` is a data URL, `data:image/<type>;base64,<data>`. `item_id` is the caller's own key, unique in its
@@ -52,7 +59,7 @@ class BatchImageInput:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchSubmissionResult:
+class BatchSubmissionResult(Record):
     """What a submit answers once the batch is durable; `status` is typically "pending"."""
 
     batch_id: str
@@ -62,7 +69,7 @@ class BatchSubmissionResult:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchStatusResult:
+class BatchStatusResult(Record):
     """A batch's status and counters, consistent with each other.
 
     `success_rate` is successful / processed (0 to 1), `progress_percentage` 100 * processed / total. `parameters` is
@@ -92,6 +99,15 @@ class BatchStatusResult:
     failure_counts: dict[str, int] = field(default_factory=dict)
     input_tokens: int = 0
     output_tokens: int = 0
+    canary: int | None = None
+    failure_limit: float | None = None
+    item_timeout: float | None = None
+    max_attempts: int = 0
+    request_id: str | None = None
+
+    def _repr_html_(self) -> str:
+        lines = [(name, value) for name, value in self.to_dict().items() if value not in (None, {}, "")]
+        return html_table(f"Batch {self.batch_id}", ("field", "value"), lines)
 
     def is_terminal(self) -> bool:
         """Whether every item has its outcome, so that only a retry changes the batch again."""
@@ -99,7 +115,7 @@ class BatchStatusResult:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchItemResult:
+class BatchItemResult(Record):
     """One item and, once it has one, its outcome. `sequence` is None while there is no outcome."""
 
     item_id: str
@@ -138,7 +154,7 @@ class BatchItemResult:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchResultsPagination:
+class BatchResultsPagination(Record):
     """Where a page stands among the `total` items that match."""
 
     offset: int
@@ -148,7 +164,7 @@ class BatchResultsPagination:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchResultsSummary:
+class BatchResultsSummary(Record):
     """A batch's counters; `processing_time_ms` is the sum of its items', not wall time."""
 
     total_items: int
@@ -159,7 +175,7 @@ class BatchResultsSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchResults:
+class BatchResults(Record):
     """One page of a batch's items, in index order. May hold fewer than `pagination.limit`: advance by what came."""
 
     batch_id: str
@@ -168,17 +184,35 @@ class BatchResults:
     pagination: BatchResultsPagination
     summary: BatchResultsSummary
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Make flat dicts of this page's items: see `imagebatch_client.rows`."""
+        return rows(self.results)
+
+    def _repr_html_(self) -> str:
+        lines = [
+            (
+                item.item_index,
+                item.item_id,
+                item.status.value,
+                item.description or item.error_message or item.output_data,
+            )
+            for item in self.results
+        ]
+        first, last = self.pagination.offset, self.pagination.offset + len(self.results)
+        title = f"Batch {self.batch_id}, {self.status.value}: items {first} to {last} of {self.pagination.total}"
+        return html_table(title, ("#", "item_id", "status", "outcome"), lines)
+
     def successful_results(self) -> list[BatchItemResult]:
-        """This page's items whose outcome is success."""
+        """Pick this page's items whose outcome is success."""
         return [result for result in self.results if result.status is BatchItemStatus.SUCCESS]
 
     def failed_results(self) -> list[BatchItemResult]:
-        """This page's items whose outcome is failed."""
+        """Pick this page's items whose outcome is failed."""
         return [result for result in self.results if result.status is BatchItemStatus.FAILED]
 
 
 @dataclass(frozen=True, slots=True)
-class WatchUpdate:
+class WatchUpdate(Record):
     """One message of a watch: outcomes in sequence order, a status that may be newer, and where to resume.
 
     Once `results` are dealt with, `sequence` is the `after_sequence` that loses and repeats nothing.
@@ -190,7 +224,7 @@ class WatchUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Record):
     """An operation that the server offers; the schemas are JSON Schemas (2020-12)."""
 
     name: str
@@ -201,8 +235,8 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerLimits:
-    """The limits in force at the server."""
+class ServerLimits(Record):
+    """The limits in force at the server for the caller's tenant; 0 is no limit, or one that an older server has not."""
 
     max_items_per_submit: int
     max_items_per_batch: int
@@ -217,10 +251,23 @@ class ServerLimits:
     max_output_bytes: int
     max_error_message_bytes: int
     max_image_url_characters: int
+    max_calls: int = 0
+    max_transfers: int = 0
+    max_transfer_idle_ms: int = 0
+    max_watches: int = 0
+    max_connections: int = 0
+    max_waiting_items: int = 0
+    max_stored_bytes: int = 0
+    max_requests_per_s: float = 0.0
+    max_requests_burst: int = 0
+    max_streams_per_principal: int = 0
+    max_calls_per_principal: int = 0
+    max_connections_per_principal: int = 0
+    max_failed_attempts_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerInfo:
+class WorkerInfo(Record):
     """The server's worker processes: alive now, and replaced since it started."""
 
     alive: int
@@ -228,17 +275,42 @@ class WorkerInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """The server's version, limits and health."""
+class ServerInfo(Record):
+    """The server's version, limits and health, and what it has beyond the first release of the contract."""
 
     version: str
     limits: ServerLimits
     workers: WorkerInfo
     draining: bool
+    features: list[str] = field(default_factory=list)
+    image_formats: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class UploadedImage:
+class DailyUsage(Record):
+    """What a tenant used of one operation in one day (UTC, as in "2026-01-31"); skipped items are not counted."""
+
+    day: str
+    operation: str
+    items: int
+    processing_time_ms: int
+    image_bytes: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadUrl(Record):
+    """Where one image can be uploaded by HTTP: PUT it to `url` with these headers, before `expires_at`."""
+
+    object_key: str
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedImage(Record):
     """What an upload stored. Width, height and format are None if the file's header was not understood."""
 
     object_key: str
@@ -247,6 +319,30 @@ class UploadedImage:
     width: int | None
     height: int | None
     format: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadProgress(Record):
+    """How far the upload of several files has come."""
+
+    files: int
+    total_files: int
+    size_bytes: int
+    total_bytes: int
+
+
+class SubmitOptions(TypedDict, total=False):
+    """What `submit` takes besides the operation and the items; absent is the contract's default."""
+
+    parameters: Mapping[str, Any] | None
+    request_id: str | UUID | None
+    labels: Mapping[str, str] | None
+    priority: int | None
+    skip_duplicates: bool
+    item_timeout: float | None
+    max_attempts: int | None
+    canary: int | None
+    failure_limit: float | None
 
 
 @dataclass(frozen=True, slots=True)

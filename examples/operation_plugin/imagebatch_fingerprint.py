@@ -10,8 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from imagebatch_server.images.decode import Image
-from imagebatch_server.operations import ItemContext, Operation, Output, Parameters
+from imagebatch_server.operations import Image, ItemContext, Operation, Output, Parameters
 
 
 class FingerprintParameters(Parameters):

@@ -6,8 +6,9 @@ Metadata, parameters and outputs cross the server as these bytes and are looked 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
@@ -16,7 +17,15 @@ MAX_EXACT_INTEGER = 2**53
 """The largest whole number up to which a Struct's doubles hold every one."""
 
 MAX_DEPTH = 30
-"""Levels of nesting: protobuf parsers stop at 100 messages in each other, and a level of a Struct takes three."""
+"""Levels of nesting: protobuf parsers stop at 100 messages in each other, and a level of a Struct takes three.
+
+The Struct itself is the first level, and each object or list within another is one more.
+"""
+
+TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels, which parsers refuse; flatten it, or give it as text"
+
+_NOT_FINITE = re.compile(rb"\x11.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
+"""In the bytes of every Struct with a number that is infinite or none."""
 
 
 def to_dict(data: bytes | None) -> dict[str, Any]:
@@ -43,13 +52,76 @@ def from_dict(value: Mapping[str, Any]) -> bytes:
     return message.SerializeToString()
 
 
-def is_struct(data: bytes) -> bool:
-    """Whether the bytes are a serialised Struct."""
+class UnfitValue(NamedTuple):
+    """A value that readers stumble over: where it is, as in `.a.b[3]`, and what is wrong with it."""
+
+    path: str
+    why: str
+    value: Value
+
+
+def unfit_values(data: bytes) -> Iterator[UnfitValue]:
+    """Find what breaks parsers or JSON: nesting deeper than MAX_DEPTH, numbers that are not finite, Values of no kind.
+
+    `data` is a Struct as protobuf serialises it; where all is well, as nearly always, it isn't even parsed. Raises
+    ValueError if the bytes are no Struct.
+    """
+    return _unfit_fields(_parse(data), "", 1) if may_be_unfit(data) else iter(())
+
+
+def is_fit(data: bytes) -> bool:
+    """Whether the bytes are a serialised Struct that every reader can take, whoever serialised it."""
     try:
-        Struct.FromString(data)
-    except DecodeError:
+        message = _parse(data)
+    except ValueError:
         return False
-    return True
+    return not may_be_unfit(message.SerializeToString()) or not any(_unfit_fields(message, "", 1))
+
+
+def fit(data: bytes) -> bytes:
+    """Put a text that says what was there in the place of every unfit value, so that the rest can be read."""
+    if not may_be_unfit(data):
+        return data
+    message = _parse(data)
+    unfit_ones = list(_unfit_fields(message, "", 1))
+    for unfit in unfit_ones:
+        unfit.value.string_value = f"(left out: it {unfit.why.partition(';')[0]})"
+    return message.SerializeToString(deterministic=True) if unfit_ones else data
+
+
+def may_be_unfit(data: bytes) -> bool:
+    """Tell by a glance at the bytes of a Struct whether to look for unfit values: few are suspected without a cause.
+
+    `data` is as protobuf serialises it. Every item is looked at several times, so what finds nothing is to be quick.
+    """
+    return (
+        data.count(b"*") + data.count(b"2") >= MAX_DEPTH  # each level is begun by one of the two
+        or b"\n\0" in data  # a Value of no kind is a field of no bytes, in an object or in a list
+        or b"\x12\0" in data
+        or ((b"\x7f" in data or b"\xff" in data) and _NOT_FINITE.search(data) is not None)
+    )
+
+
+def _unfit_fields(message: Struct, path: str, depth: int) -> Iterator[UnfitValue]:
+    for key in message.fields:
+        yield from _unfit(message.fields[key], f"{path}.{key}", depth)
+
+
+def _unfit(value: Value, path: str, depth: int) -> Iterator[UnfitValue]:
+    kind = value.WhichOneof("kind")
+    if kind == "number_value":
+        if not math.isfinite(value.number_value):
+            yield UnfitValue(path, f"is {value.number_value}, which is no JSON number; give null or text", value)
+    elif kind in ("struct_value", "list_value"):
+        if depth == MAX_DEPTH:
+            yield UnfitValue(path, TOO_DEEP, value)
+        elif kind == "struct_value":
+            yield from _unfit_fields(value.struct_value, path, depth + 1)
+        else:
+            for position, element in enumerate(value.list_value.values):
+                yield from _unfit(element, f"{path}[{position}]", depth + 1)
+    elif kind is None:
+        yield UnfitValue(path, "is a Value of no kind; set one, null_value for null", value)
 
 
 def _parse(data: bytes) -> Struct:
@@ -60,7 +132,8 @@ def _parse(data: bytes) -> Struct:
 
 
 def _read_fields(message: Struct) -> dict[str, Any]:
-    return {key: _read(value) for key, value in message.fields.items()}
+    fields = message.fields
+    return {key: _read(fields[key]) for key in fields}  # its items() is a view written in Python
 
 
 def _read(value: Value) -> Any:
@@ -81,7 +154,7 @@ def _read(value: Value) -> Any:
 
 
 class _Refused(Exception):
-    """Gathers its path on the way out, so that paths cost nothing where all is well."""
+    """Gather its path on the way out, so that paths cost nothing where all is well."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)

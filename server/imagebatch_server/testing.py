@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from imagebatch_server import structs
 from imagebatch_server.batches.errors import InvalidParameters, ItemError
-from imagebatch_server.executors.messages import Done, Task
-from imagebatch_server.executors.runner import Runner
+from imagebatch_server.executors.child.runner import Runner
+from imagebatch_server.executors.protocol.messages import Done, Task
 from imagebatch_server.operations.base import AsyncOperation, ChunkOperation
-from imagebatch_server.operations.configuration import Configuration
+from imagebatch_server.operations.configuration import Configuration, OperationSettings
 from imagebatch_server.operations.registry import (
     ENTRY_POINT_GROUP,
     AnyOperation,
@@ -51,10 +51,14 @@ class OperationTester:
         self,
         operation: AnyOperation,
         *,
-        configuration: Configuration | None = None,
+        settings: OperationSettings | None = None,
         max_image_pixels: int = 100_000_000,
     ) -> None:
-        """Check the class. Raises InvalidOperation where a server would leave it out, or a field is not described."""
+        """Check the class; `settings` are what an operator sets for it.
+
+        Raises InvalidOperation where a server would leave it out, or a field is not described.
+        """
+        configuration = None if settings is None else Configuration.holding(settings)
         self._operation = check_operation(operation, str(operation))
         reference = _reference(operation)
         point = EntryPoint(operation.name, reference, ENTRY_POINT_GROUP)
@@ -130,12 +134,13 @@ class OperationTester:
         return name
 
     def _answer(self, done: Done) -> Answer | ItemError:
-        if done.error_code is not None:
-            failure = ItemError(done.error_code, done.error_message or "", transient=done.transient)
+        outcome = done.outcome
+        if outcome.error_code is not None:
+            failure = ItemError(outcome.error_code, outcome.error_message or "", transient=done.transient)
             if done.traceback is not None:
                 failure.add_note(done.traceback)
             return failure
-        output = structs.to_dict(done.output)
+        output = structs.to_dict(outcome.output_data)
         try:
             self._operation.output.model_validate(output)
         except ValidationError as error:

@@ -22,7 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="session")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good picture in a file."""
+    """Write a good picture to a file."""
     path = tmp_path_factory.mktemp("pictures") / "drawn.png"
     path.write_bytes(pictures.drawn())
     return path
@@ -30,6 +30,6 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[web.Web]:
-    """A web server of the tests."""
+    """Run a web server of the tests."""
     with web.serving() as served:
         yield served

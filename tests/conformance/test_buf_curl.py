@@ -17,7 +17,7 @@ BUF = Path(sysconfig.get_path("scripts")) / "buf"
 
 @pytest.fixture
 def curl(server: ServerProcess, tmp_path: Path) -> Any:
-    """Calls a method of BatchService; answers the exit code and each message, or what stands in its place."""
+    """Call a method of BatchService; answers the exit code and each message, or what stands in its place."""
 
     def call(method: str, *arguments: str) -> list[dict[str, Any]]:
         url = f"http://{server.address}/imagebatch.v1.BatchService/{method}"
@@ -35,7 +35,7 @@ def curl(server: ServerProcess, tmp_path: Path) -> Any:
 
 
 def messages(text: str) -> list[dict[str, Any]]:
-    """The JSON values that stand one after the other."""
+    """Read the JSON values that stand one after the other."""
     decoder, found = json.JSONDecoder(), []
     while text := text.lstrip():
         value, end = decoder.raw_decode(text)
@@ -44,8 +44,9 @@ def messages(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_what_the_server_offers(curl: Any) -> None:
-    (listed,) = curl("ListOperations")
+@pytest.mark.parametrize("reflection", ["grpc-v1", "grpc-v1alpha"])
+def test_what_the_server_offers(curl: Any, reflection: str) -> None:
+    (listed,) = curl("ListOperations", "--reflect-protocol", reflection)
     assert "describe" in [operation["name"] for operation in listed["operations"]]
     (info,) = curl("GetServerInfo")
     assert info["limits"]["maxItemsPerSubmit"] == 10_000

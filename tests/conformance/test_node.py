@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import subprocess
 import sysconfig
@@ -16,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.integration.server.web import Web
+from tests.node_packages import install_packages
 from tests.operations import open_gate
 from tests.server import REPOSITORY, ServerProcess
 
@@ -28,24 +27,10 @@ UNKNOWN_BATCH = "0195d2f0-0000-7000-8000-000000000001"
 Play = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
-def node_client() -> Path:
-    """The client with the packages that its lock file names, installed once for all test processes."""
-    lock = NODE / "package-lock.json"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    stamp = NODE / "node_modules" / ".installed"
-    with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != digest:
-            command = ["npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"]
-            subprocess.run(command, cwd=NODE, check=True, timeout=100)
-            stamp.write_text(digest)
-    return NODE / "main.js"
-
-
 @pytest.fixture
-def play(node_client: Path, server: ServerProcess, picture: Path) -> Play:
+def play(server: ServerProcess, picture: Path) -> Play:
     """Plays a scenario against the server, with gRPC's default limits."""
+    install_packages(NODE)
     proto_paths = [REPOSITORY / "protos", sysconfig.get_path("purelib")]  # google/rpc/*.proto ship in the latter
 
     def run(scenario: str, **given: Any) -> Any:
@@ -57,7 +42,7 @@ def play(node_client: Path, server: ServerProcess, picture: Path) -> Play:
             **given,
         }
         done = subprocess.run(
-            ["node", str(node_client), json.dumps(asked)], capture_output=True, text=True, timeout=60, check=False
+            ["node", str(NODE / "main.js"), json.dumps(asked)], capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

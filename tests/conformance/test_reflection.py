@@ -23,7 +23,7 @@ serialised = methodcaller("SerializeToString")  # the classes made here override
 
 
 class Reflected:
-    """Calls any method of a service with dictionaries, by what reflection tells of it."""
+    """Call any method of a service with dictionaries, by what reflection tells of it."""
 
     def __init__(self, channel: grpc.Channel, service: str) -> None:
         self._channel = channel
@@ -35,7 +35,7 @@ class Reflected:
         return as_dict(answer)
 
     def stream(self, method: str, **request: Any) -> Any:
-        """The call itself, so that it can be cancelled."""
+        """Begin a call that can be cancelled."""
         path, message, read = self._method(method, request)
         return self._channel.unary_stream(path, serialised, read)(message, timeout=60)
 

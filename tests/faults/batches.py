@@ -89,7 +89,7 @@ class Submitted:
         return self.request.options.request_id
 
     def stream(self) -> Iterator[batch_service_pb2.SubmitBatchStreamRequest]:
-        """The same as the messages of a stream."""
+        """Make the same as the messages of a stream."""
         yield batch_service_pb2.SubmitBatchStreamRequest(options=self.request.options)
         for at in range(0, len(self.request.items), ITEMS_A_MESSAGE):
             items = batch_service_pb2.BatchImageInputs(items=self.request.items[at : at + ITEMS_A_MESSAGE])
@@ -102,7 +102,7 @@ class Submitted:
         rows: Sequence[Outcome],
         audit: Sequence[str] = (),
     ) -> Evidence:
-        """What the checker is to judge."""
+        """Collect what the checker is to judge."""
         return Evidence(
             batch_id=f"{status.batch_id} ({self.kind})",
             item_ids=[one.item_id for one in self.request.items],
@@ -123,7 +123,7 @@ class Submitted:
 
 
 class Maker:
-    """Makes batches at random."""
+    """Make batches at random."""
 
     def __init__(self, chance: random.Random, folder: Path, picture: str, host: str | None) -> None:
         """`folder` is for markers, `picture` the key of a stored image, `host` a web server, if one is up."""
@@ -133,7 +133,7 @@ class Maker:
         self._host = host
 
     def make(self, kind: str) -> Submitted:
-        """A batch of one of KINDS."""
+        """Make a batch of one of KINDS."""
         chance = self._chance
         sizes, weights = KINDS[kind]
         names = chance.choices(list(weights), list(weights.values()), k=chance.choice(sizes))

@@ -62,7 +62,7 @@ async def watch_by_client(address: str, batch_id: str, on_outcomes: OnOutcomes) 
 
 
 async def watch_by_stub(address: str, batch_id: str, on_outcomes: OnOutcomes, chance: random.Random) -> Watch:
-    """What the contract tells a stranger to do: watch again from the last sequence until a terminal status comes."""
+    """Do what the contract tells a stranger to: watch again from the last sequence until a terminal status comes."""
     seen: list[Outcome] = []
     position = 0
     async with aio.insecure_channel(address, RECONNECT) as channel:
@@ -108,7 +108,7 @@ async def pages(stub: BatchServiceAsyncStub, batch_id: str) -> Sequence[Outcome]
 
 
 def outcome(result: types_pb2.BatchItemResult) -> Outcome:
-    """An item as the checker takes it."""
+    """Turn an item into what the checker takes."""
     return Outcome(
         result.item_index,
         result.item_id,
@@ -119,7 +119,7 @@ def outcome(result: types_pb2.BatchItemResult) -> Outcome:
 
 
 def counters(status: types_pb2.BatchStatusResult) -> Counters:
-    """A batch's figures as the checker takes them."""
+    """Turn a batch's figures into what the checker takes."""
     return Counters(
         BATCH_STATUS_BY_NUMBER[status.status],
         status.total_items,

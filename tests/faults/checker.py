@@ -1,4 +1,4 @@
-"""Holds together what was asked of a server, what watchers were told, what pages say and what rows hold; pure.
+"""Hold together what was asked of a server, what watchers were told, what pages say and what rows hold; pure.
 
 Every function answers what is wrong in words, nothing if all is well.
 """
@@ -74,8 +74,23 @@ class Evidence:
     retried: bool = False
 
 
+ORPHANED_AFTER_S = 2 * 86_400.0
+"""A cut submit may leave a blob without a row, which is to be set aside a day later."""
+
+
+def blob_defects(rows: Collection[str], blob_ages_s: Mapping[str, float]) -> list[str]:
+    """Find what is wrong with a store's images: `rows` are the database's keys, the ages those of blobs, by key."""
+    missing = [f"object {key} is missing: it has a row and no blob" for key in rows if key not in blob_ages_s]
+    orphaned = [
+        f"blob {key} is orphaned: it has no row, and is {age_s / 3_600:.0f} h old"
+        for key, age_s in blob_ages_s.items()
+        if key not in rows and age_s > ORPHANED_AFTER_S
+    ]
+    return missing + orphaned
+
+
 def defects(evidence: Evidence) -> list[str]:
-    """What is wrong with a batch."""
+    """Find what is wrong with a batch."""
     found = [
         *(f"audit: {finding}" for finding in evidence.audit),
         *_listing(evidence, "pages", evidence.pages),
@@ -93,7 +108,7 @@ def defects(evidence: Evidence) -> list[str]:
 def submission_defects(
     answers: Mapping[str, Sequence[str]], listed: Mapping[str, str], deleted: Collection[str] = ()
 ) -> list[str]:
-    """What is wrong with submits.
+    """Find what is wrong with submits.
 
     `answers` has the batch ids that each request_id was answered with, over all its repeats; `listed` the request_id of
     each batch that there is in the end; `deleted` are batches whose deletion was answered.

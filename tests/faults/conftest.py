@@ -54,7 +54,7 @@ def scale() -> float:
 
 @pytest.fixture
 def raw(server: ServerProcess) -> Iterator[Raw]:
-    """The test's server through stubs."""
+    """Reach the test's server through stubs."""
     client = Raw(server.address)
     yield client
     client.close()
@@ -62,7 +62,7 @@ def raw(server: ServerProcess) -> Iterator[Raw]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty store of each kind; PostgreSQL is a server of the test's own, which it may break."""
+    """Provide an empty store of each kind; PostgreSQL is a server of the test's own, which it may break."""
     data_dir = tmp_path / "data"
     if request.param == "sqlite":
         yield Store("sqlite", data_dir, f"sqlite:///{data_dir / 'imagebatch.db'}")

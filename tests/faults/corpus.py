@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import random
+import sysconfig
 from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 from tests.unit.images.crafted import chunk, encoded, gif, jpeg_resized, photo, png, tiff
 from tests.unit.images.test_decode_hostile import GIANTS, INFLATING, LATER_GIANTS
 from tests.unit.images.test_decode_mutations import FILES
+from tests.unit.images.test_formats import UNSUPPORTED, heic, jxl
+
+from imagebatch_server.images.header import looks_like, sniff
 
 MIB = 1024 * 1024
 MOST_CHANGES = 3
+LARGEST_BYTES = 400_000
+"""Of the installed packages' pictures, so that a batch of them is quickly sent."""
+SUFFIXES = frozenset(
+    f".{it}"
+    for it in (
+        "avif", "bmp", "cr2", "cur", "dng", "gif", "heic", "ico", "icns", "j2k", "jp2", "jpeg", "jpg", "jxl", "pgm",
+        "png", "ppm", "psd", "svg", "tif", "tiff", "webp",
+    )
+)  # fmt: skip
 
 
 def bombs() -> Mapping[str, bytes]:
@@ -36,11 +52,36 @@ def bombs() -> Mapping[str, bytes]:
     return named | halves
 
 
+@cache
+def installed() -> Mapping[str, bytes]:
+    """List the pictures that installed packages carry: their samples, icons and the tests' own."""
+    root = Path(sysconfig.get_paths()["purelib"])
+    paths = (it for it in sorted(root.rglob("*")) if it.suffix.lower() in SUFFIXES and it.is_file())
+    found = {str(it.relative_to(root)): it.read_bytes() for it in paths if it.stat().st_size <= LARGEST_BYTES}
+    return {name: data for name, data in found.items() if sniff(data) or looks_like(data).is_picture}
+
+
+@cache
+def drawn() -> Mapping[str, bytes]:
+    """Make files of every format, those of the extras where these are installed."""
+    made = {**FILES, **UNSUPPORTED}
+    if find_spec("pi_heif") and find_spec("pillow_heif"):
+        made["heic"] = heic(photo())
+    if find_spec("pylibjxl"):
+        made["jpeg xl"] = jxl(photo())
+    return made
+
+
+def at_hand() -> Mapping[str, bytes]:
+    """Every picture that there is to try: drawn ones, those of packages, and those with features that aren't read."""
+    return {**drawn(), **installed()}
+
+
 def mutations(chance: random.Random, count: int) -> Iterator[bytes]:
-    """Real files of every format with bytes changed, cut, doubled and moved."""
-    names = sorted(FILES)
+    """Real files of every format with bytes changed, cut, doubled and moved: drawn ones, and those of packages."""
+    sources = [sorted(drawn().items()), sorted(installed().items())]
     for _ in range(count):
-        data = bytearray(FILES[chance.choice(names)])
+        data = bytearray(chance.choice(chance.choice(sources))[1])
         for _ in range(chance.randint(1, MOST_CHANGES)):
             _change(data, chance)
         yield bytes(data)

@@ -79,7 +79,7 @@ def _change(draw: st.DrawFn, message: Any, known: Mapping[str, Sequence[str]], d
 
 
 def _inside(draw: st.DrawFn, message: Any, field: FieldDescriptor) -> Any:
-    """A message that stands in this field."""
+    """Make a message that stands in this field."""
     if field.message_type is None or field.message_type.GetOptions().map_entry:
         return None
     if not field.is_repeated:

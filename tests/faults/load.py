@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import grpc
 from grpc import aio
@@ -36,21 +37,24 @@ SUBMITS_AT_ONCE = 8
 
 
 class Load:
-    """Keeps `at_once` batches running until it is told to finish, and judges each when it has ended."""
+    """Keep `at_once` batches running until it is told to finish, and judge each when it has ended."""
 
-    def __init__(self, address: str, maker: Maker, chance: random.Random, at_once: int) -> None:
+    def __init__(
+        self, address: str, maker: Maker, chance: random.Random, at_once: int, watched_at: Sequence[str] = ()
+    ) -> None:
+        """`address` may name several servers, called in turn; each batch is watched at each of `watched_at`."""
         self.batches: list[Submitted] = []
         self.defects: list[str] = []
         self.outcomes_seen = 0
         self.repeats = 0
         """Submits that were not answered and made again."""
-        self._address = address
+        self._watched_at = watched_at or (address,)
         self.maker = maker
         self._chance = chance
         self._at_once = at_once
         self._finishing = False
         self._seen_more = asyncio.Event()
-        self._channel = aio.insecure_channel(address, RECONNECT)
+        self._channel = aio.insecure_channel(address, (*RECONNECT, ("grpc.lb_policy_name", "round_robin")))
         self.stub = BatchServiceStub(self._channel)
 
     async def run(self) -> None:
@@ -83,7 +87,7 @@ class Load:
         by_request = {batch.request_id: batch for batch in self.batches}
         for batch_id, request_id in listed.items():  # which waits for their ends
             by_request[request_id].watches.append(
-                await watch_by_stub(self._address, batch_id, lambda _: None, self._chance)
+                await watch_by_stub(self._watched_at[0], batch_id, lambda _: None, self._chance)
             )
         rows = await asyncio.to_thread(store.read, list(listed))
         ends: Counter[str] = Counter()
@@ -95,6 +99,7 @@ class Load:
             self.defects += defects(batch.evidence(status, shown, stored, findings))
             ends.update(row.kind for row in stored)
         self.defects += await asyncio.to_thread(store.leftovers)
+        self.defects += await asyncio.to_thread(store.blob_defects)
         return ends
 
     async def _keep_submitting(self, tasks: asyncio.TaskGroup) -> None:
@@ -179,10 +184,15 @@ class Load:
 
     async def watch(self, batch: Submitted, batch_id: str) -> None:
         """Watch in two ways, to the end."""
-        batch.watches += await asyncio.gather(
-            watch_by_client(self._address, batch_id, self._saw),
-            watch_by_stub(self._address, batch_id, self._saw, self._chance),
-        )
+        watches = [
+            watch
+            for address in self._watched_at
+            for watch in (
+                watch_by_client(address, batch_id, self._saw),
+                watch_by_stub(address, batch_id, self._saw, self._chance),
+            )
+        ]
+        batch.watches += await asyncio.gather(*watches)
 
     def _saw(self, outcomes: int) -> None:
         self.outcomes_seen += outcomes
@@ -196,7 +206,7 @@ class Load:
             batch.cancelled = batch.cancelled or status.HasField("cancel_requested_at")
 
     async def _judge_by_pages(self, batch: Submitted, batch_id: str) -> types_pb2.BatchStatusResult:
-        """What can be told while the work goes on: rows are looked at when it has ended."""
+        """Tell what can be told while the work goes on: rows are looked at when it has ended."""
         status = await self.status(batch_id)
         shown = await pages(self.stub, batch_id)
         self.defects += defects(batch.evidence(status, shown, shown))
@@ -208,7 +218,7 @@ class Load:
         return await patiently(lambda: self.stub.GetBatchStatus(request, timeout=CALL_TIMEOUT_S))
 
     async def _listed(self) -> dict[str, str]:
-        """The request_id of each batch there is."""
+        """List the request_id of each batch there is."""
         listed: dict[str, str] = {}
         token = ""
         while True:

@@ -1,4 +1,4 @@
-"""A watcher that speaks HTTP/2 by hand, so that it can refuse to read, or to be alive."""
+"""Callers who speak HTTP/2 by hand, so that they can refuse to read, to be alive, or to send what they began."""
 
 from __future__ import annotations
 
@@ -16,25 +16,39 @@ RECEIVE_BYTES = 4096
 
 def watching(address: str, batch_id: str) -> socket.socket:
     """Ask to watch a batch, and leave everything that comes to whoever reads the socket."""
+    message = batch_service_pb2.WatchBatchRequest(batch_id=batch_id).SerializeToString()
+    peer = _calling(address, "WatchBatch")
+    peer.sendall(_frame(DATA, END_STREAM, 1, struct.pack(">BI", 0, len(message)) + message))
+    return peer
+
+
+def submitting(address: str, size_bytes: int) -> socket.socket:
+    """Begin a submit of so many bytes, of which `drip` sends more."""
+    peer = _calling(address, "SubmitBatch")
+    peer.sendall(_frame(DATA, 0, 1, struct.pack(">BI", 0, size_bytes)))
+    return peer
+
+
+def drip(peer: socket.socket) -> None:
+    """Send a byte more of a request."""
+    peer.sendall(_frame(DATA, 0, 1, b"x"))
+
+
+def _calling(address: str, rpc: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     peer = socket.socket()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
     peer.connect((host, int(port)))
-    message = batch_service_pb2.WatchBatchRequest(batch_id=batch_id).SerializeToString()
     headers = {
         ":method": "POST",
         ":scheme": "http",
-        ":path": "/imagebatch.v1.BatchService/WatchBatch",
+        ":path": f"/imagebatch.v1.BatchService/{rpc}",
         ":authority": address,
         "content-type": "application/grpc",
         "te": "trailers",
     }
-    peer.sendall(
-        PREFACE
-        + _frame(SETTINGS, 0, 0, b"")
-        + _frame(HEADERS, END_HEADERS, 1, b"".join(map(_header, headers, headers.values())))
-        + _frame(DATA, END_STREAM, 1, struct.pack(">BI", 0, len(message)) + message)
-    )
+    headers_frame = _frame(HEADERS, END_HEADERS, 1, b"".join(map(_header, headers, headers.values())))
+    peer.sendall(PREFACE + _frame(SETTINGS, 0, 0, b"") + headers_frame)
     return peer
 
 
@@ -43,5 +57,5 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def _header(name: str, value: str) -> bytes:
-    """A literal without indexing, of HPACK; names and values are shorter than 127 bytes."""
+    """Write a literal without indexing, of HPACK; names and values are shorter than 127 bytes."""
     return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-CALLS = "fsync,fdatasync,sync_file_range,rename,renameat,renameat2,pwrite64,write,writev,sendmsg,sendto"
+CALLS = "fsync,fdatasync,sync_file_range,link,linkat,pwrite64,write,writev,sendmsg,sendto"
 SHOWN_BYTES = 2_000
 ATTACH_S = 20
 
@@ -66,7 +66,7 @@ def tracing(pids: Sequence[int], log: Path) -> Iterator[None]:
 
 
 def calls(log: Path) -> list[Call]:
-    """The calls that ended, in the order of their beginnings."""
+    """List the calls that ended, in the order of their beginnings."""
     found: list[Call] = []
     open_calls: dict[str, tuple[str, str, int]] = {}
     for place, line in enumerate(log.read_text(errors="replace").splitlines()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.faults.checker import Counters, Evidence, Outcome, Watch, defects, submission_defects
+from tests.faults.checker import Counters, Evidence, Outcome, Watch, blob_defects, defects, submission_defects
 
 # Items end in the order 2, 0, 3, 1; item 1 fails.
 OUTCOMES = (
@@ -170,6 +170,19 @@ def test_a_defect_is_seen(name: str) -> None:
 
 def test_a_batch_that_was_deleted_and_is_there_is_seen() -> None:
     assert submission_defects({"r": ["x"]}, {"x": "r"}, ["x"]) == ["batch x was deleted, and is still there"]
+
+
+def test_images_that_are_well_pass() -> None:
+    cut_submit = {"young": 60.0}
+    assert blob_defects({"a", "b"}, {"a": 9e9, "b": 0.0, **cut_submit}) == []
+
+
+def test_a_missing_blob_is_seen() -> None:
+    assert blob_defects({"a", "b"}, {"b": 1.0}) == ["object a is missing: it has a row and no blob"]
+
+
+def test_an_orphaned_blob_is_seen() -> None:
+    assert blob_defects({"a"}, {"a": 1.0, "b": 72 * 3_600.0}) == ["blob b is orphaned: it has no row, and is 72 h old"]
 
 
 @pytest.mark.parametrize(

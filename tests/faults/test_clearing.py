@@ -54,7 +54,7 @@ def test_the_sweeper_takes_nothing_that_a_submit_names(
         items = [item(object_key=key, metadata=waits) for key in keys]
         with ThreadPoolExecutor() as threads:
             aged = threads.submit(store.age_objects, keys, LONG_AGO)
-            threading.Event().wait(chance.uniform(0, 0.08))
+            threading.Event().wait(chance.uniform(0, 0.25))
             batch_id = raw.submit(items).batch_id
             aged.result()
         is_there = {key: answered(raw, key) for key in keys}

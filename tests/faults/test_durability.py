@@ -48,7 +48,7 @@ class Traced:
         return [call for call in self.calls if call.is_sync and self._wal in call.arguments and self._is_before(call)]
 
     def unsynced_writes(self) -> int:
-        """Writes to the database's log that no sync had made durable when the answer left."""
+        """Find writes to the database's log that no sync had made durable when the answer left."""
         last = max((call.began for call in self.wal_syncs()), default=-1)
         return sum(
             call.name in ("pwrite64", "write") and self._wal in call.arguments.partition(",")[0]
@@ -58,16 +58,16 @@ class Traced:
 
     def order(self, blob: str) -> list[str]:
         """How the image under the object key `blob` and its row became durable."""
-        (rename,) = [call for call in self.calls if call.name.startswith("rename") and blob in call.arguments]
-        part = rename.arguments.split('"')[1]
-        folder = str(Path(rename.arguments.split('"')[3]).parent)
+        (named,) = [call for call in self.calls if call.name.startswith("link") and blob in call.arguments]
+        part = named.arguments.split('"')[1]
+        folder = str(Path(named.arguments.split('"')[3]).parent)
         steps = {
             "image synced": [call for call in self.calls if call.is_sync and f"<{part}>" in call.arguments],
-            "image named": [rename],
+            "image named": [named],
             "folder synced": [
                 call
                 for call in self.calls
-                if call.is_sync and f"<{folder}>" in call.arguments and call.began > rename.ended
+                if call.is_sync and f"<{folder}>" in call.arguments and call.began > named.ended
             ],
             "database's log synced": self.wal_syncs()[-1:],
             "answer sent": [self.answer],

@@ -29,7 +29,7 @@ ITEMS = 4
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, small; skips where it can't be mounted."""
+    """Mount a small file system of its own; skips where that can't be done."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "imagebatch-test", str(folder)]

@@ -41,11 +41,13 @@ CODES = {
     "GetBatchResults": {"OK", INVALID, MISSING},
     "WatchBatch": {"OK", INVALID, MISSING, "OUT_OF_RANGE", "DEADLINE_EXCEEDED"},  # the last is the caller's own
     "CancelBatch": {"OK", INVALID, MISSING},
-    "RetryBatch": {"OK", INVALID, MISSING, "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"},
+    "RetryBatch": {"OK", INVALID, MISSING, "ALREADY_EXISTS", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"},
     "ListBatches": {"OK", INVALID},
     "DeleteBatch": {"OK", INVALID, MISSING, "FAILED_PRECONDITION"},
     "ListOperations": {"OK", INVALID},
     "GetServerInfo": {"OK", INVALID},
+    "GetUsage": {"OK", INVALID},
+    "DeleteTenant": {INVALID, "PERMISSION_DENIED"},  # without tokens nobody is an operator
     "UploadImage": {"OK", INVALID, "RESOURCE_EXHAUSTED"},
     "DownloadImage": {"OK", INVALID, MISSING},
     "CreateUploadUrl": {INVALID, "UNIMPLEMENTED"},
@@ -200,10 +202,10 @@ def send(
 
 
 def assert_alive(server: ServerProcess, raw: Raw, picture: str, *, may_fail: bool = False) -> None:
-    """The server works, and failed nowhere; its operations may have."""
+    """Check that the server works and has failed nowhere; its operations may have."""
     good = raw.submit([item(object_key=picture)] * 3, "noop").batch_id
     assert raw.watch_to_end(good).statuses[-1].status == BATCH_STATUS_COMPLETED
-    assert "call failed" not in server.log
+    assert "call.failed" not in server.log
     assert may_fail or tracebacks(server) == []
 
 
@@ -273,7 +275,7 @@ def test_absurd_texts_in_outcomes(server: ServerProcess, raw: Raw, tell: Tell) -
 
 
 def _mark() -> str:
-    """What stands first in a token of a listing without filters."""
+    """Make what stands first in a token of a listing without filters."""
     empty = batch_service_pb2.ListBatchesRequest().SerializeToString(deterministic=True)
     return hashlib.sha256(empty).hexdigest()[:8] + "/"
 

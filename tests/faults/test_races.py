@@ -81,7 +81,7 @@ def new(load: Load, kind: str) -> Submitted:
 
 
 async def code_of(call: Awaitable[object]) -> str:
-    """The code that a call is answered with."""
+    """Tell the code that a call is answered with."""
     try:
         await call
     except aio.AioRpcError as error:

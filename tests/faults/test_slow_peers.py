@@ -16,7 +16,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from tests.faults.conftest import Tell
 from tests.faults.operations import OPERATIONS
-from tests.faults.raw_http2 import watching
+from tests.faults.raw_http2 import drip, submitting, watching
 from tests.integration.server import pictures
 from tests.integration.server.calls import Raw, item
 from tests.integration.server.web import Web
@@ -184,3 +184,40 @@ def test_a_dead_watcher_is_let_go(server: ServerProcess, raw: Raw, tmp_path: Pat
     assert raw.watch_to_end(batch_id).statuses[-1].status == BATCH_STATUS_COMPLETED
     assert received > 0
     tell(f"a watcher that answers no ping was let go after {took_s:.0f} s")
+
+
+SLOW_SENDERS = 24
+SUBMITS = 10
+LONGEST_SUBMIT_S = 6.0
+"""The slow senders hold all places for a moment each; they would hold them for a minute, were they waited for."""
+
+
+def test_senders_of_a_byte_now_and_then_hold_up_no_submits(server: ServerProcess, tell: Tell) -> None:
+    """Each of them begins a request of 20 MiB; they are more than may come in at one time."""
+    slow = [submitting(server.address, 20 * MIB) for _ in range(SLOW_SENDERS)]
+    ended = threading.Event()
+
+    def drip_all() -> None:
+        while not ended.wait(0.2):
+            for peer in slow:
+                with contextlib.suppress(OSError):
+                    drip(peer)
+
+    dripping = threading.Thread(target=drip_all)
+    dripping.start()
+    raw = Raw(server.address)
+    took = []
+    try:
+        for _ in range(SUBMITS):
+            began = time.monotonic()
+            raw.submit([item(image_base64=pictures.data_url(pictures.drawn()))], "noop")
+            took.append(time.monotonic() - began)
+    finally:
+        ended.set()
+        dripping.join()
+        raw.close()
+        for peer in slow:
+            peer.close()
+    tell(f"beside {SLOW_SENDERS} slow senders, {SUBMITS} submits took {max(took):.2f} s at the most")
+    assert max(took) < LONGEST_SUBMIT_S
+    assert sorted(took)[SUBMITS // 2] < 1, "only the first ones wait for places"

@@ -15,8 +15,10 @@ from tests.faults.operations import OPERATIONS
 from tests.faults.stores import Store
 from tests.faults.trouble import READS, WRITES, answers, assert_unavailable, live_through
 from tests.integration.server import pictures
-from tests.integration.server.calls import Raw, eventually, item
-from tests.server import ServerProcess, running_server
+from tests.integration.server.calls import Raw, eventually, item, refused
+from tests.server import READY, ServerProcess, running_server
+
+from imagebatch.v1.types_pb2 import BATCH_STATUS_COMPLETED
 
 LOCKED_S = 12.0
 PAGE_BYTES = 4096
@@ -35,7 +37,7 @@ def server(store: Store) -> Iterator[ServerProcess]:
 
 
 def locked(store: Store) -> sqlite3.Connection:
-    """A connection that holds the lock for writing until it is closed."""
+    """Hold the lock for writing by a connection, until that is closed."""
     connection = sqlite3.connect(store.data_dir / "imagebatch.db", isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     return connection
@@ -122,7 +124,7 @@ def test_a_database_damaged_under_a_server_is_told_of(
     gate.touch()
     messages = {assert_unavailable(answer) for answer in got.values() if answer is not None}
     assert sum(answer is not None for answer in got.values()) >= len(WRITES)
-    eventually(lambda: "outcomes wait for the store" in server.log)
+    eventually(lambda: "recorder.store_unavailable" in server.log)
     written = len(server.log)
     assert raw.channel is not None
     for _ in range(3):
@@ -132,3 +134,55 @@ def test_a_database_damaged_under_a_server_is_told_of(
     tell(f"{len(got)} kinds of calls: {sum(one is not None for one in got.values())} UNAVAILABLE: {sorted(messages)}")
     tell(f"the log grew by {written - before} bytes")
     server.kill()
+
+
+@pytest.mark.parametrize("file", ["imagebatch.db-wal", "imagebatch.db"])
+def test_a_database_file_that_is_gone_is_noticed(
+    store: Store, server: ServerProcess, raw: Raw, tell: Tell, file: str
+) -> None:
+    """What was answered before survives, and nothing is answered that would not."""
+    picture = raw.upload(pictures.drawn()).object_key
+    batch_id = raw.submit([item(object_key=picture)], "noop").batch_id
+    raw.watch_to_end(batch_id)
+    path = store.data_dir / file
+    path.rename(store.data_dir.parent / file)
+    refused_with = assert_unavailable(refused(lambda: raw.submit([item(object_key=picture)], "noop")), file)
+    path.write_bytes(b"another")
+    assert_unavailable(refused(lambda: raw.upload(pictures.drawn())), "replaced")
+    assert raw.status(batch_id).status == BATCH_STATUS_COMPLETED, "reads go on"
+    assert "database.file_replaced" in server.log
+    path.unlink()
+    (store.data_dir.parent / file).rename(path)
+    later = raw.submit([item(object_key=picture)], "noop").batch_id
+    raw.watch_to_end(later)
+    assert server.stop() == 0
+    server.start()
+    again = Raw(server.address)
+    assert {again.status(one).status for one in (batch_id, later)} == {BATCH_STATUS_COMPLETED}
+    again.close()
+    assert tracebacks(server) == []
+    tell(refused_with)
+
+
+def test_a_log_that_was_deleted_is_saved_by_stopping(store: Store, server: ServerProcess, raw: Raw) -> None:
+    """As the message says."""
+    batch_id = raw.submit([item(object_key=raw.upload(pictures.drawn()).object_key)], "noop").batch_id
+    raw.watch_to_end(batch_id)
+    (store.data_dir / "imagebatch.db-wal").unlink()
+    assert server.stop() == 0
+    server.start()
+    again = Raw(server.address)
+    assert again.status(batch_id).status == BATCH_STATUS_COMPLETED
+    again.close()
+
+
+def test_a_start_waits_for_a_lock(store: Store, server: ServerProcess, tell: Tell) -> None:
+    server.stop()
+    lock = locked(store)
+    process = server.spawn()
+    eventually(lambda: "server.waits_for_store" in server.log)
+    lock.close()
+    assert process.stdout is not None
+    assert any(READY in line for line in process.stdout)
+    assert tracebacks(server) == []
+    tell("a start waited for longer than SQLite itself does, and went on when the lock was gone")

@@ -29,7 +29,7 @@ VALIDATE_PROTO_SHA256 = "2a3e0c64526998fe77d15033a2cc7d86d9f3770d89d960dec09bcc1
 
 
 def annotated() -> FileDescriptorSet:
-    return FileDescriptorSet.FromString((files("imagebatch.v1") / "annotated.binpb").read_bytes())
+    return FileDescriptorSet.FromString((files("imagebatch_rules") / "v1.binpb").read_bytes())
 
 
 def wire_numbers(descriptor: EnumDescriptor) -> dict[str, int]:
@@ -113,7 +113,7 @@ def test_validation_rules_are_vendored_unchanged() -> None:
 
 
 def test_lower_bounds_are_those_that_the_stubs_check() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((ROOT / "client/pyproject.toml").read_text(encoding="utf-8"))["project"]
     package = ROOT / "generated/imagebatch/v1"
     messages = (package / "types_pb2.py").read_text(encoding="utf-8")
     services = (package / "batch_service_pb2_grpc.py").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -100,4 +101,78 @@ def test_nesting_stops_where_parsers_do() -> None:
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"no serialised google\.protobuf\.Struct"):
         structs.to_dict(data)
-    assert not structs.is_struct(data)
+    assert not structs.is_fit(data)
+
+
+def _of_bytes(build: Callable[[Struct], object]) -> bytes:
+    message = Struct()
+    build(message)
+    return message.SerializeToString()
+
+
+def _deep(levels: int, *, lists: bool) -> bytes:
+    """So many levels, written by protobuf itself; below the first they are objects, or lists."""
+    message = Struct()
+    value = message.fields["k"]
+    for _ in range(levels - 2):
+        value = value.list_value.values.add() if lists else value.struct_value.fields["k"]
+    (value.list_value if lists else value.struct_value).SetInParent()
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_a_level_too_many_is_unfit(lists: bool) -> None:
+    assert list(structs.unfit_values(_deep(30, lists=lists))) == []
+    (unfit,) = structs.unfit_values(_deep(31, lists=lists))
+    assert unfit.path == (".k" + "[0]" * 29 if lists else ".k" * 30)
+    assert "deeper than 30 levels" in unfit.why
+    assert not structs.is_fit(_deep(31, lists=lists))
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "why"),
+    [
+        (_of_bytes(lambda m: m.update({"a": {"b": [1, math.nan]}})), ".a.b[1]", "nan"),
+        (_of_bytes(lambda m: m.update({"a": math.inf})), ".a", "inf"),
+        (_of_bytes(lambda m: m.update({"a": -math.inf})), ".a", "-inf"),
+        (_of_bytes(lambda m: m.fields["a"].SetInParent()), ".a", "no kind"),
+        (_of_bytes(lambda m: m.fields[""].SetInParent()), ".", "no kind"),
+        (_of_bytes(lambda m: m.fields["a"].list_value.values.add()), ".a[0]", "no kind"),
+    ],
+)
+def test_what_json_has_not_is_unfit(data: bytes, path: str, why: str) -> None:
+    (unfit,) = structs.unfit_values(data)
+    assert unfit.path == path
+    assert why in unfit.why
+    assert not structs.is_fit(data)
+
+
+def test_a_number_that_is_none_is_found_however_its_bits_are_set() -> None:
+    data = _of_bytes(lambda m: m.update({"a": 1.5}))
+    for bits in (b"\x01\0\0\0\0\0\xf0\x7f", b"\xff" * 8, b"\0\0\0\0\0\0\xf8\xff"):
+        assert not structs.is_fit(data.replace(b"\0\0\0\0\0\0\xf8\x3f", bits))
+
+
+@given(_mappings)
+def test_what_json_has_is_fit(value: dict[str, Any]) -> None:
+    data = structs.from_dict(value)
+    assert list(structs.unfit_values(data)) == []
+    assert structs.is_fit(data)
+    assert structs.fit(data) == data
+
+
+def test_a_text_takes_the_place_of_what_is_unfit_and_of_nothing_else() -> None:
+    message = Struct()
+    message.update({"keep": 2, "bad": [math.nan, 3]})
+    message.fields["none"].SetInParent()
+    message.fields["deep"].ParseFromString(Struct.FromString(_deep(47, lists=True)).fields["k"].SerializeToString())
+    left = structs.to_dict(structs.fit(message.SerializeToString()))
+    assert left["keep"] == 2
+    assert left["bad"] == ["(left out: it is nan, which is no JSON number)", 3]
+    assert left["none"] == "(left out: it is a Value of no kind)"
+    depth = 1
+    value = left["deep"]
+    while isinstance(value, list):
+        depth, (value,) = depth + 1, value
+    assert depth == 30
+    assert value == "(left out: it is nested deeper than 30 levels, which parsers refuse)"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-
 import typer
 
 from imagebatch_client.cli import exits
+from imagebatch_client.cli.terminal import note, one_line
 from imagebatch_client.errors import (
     DeadlineExceededError,
     FieldViolation,
@@ -18,41 +16,37 @@ from imagebatch_client.errors import (
     ServerError,
     UnavailableError,
 )
+from imagebatch_client.settings import ConnectionSettings
 from imagebatch_client.sync import BatchClient
-from imagebatch_client.transport import ConnectionSettings, settings_from_env
 
 _SERVER_FAULTS = (UnavailableError, DeadlineExceededError, ServerError, IncompatibleServerError)
 
 
-def chosen_settings(address: str | None, token: str | None) -> ConnectionSettings:
-    """The environment's settings, with what the options say instead."""
-    chosen = {"address": address, "token": token}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    return dataclasses.replace(settings_from_env(), **given)  # type: ignore[arg-type]
+class Stopped(Exception):
+    """Ctrl-C, with what is to be said of it."""
+
+
+def settings_of(ctx: typer.Context) -> ConnectionSettings:
+    """Answer the settings that the global options gave."""
+    settings: ConnectionSettings = ctx.find_root().obj
+    return settings
 
 
 def connect(ctx: typer.Context) -> BatchClient:
-    """A client of the server that the global options name."""
-    settings: ConnectionSettings = ctx.find_root().obj
-    return BatchClient(settings)
-
-
-def note(text: str) -> None:
-    """Says something to the person; standard output is for results."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    """Make a client of the server that the global options name."""
+    return BatchClient(settings_of(ctx))
 
 
 def report(error: ImagebatchError) -> int:
     """Tells what went wrong, one violation a line, and answers the exit code."""
-    note(f"imagebatch: {error}")
+    note(f"imagebatch: {one_line(str(error))}")
     if len(error.violations) > 1:
         for violation in error.violations:
-            note(f"  {violation}")
+            note(f"  {one_line(str(violation))}")
     if isinstance(error, RequestIdReusedError) and "batch_id" in error.metadata:
         note(f"See that batch with: imagebatch status {error.metadata['batch_id']}")
     elif error.request_id and isinstance(error, _SERVER_FAULTS):
-        note(f"The batch may have been made. Repeat with --request-id {error.request_id}, and at most one is.")
+        note(f"It may have been done all the same. Repeat with --request-id {error.request_id}, and it is done once.")
     return exits.UNREACHABLE if isinstance(error, _SERVER_FAULTS) else exits.REFUSED
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imagebatch_client.cli import exits, render
-from imagebatch_client.cli.connection import note
 from imagebatch_client.cli.progress import display_for
-from imagebatch_client.errors import UnavailableError
+from imagebatch_client.cli.terminal import note
+from imagebatch_client.errors import BatchTimeoutError, UnavailableError
 from imagebatch_client.sync import BatchClient
 from imagebatch_client.types import BatchItemStatus, BatchStatusResult
 
@@ -17,17 +17,18 @@ def follow(
     batch_id: str,
     *,
     after_sequence: int = 0,
+    timeout: float | None = None,
     statuses: Sequence[BatchItemStatus] = (),
     as_json: bool = False,
 ) -> int:
-    """Shows each item as it finishes until the batch has ended, and answers the exit code."""
+    """Show each item as it finishes until the batch has ended, and answer the exit code."""
     # Tells at once of a wrong id or address; the watch itself would be patient with a server that is away.
     last: BatchStatusResult = client.get_status(batch_id)
     shown = after_sequence
     try:
-        with display_for(as_json) as display:
+        with display_for(as_json, last.total_items) as display:
             display.status(last)
-            for update in client.watch_updates(batch_id, after_sequence, statuses=statuses):
+            for update in client.watch_updates(batch_id, after_sequence, statuses=statuses, timeout=timeout):
                 for result in update.results:
                     display.item(result)
                     shown = result.sequence or shown
@@ -35,15 +36,31 @@ def follow(
                 last = update.status or last
                 display.status(last)
     except KeyboardInterrupt:
-        note(f"Stopped watching; batch {batch_id} goes on. Cancel it with: imagebatch cancel {batch_id}")
+        note(resume_note(batch_id))
         note(resume_hint(batch_id, shown))
         return exits.INTERRUPTED
     except UnavailableError:
         note(resume_hint(batch_id, shown))
         raise
+    except BatchTimeoutError as error:
+        note(f"imagebatch: {error}")
+        note(resume_hint(batch_id, shown))
+        return exits.TIMED_OUT
     note(render.ending(last))
+    tell_failures(last)
     return exits.of_batch(last.status)
+
+
+def tell_failures(status: BatchStatusResult) -> None:
+    """Say why items failed, and where to read it."""
+    if status.failed_items:
+        note(f"Failures: {render.failures(status)}.")
+        note(f"See them with: imagebatch results {status.batch_id} --failed-only")
 
 
 def resume_hint(batch_id: str, after_sequence: int) -> str:
     return f"Go on watching with: imagebatch watch {batch_id} --after-sequence {after_sequence}"
+
+
+def resume_note(batch_id: str) -> str:
+    return f"Stopped watching; batch {batch_id} goes on. Cancel it with: imagebatch cancel {batch_id}"

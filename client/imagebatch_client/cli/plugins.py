@@ -10,30 +10,46 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 import typer
+import typer.main
 
-from imagebatch_client.cli import exits
-from imagebatch_client.cli.connection import note
+from imagebatch_client.cli import exits, wrong_usage
+from imagebatch_client.cli.terminal import note
 
 GROUP: Final = "imagebatch.commands"
 
-# Read from here for `imagebatch --help`, where the verb's own text would need its code.
-_SUMMARIES = {
-    "demo": "Start a server, describe real photographs, and stop. Needs imagebatch[server].",
-    "serve": "Run an Imagebatch server on this machine. Needs imagebatch[server].",
+# Read from here for `imagebatch --help`: the verb's own text would need its code, which may not be installed.
+_OF_THE_SERVER = {
+    "demo": "Start a server, describe real photographs, and stop. Needs the package imagebatch.",
+    "serve": "Run an Imagebatch server on this machine. Needs the package imagebatch.",
+    "store": "Look after a stopped server's database and images. Needs the package imagebatch.",
+    "token": "Say who may call a server: make, list and revoke tokens. Needs the package imagebatch.",
 }
 
 
 def plugged_in() -> dict[str, EntryPoint]:
-    """The verbs that installed packages bring, by name."""
+    """Find the verbs that installed packages bring, by name."""
     return {entry_point.name: entry_point for entry_point in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds a verb for each entry point, which hands all of its arguments on to the verb's own command."""
+    """Add a verb for each entry point, which hands all of its arguments on to the verb's own command.
+
+    The server's verbs are there without the server too, and say what to install.
+    """
     everything = {"ignore_unknown_options": True, "allow_extra_args": True}
-    for name, entry_point in plugged_in().items():
-        summary = _SUMMARIES.get(name, f"Comes from {entry_point.module}.")
-        app.command(name, help=summary, add_help_option=False, context_settings=everything)(_handing_on(entry_point))
+    found = plugged_in()
+    for name in sorted({*found, *_OF_THE_SERVER}):
+        run = _handing_on(found[name]) if name in found else _missing(name)
+        summary = _OF_THE_SERVER[name] if name in _OF_THE_SERVER else f"Comes from {found[name].module}."
+        app.command(name, help=summary, add_help_option=False, context_settings=everything)(run)
+
+
+def _missing(name: str) -> Callable[[typer.Context], None]:
+    def run(ctx: typer.Context) -> None:
+        note(f"imagebatch {name} needs the server; install with: pip install imagebatch")
+        raise typer.Exit(exits.REFUSED)
+
+    return run
 
 
 def _handing_on(entry_point: EntryPoint) -> Callable[[typer.Context], None]:
@@ -43,10 +59,18 @@ def _handing_on(entry_point: EntryPoint) -> Callable[[typer.Context], None]:
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0].startswith("imagebatch"):
                 raise  # a defect of ours rather than a package that is not installed
-            note(f"imagebatch {entry_point.name} needs {error.name}; install with: pip install 'imagebatch[server]'")
+            brought_by = entry_point.dist.name if entry_point.dist else entry_point.module
+            note(
+                f"imagebatch {entry_point.name} needs the module {error.name}, which is not installed; "
+                f"repair {brought_by} with: pip install --force-reinstall {brought_by}"
+            )
             raise typer.Exit(exits.REFUSED) from error
-        command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        command.command(entry_point.name)(function)
-        command(args=ctx.args, prog_name=f"imagebatch {entry_point.name}")
+        if isinstance(function, typer.Typer):
+            command = function
+        else:
+            command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+            command.command(entry_point.name)(function)
+        main = typer.main.get_command(command).main
+        raise typer.Exit(wrong_usage.run(main, ctx.args, prog_name=f"imagebatch {entry_point.name}"))
 
     return run

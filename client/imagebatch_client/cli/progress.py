@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
 from imagebatch_client.cli import render
+from imagebatch_client.cli.terminal import console, put
 from imagebatch_client.types import BatchItemResult, BatchStatusResult
 
 # The server sends a message every 5 s at least; after this long without one, the person is told.
@@ -31,21 +32,21 @@ class Display(Protocol):
     ) -> None: ...
 
     def item(self, result: BatchItemResult) -> None:
-        """An item has its outcome."""
+        """Show that an item has its outcome."""
 
     def status(self, status: BatchStatusResult) -> None:
-        """The batch has got on."""
+        """Show how far the batch has got."""
 
 
-def display_for(as_json: bool) -> Display:
-    """The display that fits where the output goes."""
+def display_for(as_json: bool, total_items: int) -> Display:
+    """Choose the display that fits where the output goes."""
     if as_json:
         return Lines(render.as_json)
-    out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    out, err = console(), console(stderr=True)
     if out.is_terminal:
-        return LiveBar(out, out)
+        return LiveBar(out, out, total_items)
     if err.is_terminal:
-        return LiveBar(out, err)
+        return LiveBar(out, err, total_items)
     return Lines(plain_line)
 
 
@@ -68,7 +69,7 @@ class Lines:
         pass
 
     def item(self, result: BatchItemResult) -> None:
-        sys.stdout.write(f"{self._line(result)}\n")
+        put(self._line(result))
 
     def status(self, status: BatchStatusResult) -> None:
         sys.stdout.flush()  # once a message, so that a reader of the pipe is never behind
@@ -77,7 +78,7 @@ class Lines:
 class LiveBar:
     """Items as they finish, above a bar with counts, rate and the time left."""
 
-    def __init__(self, out: Console, bar_console: Console) -> None:
+    def __init__(self, out: Console, bar_console: Console, total_items: int) -> None:
         self._out = out
         self._rate = Rate()
         self._heard = time.monotonic()
@@ -90,7 +91,7 @@ class LiveBar:
             console=bar_console,
             expand=True,
         )
-        self._task = self._bar.add_task("", total=None, succeeded=0, failed=0, pace="")
+        self._task = self._bar.add_task("", total=total_items, succeeded=0, failed=0, pace="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -113,7 +114,7 @@ class LiveBar:
         if self._out.is_terminal:
             self._out.print(line, no_wrap=True, overflow="ellipsis")
         else:
-            sys.stdout.write(f"{line.plain}\n")
+            put(line.plain)
 
     def status(self, status: BatchStatusResult) -> None:
         self._heard = time.monotonic()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from imagebatch_client.cli.terminal import escaped, one_line
 from imagebatch_client.types import BatchItemResult, BatchItemStatus, BatchStatusResult
 
 # Colours by state, for terminals that have them.
@@ -23,17 +23,9 @@ ITEM_STYLES = {
     BatchItemStatus.PENDING: "dim",
 }
 
-# Control characters would let a file's name or a picture's text steer the terminal.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks and without characters that a terminal acts on."""
-    return _UNPRINTABLE.sub(" ", text).strip()
-
 
 def shown_name(result: BatchItemResult) -> str:
-    """What a person calls the item: its file's name, else the end of its URL, else its id."""
+    """Name the item as a person would: its file's name, else the end of its URL, else its id."""
     given = result.input_data or {}
     metadata = given.get("metadata")
     name = metadata.get("file_name") if isinstance(metadata, dict) else None
@@ -43,18 +35,34 @@ def shown_name(result: BatchItemResult) -> str:
 
 
 def outcome(result: BatchItemResult) -> str:
-    """What came of the item, in one line: a description, a verdict, a stored image, or an error with its code."""
+    """Say what came of the item in one line: a description, a verdict, a stored image, or an error with its code."""
     if result.error_code is not None:
         return one_line(f"{result.error_code}: {result.error_message or ''}")
     if result.description is not None:
         return one_line(result.description)
     if result.is_verified is not None:
-        return "verified" if result.is_verified else "not verified"
-    if result.stored_image_url is not None:
-        return one_line(result.stored_image_url)
+        return one_line(_verdict(result.is_verified, result.output_data or {}))
+    if result.stored_object_key is not None:
+        return one_line(f"stored as {result.stored_object_key}")
     if result.output_data is not None:
         return one_line(json.dumps(result.output_data, ensure_ascii=False))
     return ""
+
+
+def _verdict(is_verified: bool, output: Mapping[str, Any]) -> str:
+    """Say `verified`, or what speaks against it: the checks that are contradicted, else those that could not tell."""
+    if is_verified:
+        return "verified"
+    checks = [check for check in output.get("checks") or [] if isinstance(check, dict)]
+    for verdict in ("contradicted", "cannot_tell"):
+        reasons = [
+            f"{spaced(str(check.get('name')))}: {check.get('detail') or spaced(verdict)}"
+            for check in checks
+            if check.get("verdict") == verdict
+        ]
+        if reasons:
+            return f"not verified: {'; '.join(reasons)}"
+    return "not verified"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -70,20 +78,22 @@ def counts(status: BatchStatusResult) -> str:
 
 
 def ending(status: BatchStatusResult) -> str:
-    """The last lines of a watch: how the batch ended, why items failed, and where to read it."""
+    """Say how the batch ended."""
     if status.completed_at is not None and status.created_at is not None:
         took = f" in {duration((status.completed_at - status.created_at).total_seconds())}"
     else:
         took = ""
-    line = f"Batch {status.batch_id} {spaced(status.status)}{took}: {counts(status)}."
-    if not status.failed_items:
-        return line
-    return f"{line}\nFailures: {failures(status)}.\nSee them with: imagebatch results {status.batch_id} --failed-only"
+    return f"Batch {status.batch_id} {spaced(status.status)}{took}: {counts(status)}."
 
 
 def failures(status: BatchStatusResult) -> str:
     """Failed items by code, such as "fetch_failed 2, timeout 1"."""
     return ", ".join(f"{code} {count}" for code, count in sorted(status.failure_counts.items()))
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Say how many: "1 batch", "1,200 batches"."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def spaced(value: str) -> str:
@@ -92,7 +102,7 @@ def spaced(value: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A number of seconds as a person says it: 0.8 s, 41 s, 3 min 05 s, 2 h 10 min."""
+    """Say a number of seconds as a person does: 0.8 s, 41 s, 3 min 05 s, 2 h 10 min."""
     if seconds < 10:
         return f"{max(seconds, 0):.1f} s"
     whole = round(seconds)
@@ -104,15 +114,55 @@ def duration(seconds: float) -> str:
 
 
 def local_time(time: datetime | None) -> str:
-    """A time as the clock on this machine's wall shows it."""
+    """Show a time as the clock on this machine's wall does."""
     return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def size(count: float) -> str:
+    """Say a number of bytes as a person does, such as 50 MiB."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.4g} {unit}"
+        count /= 1024
+    return f"{count:.4g} GiB"
+
+
+def labels(status: BatchStatusResult) -> str:
+    return one_line(", ".join(f"{key}={value}" for key, value in sorted(status.labels.items())))
+
+
+def status_lines(status: BatchStatusResult) -> str:
+    """Show a batch's status, a line for each thing known of it."""
+    cancelling = " (cancelling)" if status.cancel_requested_at and not status.is_terminal() else ""
+    mean = "" if status.avg_processing_time_ms is None else f"{status.avg_processing_time_ms} ms an item on average"
+    lines = {
+        "batch": status.batch_id,
+        "status": f"{spaced(status.status)}{cancelling}",
+        "operation": one_line(status.operation),
+        "parameters": as_json(status.parameters) if status.parameters else "",
+        "labels": labels(status),
+        "priority": str(status.priority),
+        "canary": "" if status.canary is None else f"{status.canary} items first",
+        "failure limit": "" if status.failure_limit is None else f"{status.failure_limit:.4g} of the items",
+        "item timeout": "" if status.item_timeout is None else f"{status.item_timeout:g} s an attempt",
+        "attempts": f"at most {status.max_attempts} an item" if status.max_attempts else "",
+        "request id": one_line(status.request_id or ""),
+        "items": f"{status.processed_items} of {status.total_items} done: {counts(status)}",
+        "failures": failures(status),
+        "created": local_time(status.created_at),
+        "started": local_time(status.started_at),
+        "completed": local_time(status.completed_at),
+        "expected end": local_time(status.estimated_completion_time),
+        "time": mean,
+    }
+    return "\n".join(f"{name:<13} {text}" for name, text in lines.items() if text)
 
 
 def as_json(value: Any) -> str:
     """One of the public dataclasses, or a list of them, as one line of JSON with the contract's field names."""
     # Elsewhere than in UTF-8, escapes: JSON must not lose a letter to the terminal's encoding.
     is_utf8 = (sys.stdout.encoding or "utf-8").lower() in {"utf-8", "utf8"}
-    return json.dumps(value, default=_jsonable, ensure_ascii=not is_utf8, separators=(",", ":"))
+    return escaped(json.dumps(value, default=_jsonable, ensure_ascii=not is_utf8, separators=(",", ":")))
 
 
 def _jsonable(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from itertools import islice
@@ -10,18 +9,22 @@ from typing import Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from imagebatch_client.cli import options, render
-from imagebatch_client.cli.connection import connect, note, usage_error
+from imagebatch_client.cli import chosen, completion, options, render
+from imagebatch_client.cli.connection import connect, usage_error
+from imagebatch_client.cli.progress import plain_line
+from imagebatch_client.cli.terminal import console, note, put
 from imagebatch_client.types import BatchItemResult, BatchItemStatus
 
+_STATES = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKIPPED, BatchItemStatus.PENDING)
 _TABLE_ITEMS = 100
 _PAGE_ITEMS = 1000
 # Wide enough for a description to wrap well where no terminal says how wide the reader's page is.
 _PIPED_WIDTH = 120
+_LEAST_TABLE_WIDTH = 64
+"""A narrower table breaks every word; lines break by themselves."""
 
 
 class Format(StrEnum):
@@ -35,17 +38,34 @@ def results(
     ctx: typer.Context,
     batch_id: options.BatchId,
     output_format: Annotated[
-        Format, typer.Option("--format", help="A table of 100 items, or all items as JSON, one a line.")
+        Format,
+        typer.Option(
+            "--format",
+            parser=options.one_of(Format),
+            autocompletion=completion.values(Format),
+            metavar="table|jsonl",
+            help="A table of 100 items, or all items as JSON, one a line.",
+        ),
     ] = Format.TABLE,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     failed_only: Annotated[bool, typer.Option("--failed-only", help="Only items that failed.")] = False,
     status: Annotated[
         list[BatchItemStatus] | None,
-        typer.Option(metavar="STATE", help="Only success, failed, skipped or pending (no outcome yet). Repeatable."),
+        typer.Option(
+            parser=options.one_of(_STATES),
+            autocompletion=completion.values(_STATES),
+            metavar="STATE",
+            help="Only success, failed, skipped or pending (no outcome yet). Repeatable.",
+        ),
     ] = None,
-    offset: Annotated[int, typer.Option(metavar="N", help="Pass over the first N items that match.")] = 0,
+    offset: Annotated[
+        int, typer.Option(parser=options.whole(0), metavar="N", help="Pass over the first N items that match.")
+    ] = 0,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", help="Most items to print. Default: 100 in a table, else all.")
+        int | None,
+        typer.Option(
+            parser=options.whole(1), metavar="N", help="Most items to print. Default: 100 in a table, else all."
+        ),
     ] = None,
 ) -> None:
     """Print a batch's items, finished or not.
@@ -58,32 +78,35 @@ def results(
       imagebatch results BATCH_ID --failed-only
       imagebatch results BATCH_ID --format jsonl > results.jsonl
     """
-    if limit is not None and limit < 1:
-        raise usage_error("--limit", f"{limit} is below 1")
     as_lines = as_json or output_format is Format.JSONL
     most = limit if as_lines else limit or _TABLE_ITEMS
     if failed_only and status:
         raise usage_error("--failed-only", "says the same as --status failed; give one of them")
     statuses = [BatchItemStatus.FAILED] if failed_only else status or []
     with connect(ctx) as client:
+        batch_id = chosen.batch_id(client, batch_id)
         page_size = min(most or _PAGE_ITEMS, _PAGE_ITEMS)
         items = client.get_all_results(batch_id, page_size=page_size, statuses=statuses, offset=offset)
         if as_lines:
             for item in islice(items, most):
-                sys.stdout.write(f"{render.as_json(item)}\n")
+                put(render.as_json(item))
             return
         shown = list(islice(items, most))
         total = client.get_results(batch_id, limit=1, statuses=statuses).pagination.total
     _print_table(shown)
-    note(f"{len(shown)} of {total} items, from offset {offset}.")
+    note(f"{len(shown)} of {render.counted(total, 'item', 'items')}, from offset {offset}.")
     if offset + len(shown) < total:
         note(f"More with: imagebatch results {batch_id} --offset {offset + len(shown)}")
 
 
 def _print_table(items: Iterable[BatchItemResult]) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPED_WIDTH)
+    out = console()
+    if not out.is_terminal:
+        out.width = _PIPED_WIDTH
+    if out.width < _LEAST_TABLE_WIDTH:
+        for item in items:
+            put(plain_line(item))
+        return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("#", justify="right", style="dim", no_wrap=True)
     table.add_column("File", overflow="fold", max_width=32)
@@ -101,4 +124,4 @@ def _print_table(items: Iterable[BatchItemResult]) -> None:
             "" if score is None else f"{score:.2f}",
             "" if time_ms is None else str(time_ms),
         )
-    console.print(table)
+    out.print(table)

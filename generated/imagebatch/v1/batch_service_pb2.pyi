@@ -58,6 +58,7 @@ class BatchOptions(_message.Message):
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     CANARY_FIELD_NUMBER: _builtins.int
     FAILURE_LIMIT_FIELD_NUMBER: _builtins.int
+    OUTPUT_PREFIX_FIELD_NUMBER: _builtins.int
     operation: _builtins.str
     """The operation's name, as ListOperations gives it. Required, 1 to 128 characters."""
     request_id: _builtins.str
@@ -76,9 +77,18 @@ class BatchOptions(_message.Message):
     """The share failed / (successful + failed), above 0 to 1, past which all remaining items are SKIPPED with FAILURE_LIMIT;
     absent = none. Judged from `canary` outcomes on, or 20 if there is no canary, counted since the submit or the retry.
     """
+    output_prefix: _builtins.str
+    """Where the images that the operation stores go instead of this service's own store: a bucket and prefix, such as
+    `s3://bucket/results`, that the operator has opened to the tenant for writing (else INVALID_ARGUMENT), of 1 to 1,024
+    characters. The image of an item is `<output_prefix>/<batch_id>/<item_index>.<ext>`; this service never removes it. A server
+    that has this lists the feature `output_prefix`.
+    """
     @_builtins.property
     def parameters(self) -> _struct_pb2.Struct:
-        """The operation's parameters; its `parameters_schema` says which. At most 64 KiB serialised. Absent: its defaults."""
+        """The operation's parameters; its `parameters_schema` says which. At most 64 KiB serialised and 30 levels deep; numbers
+        are finite, and every Value has a kind. Absent: its defaults. For `thumbnail`, as JSON:
+        `{"width": 256, "height": 256, "format": "webp"}`.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -101,10 +111,11 @@ class BatchOptions(_message.Message):
         max_attempts: _builtins.int | None = ...,
         canary: _builtins.int | None = ...,
         failure_limit: _builtins.float | None = ...,
+        output_prefix: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_canary", b"_canary", "_failure_limit", b"_failure_limit", "_max_attempts", b"_max_attempts", "_priority", b"_priority", "_request_id", b"_request_id", "canary", b"canary", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "max_attempts", b"max_attempts", "parameters", b"parameters", "priority", b"priority", "request_id", b"request_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_canary", b"_canary", "_failure_limit", b"_failure_limit", "_max_attempts", b"_max_attempts", "_output_prefix", b"_output_prefix", "_priority", b"_priority", "_request_id", b"_request_id", "canary", b"canary", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "max_attempts", b"max_attempts", "output_prefix", b"output_prefix", "parameters", b"parameters", "priority", b"priority", "request_id", b"request_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_canary", b"_canary", "_failure_limit", b"_failure_limit", "_max_attempts", b"_max_attempts", "_priority", b"_priority", "_request_id", b"_request_id", "canary", b"canary", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "parameters", b"parameters", "priority", b"priority", "request_id", b"request_id", "skip_duplicates", b"skip_duplicates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_canary", b"_canary", "_failure_limit", b"_failure_limit", "_max_attempts", b"_max_attempts", "_output_prefix", b"_output_prefix", "_priority", b"_priority", "_request_id", b"_request_id", "canary", b"canary", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "output_prefix", b"output_prefix", "parameters", b"parameters", "priority", b"priority", "request_id", b"request_id", "skip_duplicates", b"skip_duplicates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__canary: _TypeAlias = _typing.Literal["canary"]  # noqa: Y015
     _WhichOneofArgType__canary: _TypeAlias = _typing.Literal["_canary", b"_canary"]  # noqa: Y015
@@ -112,6 +123,8 @@ class BatchOptions(_message.Message):
     _WhichOneofArgType__failure_limit: _TypeAlias = _typing.Literal["_failure_limit", b"_failure_limit"]  # noqa: Y015
     _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
     _WhichOneofArgType__max_attempts: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts"]  # noqa: Y015
+    _WhichOneofReturnType__output_prefix: _TypeAlias = _typing.Literal["output_prefix"]  # noqa: Y015
+    _WhichOneofArgType__output_prefix: _TypeAlias = _typing.Literal["_output_prefix", b"_output_prefix"]  # noqa: Y015
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
     _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
     _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
@@ -122,6 +135,8 @@ class BatchOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__failure_limit) -> _WhichOneofReturnType__failure_limit | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_attempts) -> _WhichOneofReturnType__max_attempts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_prefix) -> _WhichOneofReturnType__output_prefix | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
     @_typing.overload
@@ -265,7 +280,7 @@ class GetBatchResultsRequest(_message.Message):
 
     @_builtins.property
     def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Filter: items with one of these ids, at most 1,000; empty = any."""
+        """Filter: items with one of these ids, at most 1,000 of 1 to 128 characters; empty = any."""
 
     def __init__(
         self,
@@ -387,12 +402,24 @@ class RetryBatchRequest(_message.Message):
 
     BATCH_ID_FIELD_NUMBER: _builtins.int
     ERROR_CODES_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """The batch's id, a UUID."""
+    request_id: _builtins.str
+    """The caller's own key of this retry, 1 to 128 characters, unique among those of the batch. Repeating one within 24 hours of
+    its first answer reopens nothing again: it answers the status. What was refused is not remembered.
+    """
     @_builtins.property
     def error_codes(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.ItemErrorCode.ValueType]:
         """Only items with one of these codes; empty = all failed items and those skipped by FAILURE_LIMIT. DUPLICATE and CANCELLED
         can't be retried.
+        """
+
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only items with one of these ids, at most 1,000 of 1 to 128 characters; empty = any. Combines with `error_codes` by AND.
+        Ids of items that didn't fail, and ids that no item has, are passed over.
         """
 
     def __init__(
@@ -400,12 +427,16 @@ class RetryBatchRequest(_message.Message):
         *,
         batch_id: _builtins.str = ...,
         error_codes: _abc.Iterable[_types_pb2.ItemErrorCode.ValueType] | None = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "request_id", b"request_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "error_codes", b"error_codes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "batch_id", b"batch_id", "error_codes", b"error_codes", "item_ids", b"item_ids", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
 
 Global___RetryBatchRequest: _TypeAlias = RetryBatchRequest  # noqa: Y015
 
@@ -443,7 +474,7 @@ class ListBatchesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     operation: _builtins.str
-    """Batches of this operation; absent = any."""
+    """Batches of this operation, 1 to 128 characters; absent = any."""
     page_size: _builtins.int
     """Most batches to answer, 1 to 1,000; absent or 0 = 50. Fewer may come."""
     page_token: _builtins.str
@@ -454,7 +485,7 @@ class ListBatchesRequest(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Batches that carry all these labels, at most 16."""
+        """Batches that carry all these labels, at most 16; keys of 1 to 63 characters, values of at most 256."""
 
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
@@ -662,6 +693,8 @@ class GetServerInfoResponse(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    IMAGE_FORMATS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The server's version."""
     draining: _builtins.bool
@@ -674,6 +707,34 @@ class GetServerInfoResponse(_message.Message):
     def workers(self) -> Global___WorkerInfo:
         """The worker processes."""
 
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What this server has that the first release of the contract had not, by name, in alphabetical order. A server that does
+        not list a feature may be of that release, which overlooks fields that it doesn't know: don't send it what belongs to
+        the feature. More names will be added.
+
+        - `batch_options_in_status`: BatchStatusResult has `canary`, `failure_limit`, `item_timeout`, `max_attempts`, `request_id`.
+        - `bucket_urls`: BatchImageInput.image_url may begin with `s3://`, `gs://` or `az://`.
+        - `create_upload_url`: CreateUploadUrl.
+        - `delete_tenant`: DeleteTenant.
+        - `get_usage`: GetUsage.
+        - `json_values_only`: Structs are at most 30 levels deep, and hold finite numbers and Values of some kind only.
+        - `limit_observed`: LIMIT_EXCEEDED for each limit, with `value` (the maximum) and `observed` in ErrorInfo.metadata; the first
+          release gave INVALID_REQUEST for metadata, parameters and URLs, and what was observed as `value`.
+        - `output_prefix`: BatchOptions.output_prefix.
+        - `retry_item_ids`: RetryBatchRequest.item_ids.
+        - `retry_request_id`: RetryBatchRequest.request_id.
+        - `signed_image_urls`: stored_image_url is a URL that is signed and that anybody can open who has it, and not a `file://` URL.
+        - `tenant_quotas`: limits of `max_waiting_items`, `max_stored_bytes` and `max_requests_per_s`, and all limits are those that
+          are in force for the caller's tenant.
+        - `unknown_fields_refused`: a request with a field that the server doesn't know is INVALID_ARGUMENT.
+        - `upload_sha256`: UploadImageHeader.sha256.
+        """
+
+    @_builtins.property
+    def image_formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Formats of images that this server reads, by the names that outputs use (`jpeg`, `png`, ...), in alphabetical order."""
+
     def __init__(
         self,
         *,
@@ -681,10 +742,12 @@ class GetServerInfoResponse(_message.Message):
         limits: Global___ServerLimits | None = ...,
         workers: Global___WorkerInfo | None = ...,
         draining: _builtins.bool = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
+        image_formats: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "workers", b"workers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "limits", b"limits", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "features", b"features", "image_formats", b"image_formats", "limits", b"limits", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -692,7 +755,7 @@ Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
 
 @_typing.final
 class ServerLimits(_message.Message):
-    """The limits in force; each is the default of the contract unless the server's operator set another."""
+    """The limits in force for the caller's tenant; each is the default of the contract unless the server's operator set another."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -709,6 +772,19 @@ class ServerLimits(_message.Message):
     MAX_OUTPUT_BYTES_FIELD_NUMBER: _builtins.int
     MAX_ERROR_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     MAX_IMAGE_URL_CHARACTERS_FIELD_NUMBER: _builtins.int
+    MAX_CALLS_FIELD_NUMBER: _builtins.int
+    MAX_TRANSFERS_FIELD_NUMBER: _builtins.int
+    MAX_TRANSFER_IDLE_MS_FIELD_NUMBER: _builtins.int
+    MAX_WATCHES_FIELD_NUMBER: _builtins.int
+    MAX_CONNECTIONS_FIELD_NUMBER: _builtins.int
+    MAX_WAITING_ITEMS_FIELD_NUMBER: _builtins.int
+    MAX_STORED_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_REQUESTS_PER_S_FIELD_NUMBER: _builtins.int
+    MAX_REQUESTS_BURST_FIELD_NUMBER: _builtins.int
+    MAX_STREAMS_PER_PRINCIPAL_FIELD_NUMBER: _builtins.int
+    MAX_CALLS_PER_PRINCIPAL_FIELD_NUMBER: _builtins.int
+    MAX_CONNECTIONS_PER_PRINCIPAL_FIELD_NUMBER: _builtins.int
+    MAX_FAILED_ATTEMPTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     max_items_per_submit: _builtins.int
     """Items of one SubmitBatch; default 10,000."""
     max_items_per_batch: _builtins.int
@@ -720,7 +796,7 @@ class ServerLimits(_message.Message):
     max_redirects: _builtins.int
     """Redirects that a fetch follows; default 5."""
     max_running_batches: _builtins.int
-    """Batches that are pending or processing at one time; default 1,000."""
+    """Batches of the tenant that are pending or processing at one time; default 1,000."""
     max_request_bytes: _builtins.int
     """Bytes of one request; 32 MiB."""
     max_response_bytes: _builtins.int
@@ -735,6 +811,51 @@ class ServerLimits(_message.Message):
     """Bytes of one item's error message in UTF-8; 2 KiB."""
     max_image_url_characters: _builtins.int
     """Characters of an image URL; 8,192."""
+    max_calls: _builtins.int
+    """Unary calls that this server answers at one time; further ones get RESOURCE_EXHAUSTED with RetryInfo. Default 2,000; 0 from
+    a server that doesn't tell.
+    """
+    max_transfers: _builtins.int
+    """Uploads, downloads and streamed submits under way at one time; further ones likewise, unless one has idled, which is then
+    ended to make room. Default 500; 0 from a server that doesn't tell.
+    """
+    max_transfer_idle_ms: _builtins.int
+    """Time, in milliseconds, after which a transfer that moves next to nothing is ended with RESOURCE_EXHAUSTED and RetryInfo.
+    Default 300,000; 0 from a server that doesn't tell.
+    """
+    max_watches: _builtins.int
+    """Watches open at one time; further ones get RESOURCE_EXHAUSTED with RetryInfo. Default 5,000; 0 from a server that doesn't
+    tell.
+    """
+    max_connections: _builtins.int
+    """Connections open at one time; where more come, the idlest are closed. Default 10,000; 0 from a server that doesn't tell."""
+    max_waiting_items: _builtins.int
+    """Items of the tenant's running batches that have no outcome yet; further ones get RESOURCE_EXHAUSTED, with RetryInfo unless
+    one batch alone has more. 0 = no limit.
+    """
+    max_stored_bytes: _builtins.int
+    """Bytes of the images that are stored for the tenant: uploaded, given as base64, or made by operations. Past it an upload or
+    a submit that brings more gets RESOURCE_EXHAUSTED without RetryInfo; images that operations make are stored, and count. 0 =
+    no limit.
+    """
+    max_requests_per_s: _builtins.float
+    """Calls of the tenant a second, on the average; further ones get RESOURCE_EXHAUSTED, with RetryInfo that tells when the next
+    one is taken. 0 = no limit.
+    """
+    max_requests_burst: _builtins.int
+    """Calls of the tenant that are taken at once after a pause; 0 = no limit."""
+    max_streams_per_principal: _builtins.int
+    """Watches, uploads, downloads and streamed submits of one caller at one time; further ones get RESOURCE_EXHAUSTED with
+    RetryInfo. 0 = callers are not told apart.
+    """
+    max_calls_per_principal: _builtins.int
+    """Unary calls of one caller that are answered at one time; further ones likewise. 0 = callers are not told apart."""
+    max_connections_per_principal: _builtins.int
+    """Connections on which one caller has calls under way; calls on further ones likewise. 0 = callers are not told apart."""
+    max_failed_attempts_per_minute: _builtins.int
+    """Calls of one address in a minute that show a token which doesn't count; further ones get RESOURCE_EXHAUSTED with RetryInfo,
+    whatever they show. 0 = no limit.
+    """
     def __init__(
         self,
         *,
@@ -751,10 +872,23 @@ class ServerLimits(_message.Message):
         max_output_bytes: _builtins.int = ...,
         max_error_message_bytes: _builtins.int = ...,
         max_image_url_characters: _builtins.int = ...,
+        max_calls: _builtins.int = ...,
+        max_transfers: _builtins.int = ...,
+        max_transfer_idle_ms: _builtins.int = ...,
+        max_watches: _builtins.int = ...,
+        max_connections: _builtins.int = ...,
+        max_waiting_items: _builtins.int = ...,
+        max_stored_bytes: _builtins.int = ...,
+        max_requests_per_s: _builtins.float = ...,
+        max_requests_burst: _builtins.int = ...,
+        max_streams_per_principal: _builtins.int = ...,
+        max_calls_per_principal: _builtins.int = ...,
+        max_connections_per_principal: _builtins.int = ...,
+        max_failed_attempts_per_minute: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_error_message_bytes", b"max_error_message_bytes", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "max_image_url_characters", b"max_image_url_characters", "max_items_per_batch", b"max_items_per_batch", "max_items_per_submit", b"max_items_per_submit", "max_metadata_bytes", b"max_metadata_bytes", "max_output_bytes", b"max_output_bytes", "max_parameters_bytes", b"max_parameters_bytes", "max_redirects", b"max_redirects", "max_request_bytes", b"max_request_bytes", "max_response_bytes", b"max_response_bytes", "max_running_batches", b"max_running_batches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_calls", b"max_calls", "max_calls_per_principal", b"max_calls_per_principal", "max_connections", b"max_connections", "max_connections_per_principal", b"max_connections_per_principal", "max_error_message_bytes", b"max_error_message_bytes", "max_failed_attempts_per_minute", b"max_failed_attempts_per_minute", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "max_image_url_characters", b"max_image_url_characters", "max_items_per_batch", b"max_items_per_batch", "max_items_per_submit", b"max_items_per_submit", "max_metadata_bytes", b"max_metadata_bytes", "max_output_bytes", b"max_output_bytes", "max_parameters_bytes", b"max_parameters_bytes", "max_redirects", b"max_redirects", "max_request_bytes", b"max_request_bytes", "max_requests_burst", b"max_requests_burst", "max_requests_per_s", b"max_requests_per_s", "max_response_bytes", b"max_response_bytes", "max_running_batches", b"max_running_batches", "max_stored_bytes", b"max_stored_bytes", "max_streams_per_principal", b"max_streams_per_principal", "max_transfer_idle_ms", b"max_transfer_idle_ms", "max_transfers", b"max_transfers", "max_waiting_items", b"max_waiting_items", "max_watches", b"max_watches"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -785,3 +919,147 @@ class WorkerInfo(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkerInfo: _TypeAlias = WorkerInfo  # noqa: Y015
+
+@_typing.final
+class GetUsageRequest(_message.Message):
+    """Which days, of which tenant: the caller's own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FROM_FIELD_NUMBER: _builtins.int
+    DAY_BEFORE_FIELD_NUMBER: _builtins.int
+    day_from: _builtins.str
+    """The first day (UTC), as in `2026-01-31`; absent = 30 days before `day_before`."""
+    day_before: _builtins.str
+    """The day after the last (UTC), as in `2026-02-28`, at most 366 days after `day_from`; absent = tomorrow, so that today is
+    included.
+    """
+    def __init__(
+        self,
+        *,
+        day_from: _builtins.str | None = ...,
+        day_before: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_day_before", b"_day_before", "_day_from", b"_day_from", "day_before", b"day_before", "day_from", b"day_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day_before", b"_day_before", "_day_from", b"_day_from", "day_before", b"day_before", "day_from", b"day_from"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__day_before: _TypeAlias = _typing.Literal["day_before"]  # noqa: Y015
+    _WhichOneofArgType__day_before: _TypeAlias = _typing.Literal["_day_before", b"_day_before"]  # noqa: Y015
+    _WhichOneofReturnType__day_from: _TypeAlias = _typing.Literal["day_from"]  # noqa: Y015
+    _WhichOneofArgType__day_from: _TypeAlias = _typing.Literal["_day_from", b"_day_from"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__day_before) -> _WhichOneofReturnType__day_before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__day_from) -> _WhichOneofReturnType__day_from | None: ...
+
+Global___GetUsageRequest: _TypeAlias = GetUsageRequest  # noqa: Y015
+
+@_typing.final
+class GetUsageResponse(_message.Message):
+    """What was used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___DailyUsage]:
+        """In the order of days, and of operations within a day. Where nothing was used there is no entry."""
+
+    def __init__(
+        self,
+        *,
+        usage: _abc.Iterable[Global___DailyUsage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUsageResponse: _TypeAlias = GetUsageResponse  # noqa: Y015
+
+@_typing.final
+class DailyUsage(_message.Message):
+    """What a tenant used of one operation in one day. A batch counts on the days on which its outcomes were recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    PROCESSING_TIME_MS_FIELD_NUMBER: _builtins.int
+    IMAGE_BYTES_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """The day (UTC), as in `2026-01-31`."""
+    operation: _builtins.str
+    """The operation's name."""
+    items: _builtins.int
+    """Outcomes SUCCESS and FAILED that were recorded; an item that RetryBatch runs again counts again."""
+    processing_time_ms: _builtins.int
+    """Sum of these outcomes' `processing_time_ms` (milliseconds)."""
+    image_bytes: _builtins.int
+    """Bytes of the images that were processed, as they were fetched or stored."""
+    input_tokens: _builtins.int
+    """Tokens that models read, where the operation uses a model that counts tokens."""
+    output_tokens: _builtins.int
+    """Tokens that models wrote, likewise."""
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        operation: _builtins.str = ...,
+        items: _builtins.int = ...,
+        processing_time_ms: _builtins.int = ...,
+        image_bytes: _builtins.int = ...,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "image_bytes", b"image_bytes", "input_tokens", b"input_tokens", "items", b"items", "operation", b"operation", "output_tokens", b"output_tokens", "processing_time_ms", b"processing_time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DailyUsage: _TypeAlias = DailyUsage  # noqa: Y015
+
+@_typing.final
+class DeleteTenantRequest(_message.Message):
+    """Which tenant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """The tenant's name: 1 to 63 characters of `a-z 0-9 _ -`, the first one a letter or a digit."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTenantRequest: _TypeAlias = DeleteTenantRequest  # noqa: Y015
+
+@_typing.final
+class DeleteTenantResponse(_message.Message):
+    """The tenant is hidden; what it had is being removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTenantResponse: _TypeAlias = DeleteTenantResponse  # noqa: Y015

@@ -33,14 +33,41 @@ class BatchServiceStub:
     Once a submit has answered, every item ends in exactly one recorded outcome, whatever is killed in between. An operation
     may run twice for an item (after a crash, a paid endpoint may be called twice); its outcome is recorded once.
 
-    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB. Their
-    strings may not hold the NUL character (U+0000), except within a Struct.
+    A caller's token goes into the call's metadata, as `authorization: Bearer <token>`, and tells the caller's tenant and roles. A
+    reader may call what reads (Get, List, Watch, Download), a writer all rpcs but DeleteTenant, an operator every one; an operator
+    may act for another tenant, which the metadata `imagebatch-tenant` then names. Ids, keys and tokens of another tenant answer
+    exactly as unknown ones. Open streams end UNAUTHENTICATED within 30 s of a token's expiry or revocation. A server that has no
+    tokens configured takes calls without one, as of a writer of the tenant `default`.
+
+    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB; a
+    larger one is RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo). The metadata of a call may have 16 KiB, of
+    which gRPC's own takes up to 1. Strings of requests may not hold the NUL character (U+0000), except within a Struct.
+
+    Structs (metadata, parameters, outputs) hold what JSON holds, for every reader to take: at most 30 levels, finite numbers,
+    and no Value without a kind. The Struct itself is the first level, and each object or list within another is one more:
+    `{"a": [{"b": 1}]}` has three. (A level takes three messages within each other at the most, and parsers stop at 100.)
+
+    Times are UTC and kept to the microsecond; digits beyond are cut off. Durations are kept to the nanosecond as far as a
+    double holds them.
+
+    A request with a field that the server doesn't know, at any depth, is INVALID_ARGUMENT, and the violation names it by its
+    number, as in `items[3].99`. So nothing that a caller asks for is overlooked; GetServerInfo's `features` tell beforehand.
 
     Errors of every rpc, besides its own: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST; BadRequest with the first 20
-    violations, and their number in the message) if the request breaks a rule of this contract; UNAUTHENTICATED (ErrorInfo
-    UNAUTHENTICATED); PERMISSION_DENIED (ErrorInfo PERMISSION_DENIED); UNAVAILABLE (ErrorInfo DRAINING or STORE_UNAVAILABLE,
-    with RetryInfo) if the server is stopping or its store is out of reach: try again; INTERNAL (ErrorInfo INTERNAL). Those
-    of ErrorInfo's reasons and metadata are in error_reason.proto. Retry RESOURCE_EXHAUSTED only if RetryInfo is there.
+    violations, and their number in the message) if the request breaks a rule of this contract; INVALID_ARGUMENT (ErrorInfo
+    LIMIT_EXCEEDED, BadRequest) if all that is wrong is that fields are larger than ServerLimits allows; UNAUTHENTICATED
+    (ErrorInfo UNAUTHENTICATED); PERMISSION_DENIED (ErrorInfo PERMISSION_DENIED); RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED,
+    with RetryInfo) if the server is busy, or the tenant's calls come faster than its quota; FAILED_PRECONDITION (ErrorInfo
+    TENANT_DELETED), of rpcs that would store something, while the caller's tenant is being removed; UNAVAILABLE (ErrorInfo
+    DRAINING or STORE_UNAVAILABLE, with RetryInfo) if the server is stopping or its store is out of reach: try again; INTERNAL
+    (ErrorInfo INTERNAL). What ErrorInfo's reasons and metadata mean is in error_reason.proto. Retry RESOURCE_EXHAUSTED only if
+    RetryInfo is there.
+
+    Errors that gRPC itself makes, and not this service, carry no details: UNIMPLEMENTED for an rpc that the server doesn't
+    have; RESOURCE_EXHAUSTED for metadata above 16 KiB (answered at once), and for a request of more than twice the bytes that
+    the server takes, whether it came compressed or not; INTERNAL for a message that can't be decompressed; UNAVAILABLE,
+    DEADLINE_EXCEEDED and CANCELLED for calls that were cut. So do those of the services `grpc.health.v1.Health` and
+    `grpc.reflection.v1.ServerReflection`, which have contracts of their own.
     """
 
     @_typing.overload
@@ -48,14 +75,16 @@ class BatchServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BatchServiceAsyncStub: ...
     SubmitBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.SubmitBatchRequest, _types_pb2.BatchSubmissionResult]
-    """Submits a batch in one request, of at most `max_items_per_submit` items. All or nothing, and durable before it answers.
+    """Submits a batch in one request, of at most `max_items_per_submit` items, and of no more than `max_items_per_batch`. All or nothing, and durable before it answers.
 
-    With `request_id` a submit can be repeated safely: the same id and content answers the first batch.
+    With `request_id` a submit can be repeated safely: the same id and content answers the first batch. What requests mean is
+    compared: an option that is absent is the same as one that says the contract's default.
 
     Errors: INVALID_ARGUMENT (BadRequest; ErrorInfo INVALID_REQUEST, UNKNOWN_OPERATION, INVALID_PARAMETERS, or LIMIT_EXCEEDED
     for too many items): first all violations of shape, then, if there are none, all of meaning; ALREADY_EXISTS (ErrorInfo
-    REQUEST_ID_REUSED) if the id made another batch; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, with RetryInfo) if too many
-    batches are running; UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) for an option that this server does not honour yet.
+    REQUEST_ID_REUSED) if the id made another batch; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED) if the tenant has too many
+    batches running or items waiting, with RetryInfo unless this batch alone is too large, or, without RetryInfo, if it would
+    store too many bytes; UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) for an option that this server does not honour yet.
     """
     SubmitBatchStream: _grpc.StreamUnaryMultiCallable[_batch_service_pb2.SubmitBatchStreamRequest, _types_pb2.BatchSubmissionResult]
     """Submits a batch of any size, up to `max_items_per_batch` items. The first message MUST carry `options`, once; all others
@@ -87,7 +116,8 @@ class BatchServiceStub:
     closing it never touches the batch. Also the fastest way to read a finished batch whole.
 
     Outcomes of one batch are numbered in commit order by `sequence`. A client resumes exactly after what it has by
-    `after_sequence`. A stream that ends without a terminal status was cut: watch again from the last `sequence`. With
+    `after_sequence`. Any end without a terminal status, whatever its code, OK included, means: watch again from the last
+    `sequence`; only NOT_FOUND, OUT_OF_RANGE, INVALID_ARGUMENT, UNAUTHENTICATED and PERMISSION_DENIED would come again. With
     nothing new, a message that carries only the status comes every 5 s.
 
     Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND), also in the middle of the stream if the batch is deleted; OUT_OF_RANGE
@@ -106,10 +136,13 @@ class BatchServiceStub:
     same ids. Their outcomes are dropped, counters go down, `completed_at` clears and the status is PROCESSING. Sequences go
     on rising from the last one, so numbers may be missing after a retry. Watches that ended stay ended.
 
-    On a PENDING or PROCESSING batch, or with nothing to retry, it answers the status, so that repeating it is safe.
+    On a PENDING or PROCESSING batch, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
+    was lost can be repeated safely, whatever the batch has done since.
 
-    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_NOT_RETRYABLE) if the batch was
-    cancelled; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, with RetryInfo) if too many batches are running.
+    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); ALREADY_EXISTS (ErrorInfo REQUEST_ID_REUSED) if the id was given to a retry
+    of this batch that chose other items; FAILED_PRECONDITION (ErrorInfo BATCH_NOT_RETRYABLE) if the batch was
+    cancelled; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED) if the tenant has too many batches running or items waiting, with
+    RetryInfo unless this batch alone is too large.
     """
     ListBatches: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]
     """Lists batches, newest first, page by page.
@@ -134,6 +167,24 @@ class BatchServiceStub:
 
     Errors: none of its own.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.GetUsageRequest, _batch_service_pb2.GetUsageResponse]
+    """Tells what the tenant has used, by day and operation. It is counted in the transaction that records outcomes, and
+    outlives the batches: their deletion and expiry take nothing from it. A server that has this lists the feature
+    `get_usage`.
+
+    Errors: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) also for a day that the calendar doesn't have, and for
+    more than 366 days.
+    """
+    DeleteTenant: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.DeleteTenantRequest, _batch_service_pb2.DeleteTenantResponse]
+    """Removes a tenant whole: its batches with their items and outcomes, its images and its usage. For operators. All is hidden
+    at once: ids of the tenant answer as unknown ones, running batches are stopped, open watches end with NOT_FOUND. The rows
+    and the images are removed in small steps afterwards, also across a restart. Until they are gone, nothing can be stored for
+    the tenant (FAILED_PRECONDITION, ErrorInfo TENANT_DELETED); then its name is free again. Tokens are not touched: take those
+    of a tenant that is not to come back away first. Idempotent: a tenant that has nothing, or is being removed, is answered
+    alike. A server that has this lists the feature `delete_tenant`.
+
+    Errors: PERMISSION_DENIED (ErrorInfo PERMISSION_DENIED) unless the caller is an operator.
+    """
 
 @_typing.type_check_only
 class BatchServiceAsyncStub(BatchServiceStub):
@@ -142,26 +193,55 @@ class BatchServiceAsyncStub(BatchServiceStub):
     Once a submit has answered, every item ends in exactly one recorded outcome, whatever is killed in between. An operation
     may run twice for an item (after a crash, a paid endpoint may be called twice); its outcome is recorded once.
 
-    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB. Their
-    strings may not hold the NUL character (U+0000), except within a Struct.
+    A caller's token goes into the call's metadata, as `authorization: Bearer <token>`, and tells the caller's tenant and roles. A
+    reader may call what reads (Get, List, Watch, Download), a writer all rpcs but DeleteTenant, an operator every one; an operator
+    may act for another tenant, which the metadata `imagebatch-tenant` then names. Ids, keys and tokens of another tenant answer
+    exactly as unknown ones. Open streams end UNAUTHENTICATED within 30 s of a token's expiry or revocation. A server that has no
+    tokens configured takes calls without one, as of a writer of the tenant `default`.
+
+    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB; a
+    larger one is RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo). The metadata of a call may have 16 KiB, of
+    which gRPC's own takes up to 1. Strings of requests may not hold the NUL character (U+0000), except within a Struct.
+
+    Structs (metadata, parameters, outputs) hold what JSON holds, for every reader to take: at most 30 levels, finite numbers,
+    and no Value without a kind. The Struct itself is the first level, and each object or list within another is one more:
+    `{"a": [{"b": 1}]}` has three. (A level takes three messages within each other at the most, and parsers stop at 100.)
+
+    Times are UTC and kept to the microsecond; digits beyond are cut off. Durations are kept to the nanosecond as far as a
+    double holds them.
+
+    A request with a field that the server doesn't know, at any depth, is INVALID_ARGUMENT, and the violation names it by its
+    number, as in `items[3].99`. So nothing that a caller asks for is overlooked; GetServerInfo's `features` tell beforehand.
 
     Errors of every rpc, besides its own: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST; BadRequest with the first 20
-    violations, and their number in the message) if the request breaks a rule of this contract; UNAUTHENTICATED (ErrorInfo
-    UNAUTHENTICATED); PERMISSION_DENIED (ErrorInfo PERMISSION_DENIED); UNAVAILABLE (ErrorInfo DRAINING or STORE_UNAVAILABLE,
-    with RetryInfo) if the server is stopping or its store is out of reach: try again; INTERNAL (ErrorInfo INTERNAL). Those
-    of ErrorInfo's reasons and metadata are in error_reason.proto. Retry RESOURCE_EXHAUSTED only if RetryInfo is there.
+    violations, and their number in the message) if the request breaks a rule of this contract; INVALID_ARGUMENT (ErrorInfo
+    LIMIT_EXCEEDED, BadRequest) if all that is wrong is that fields are larger than ServerLimits allows; UNAUTHENTICATED
+    (ErrorInfo UNAUTHENTICATED); PERMISSION_DENIED (ErrorInfo PERMISSION_DENIED); RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED,
+    with RetryInfo) if the server is busy, or the tenant's calls come faster than its quota; FAILED_PRECONDITION (ErrorInfo
+    TENANT_DELETED), of rpcs that would store something, while the caller's tenant is being removed; UNAVAILABLE (ErrorInfo
+    DRAINING or STORE_UNAVAILABLE, with RetryInfo) if the server is stopping or its store is out of reach: try again; INTERNAL
+    (ErrorInfo INTERNAL). What ErrorInfo's reasons and metadata mean is in error_reason.proto. Retry RESOURCE_EXHAUSTED only if
+    RetryInfo is there.
+
+    Errors that gRPC itself makes, and not this service, carry no details: UNIMPLEMENTED for an rpc that the server doesn't
+    have; RESOURCE_EXHAUSTED for metadata above 16 KiB (answered at once), and for a request of more than twice the bytes that
+    the server takes, whether it came compressed or not; INTERNAL for a message that can't be decompressed; UNAVAILABLE,
+    DEADLINE_EXCEEDED and CANCELLED for calls that were cut. So do those of the services `grpc.health.v1.Health` and
+    `grpc.reflection.v1.ServerReflection`, which have contracts of their own.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.SubmitBatchRequest, _types_pb2.BatchSubmissionResult]  # type: ignore[assignment]
-    """Submits a batch in one request, of at most `max_items_per_submit` items. All or nothing, and durable before it answers.
+    """Submits a batch in one request, of at most `max_items_per_submit` items, and of no more than `max_items_per_batch`. All or nothing, and durable before it answers.
 
-    With `request_id` a submit can be repeated safely: the same id and content answers the first batch.
+    With `request_id` a submit can be repeated safely: the same id and content answers the first batch. What requests mean is
+    compared: an option that is absent is the same as one that says the contract's default.
 
     Errors: INVALID_ARGUMENT (BadRequest; ErrorInfo INVALID_REQUEST, UNKNOWN_OPERATION, INVALID_PARAMETERS, or LIMIT_EXCEEDED
     for too many items): first all violations of shape, then, if there are none, all of meaning; ALREADY_EXISTS (ErrorInfo
-    REQUEST_ID_REUSED) if the id made another batch; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, with RetryInfo) if too many
-    batches are running; UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) for an option that this server does not honour yet.
+    REQUEST_ID_REUSED) if the id made another batch; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED) if the tenant has too many
+    batches running or items waiting, with RetryInfo unless this batch alone is too large, or, without RetryInfo, if it would
+    store too many bytes; UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) for an option that this server does not honour yet.
     """
     SubmitBatchStream: _aio.StreamUnaryMultiCallable[_batch_service_pb2.SubmitBatchStreamRequest, _types_pb2.BatchSubmissionResult]  # type: ignore[assignment]
     """Submits a batch of any size, up to `max_items_per_batch` items. The first message MUST carry `options`, once; all others
@@ -193,7 +273,8 @@ class BatchServiceAsyncStub(BatchServiceStub):
     closing it never touches the batch. Also the fastest way to read a finished batch whole.
 
     Outcomes of one batch are numbered in commit order by `sequence`. A client resumes exactly after what it has by
-    `after_sequence`. A stream that ends without a terminal status was cut: watch again from the last `sequence`. With
+    `after_sequence`. Any end without a terminal status, whatever its code, OK included, means: watch again from the last
+    `sequence`; only NOT_FOUND, OUT_OF_RANGE, INVALID_ARGUMENT, UNAUTHENTICATED and PERMISSION_DENIED would come again. With
     nothing new, a message that carries only the status comes every 5 s.
 
     Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND), also in the middle of the stream if the batch is deleted; OUT_OF_RANGE
@@ -212,10 +293,13 @@ class BatchServiceAsyncStub(BatchServiceStub):
     same ids. Their outcomes are dropped, counters go down, `completed_at` clears and the status is PROCESSING. Sequences go
     on rising from the last one, so numbers may be missing after a retry. Watches that ended stay ended.
 
-    On a PENDING or PROCESSING batch, or with nothing to retry, it answers the status, so that repeating it is safe.
+    On a PENDING or PROCESSING batch, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
+    was lost can be repeated safely, whatever the batch has done since.
 
-    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_NOT_RETRYABLE) if the batch was
-    cancelled; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, with RetryInfo) if too many batches are running.
+    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); ALREADY_EXISTS (ErrorInfo REQUEST_ID_REUSED) if the id was given to a retry
+    of this batch that chose other items; FAILED_PRECONDITION (ErrorInfo BATCH_NOT_RETRYABLE) if the batch was
+    cancelled; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED) if the tenant has too many batches running or items waiting, with
+    RetryInfo unless this batch alone is too large.
     """
     ListBatches: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]  # type: ignore[assignment]
     """Lists batches, newest first, page by page.
@@ -240,6 +324,24 @@ class BatchServiceAsyncStub(BatchServiceStub):
 
     Errors: none of its own.
     """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.GetUsageRequest, _batch_service_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Tells what the tenant has used, by day and operation. It is counted in the transaction that records outcomes, and
+    outlives the batches: their deletion and expiry take nothing from it. A server that has this lists the feature
+    `get_usage`.
+
+    Errors: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) also for a day that the calendar doesn't have, and for
+    more than 366 days.
+    """
+    DeleteTenant: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.DeleteTenantRequest, _batch_service_pb2.DeleteTenantResponse]  # type: ignore[assignment]
+    """Removes a tenant whole: its batches with their items and outcomes, its images and its usage. For operators. All is hidden
+    at once: ids of the tenant answer as unknown ones, running batches are stopped, open watches end with NOT_FOUND. The rows
+    and the images are removed in small steps afterwards, also across a restart. Until they are gone, nothing can be stored for
+    the tenant (FAILED_PRECONDITION, ErrorInfo TENANT_DELETED); then its name is free again. Tokens are not touched: take those
+    of a tenant that is not to come back away first. Idempotent: a tenant that has nothing, or is being removed, is answered
+    alike. A server that has this lists the feature `delete_tenant`.
+
+    Errors: PERMISSION_DENIED (ErrorInfo PERMISSION_DENIED) unless the caller is an operator.
+    """
 
 class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs an image operation over batches of images.
@@ -247,14 +349,41 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     Once a submit has answered, every item ends in exactly one recorded outcome, whatever is killed in between. An operation
     may run twice for an item (after a crash, a paid endpoint may be called twice); its outcome is recorded once.
 
-    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB. Their
-    strings may not hold the NUL character (U+0000), except within a Struct.
+    A caller's token goes into the call's metadata, as `authorization: Bearer <token>`, and tells the caller's tenant and roles. A
+    reader may call what reads (Get, List, Watch, Download), a writer all rpcs but DeleteTenant, an operator every one; an operator
+    may act for another tenant, which the metadata `imagebatch-tenant` then names. Ids, keys and tokens of another tenant answer
+    exactly as unknown ones. Open streams end UNAUTHENTICATED within 30 s of a token's expiry or revocation. A server that has no
+    tokens configured takes calls without one, as of a writer of the tenant `default`.
+
+    No response exceeds 3 MiB, so clients with gRPC's default limit of 4 MiB need no setting. Requests may have 32 MiB; a
+    larger one is RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo). The metadata of a call may have 16 KiB, of
+    which gRPC's own takes up to 1. Strings of requests may not hold the NUL character (U+0000), except within a Struct.
+
+    Structs (metadata, parameters, outputs) hold what JSON holds, for every reader to take: at most 30 levels, finite numbers,
+    and no Value without a kind. The Struct itself is the first level, and each object or list within another is one more:
+    `{"a": [{"b": 1}]}` has three. (A level takes three messages within each other at the most, and parsers stop at 100.)
+
+    Times are UTC and kept to the microsecond; digits beyond are cut off. Durations are kept to the nanosecond as far as a
+    double holds them.
+
+    A request with a field that the server doesn't know, at any depth, is INVALID_ARGUMENT, and the violation names it by its
+    number, as in `items[3].99`. So nothing that a caller asks for is overlooked; GetServerInfo's `features` tell beforehand.
 
     Errors of every rpc, besides its own: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST; BadRequest with the first 20
-    violations, and their number in the message) if the request breaks a rule of this contract; UNAUTHENTICATED (ErrorInfo
-    UNAUTHENTICATED); PERMISSION_DENIED (ErrorInfo PERMISSION_DENIED); UNAVAILABLE (ErrorInfo DRAINING or STORE_UNAVAILABLE,
-    with RetryInfo) if the server is stopping or its store is out of reach: try again; INTERNAL (ErrorInfo INTERNAL). Those
-    of ErrorInfo's reasons and metadata are in error_reason.proto. Retry RESOURCE_EXHAUSTED only if RetryInfo is there.
+    violations, and their number in the message) if the request breaks a rule of this contract; INVALID_ARGUMENT (ErrorInfo
+    LIMIT_EXCEEDED, BadRequest) if all that is wrong is that fields are larger than ServerLimits allows; UNAUTHENTICATED
+    (ErrorInfo UNAUTHENTICATED); PERMISSION_DENIED (ErrorInfo PERMISSION_DENIED); RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED,
+    with RetryInfo) if the server is busy, or the tenant's calls come faster than its quota; FAILED_PRECONDITION (ErrorInfo
+    TENANT_DELETED), of rpcs that would store something, while the caller's tenant is being removed; UNAVAILABLE (ErrorInfo
+    DRAINING or STORE_UNAVAILABLE, with RetryInfo) if the server is stopping or its store is out of reach: try again; INTERNAL
+    (ErrorInfo INTERNAL). What ErrorInfo's reasons and metadata mean is in error_reason.proto. Retry RESOURCE_EXHAUSTED only if
+    RetryInfo is there.
+
+    Errors that gRPC itself makes, and not this service, carry no details: UNIMPLEMENTED for an rpc that the server doesn't
+    have; RESOURCE_EXHAUSTED for metadata above 16 KiB (answered at once), and for a request of more than twice the bytes that
+    the server takes, whether it came compressed or not; INTERNAL for a message that can't be decompressed; UNAVAILABLE,
+    DEADLINE_EXCEEDED and CANCELLED for calls that were cut. So do those of the services `grpc.health.v1.Health` and
+    `grpc.reflection.v1.ServerReflection`, which have contracts of their own.
     """
 
     @_abc_1.abstractmethod
@@ -263,14 +392,16 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _batch_service_pb2.SubmitBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_types_pb2.BatchSubmissionResult, _abc.Awaitable[_types_pb2.BatchSubmissionResult]]:
-        """Submits a batch in one request, of at most `max_items_per_submit` items. All or nothing, and durable before it answers.
+        """Submits a batch in one request, of at most `max_items_per_submit` items, and of no more than `max_items_per_batch`. All or nothing, and durable before it answers.
 
-        With `request_id` a submit can be repeated safely: the same id and content answers the first batch.
+        With `request_id` a submit can be repeated safely: the same id and content answers the first batch. What requests mean is
+        compared: an option that is absent is the same as one that says the contract's default.
 
         Errors: INVALID_ARGUMENT (BadRequest; ErrorInfo INVALID_REQUEST, UNKNOWN_OPERATION, INVALID_PARAMETERS, or LIMIT_EXCEEDED
         for too many items): first all violations of shape, then, if there are none, all of meaning; ALREADY_EXISTS (ErrorInfo
-        REQUEST_ID_REUSED) if the id made another batch; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, with RetryInfo) if too many
-        batches are running; UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) for an option that this server does not honour yet.
+        REQUEST_ID_REUSED) if the id made another batch; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED) if the tenant has too many
+        batches running or items waiting, with RetryInfo unless this batch alone is too large, or, without RetryInfo, if it would
+        store too many bytes; UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) for an option that this server does not honour yet.
         """
 
     @_abc_1.abstractmethod
@@ -326,7 +457,8 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         closing it never touches the batch. Also the fastest way to read a finished batch whole.
 
         Outcomes of one batch are numbered in commit order by `sequence`. A client resumes exactly after what it has by
-        `after_sequence`. A stream that ends without a terminal status was cut: watch again from the last `sequence`. With
+        `after_sequence`. Any end without a terminal status, whatever its code, OK included, means: watch again from the last
+        `sequence`; only NOT_FOUND, OUT_OF_RANGE, INVALID_ARGUMENT, UNAUTHENTICATED and PERMISSION_DENIED would come again. With
         nothing new, a message that carries only the status comes every 5 s.
 
         Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND), also in the middle of the stream if the batch is deleted; OUT_OF_RANGE
@@ -357,10 +489,13 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         same ids. Their outcomes are dropped, counters go down, `completed_at` clears and the status is PROCESSING. Sequences go
         on rising from the last one, so numbers may be missing after a retry. Watches that ended stay ended.
 
-        On a PENDING or PROCESSING batch, or with nothing to retry, it answers the status, so that repeating it is safe.
+        On a PENDING or PROCESSING batch, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
+        was lost can be repeated safely, whatever the batch has done since.
 
-        Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_NOT_RETRYABLE) if the batch was
-        cancelled; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, with RetryInfo) if too many batches are running.
+        Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); ALREADY_EXISTS (ErrorInfo REQUEST_ID_REUSED) if the id was given to a retry
+        of this batch that chose other items; FAILED_PRECONDITION (ErrorInfo BATCH_NOT_RETRYABLE) if the batch was
+        cancelled; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED) if the tenant has too many batches running or items waiting, with
+        RetryInfo unless this batch alone is too large.
         """
 
     @_abc_1.abstractmethod
@@ -408,6 +543,36 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Tells the server's version, limits and health: what a client or an on-call engineer needs first.
 
         Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _batch_service_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_batch_service_pb2.GetUsageResponse, _abc.Awaitable[_batch_service_pb2.GetUsageResponse]]:
+        """Tells what the tenant has used, by day and operation. It is counted in the transaction that records outcomes, and
+        outlives the batches: their deletion and expiry take nothing from it. A server that has this lists the feature
+        `get_usage`.
+
+        Errors: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) also for a day that the calendar doesn't have, and for
+        more than 366 days.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteTenant(
+        self,
+        request: _batch_service_pb2.DeleteTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_batch_service_pb2.DeleteTenantResponse, _abc.Awaitable[_batch_service_pb2.DeleteTenantResponse]]:
+        """Removes a tenant whole: its batches with their items and outcomes, its images and its usage. For operators. All is hidden
+        at once: ids of the tenant answer as unknown ones, running batches are stopped, open watches end with NOT_FOUND. The rows
+        and the images are removed in small steps afterwards, also across a restart. Until they are gone, nothing can be stored for
+        the tenant (FAILED_PRECONDITION, ErrorInfo TENANT_DELETED); then its name is free again. Tokens are not touched: take those
+        of a tenant that is not to come back away first. Idempotent: a tenant that has nothing, or is being removed, is answered
+        alike. A server that has this lists the feature `delete_tenant`.
+
+        Errors: PERMISSION_DENIED (ErrorInfo PERMISSION_DENIED) unless the caller is an operator.
         """
 
 def add_BatchServiceServicer_to_server(servicer: BatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

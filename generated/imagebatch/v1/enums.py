@@ -15,15 +15,16 @@ if TYPE_CHECKING:  # the numbers have the stubs' types, and still nothing here l
 
 
 class ErrorReason(StrEnum):
-    """The vocabulary of `google.rpc.ErrorInfo.reason`. Every error of a request is a `google.rpc.Status` in the trailer
-    `grpc-status-details-bin`, and carries an ErrorInfo whose domain is `imagebatch.v1` and whose reason is one of
-    these names without the prefix `ERROR_REASON_`. New reasons may be added: treat an unknown one by its gRPC status
-    code.
+    """The vocabulary of `google.rpc.ErrorInfo.reason`. Every error that this service makes is a `google.rpc.Status` in
+    the trailer `grpc-status-details-bin` (what gRPC itself makes has none, see BatchService), and carries an
+    ErrorInfo whose domain is `imagebatch.v1` and whose reason is one of these names without the prefix
+    `ERROR_REASON_`. New reasons may be added: treat an unknown one by its gRPC status code.
     """
 
     INVALID_REQUEST = "INVALID_REQUEST"
     """INVALID_ARGUMENT, with BadRequest: the request breaks a rule of the contract, such as two inputs in one item, a
-    repeated item_id or an offset of -1. Each violation names its field, as in `items[3].image_url`.
+    repeated item_id, an offset of -1 or a field that the server doesn't know. Each violation names its field, as in
+    `items[3].image_url`; paths of more than 200 bytes end in `…`.
     """
 
     UNKNOWN_OPERATION = "UNKNOWN_OPERATION"
@@ -41,8 +42,9 @@ class ErrorReason(StrEnum):
     """NOT_FOUND: no object has this key; it was never uploaded, or was swept. ErrorInfo.metadata: `object_key`."""
 
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
-    """ALREADY_EXISTS: the request_id made another batch, with other content or by the other submit rpc.
-    ErrorInfo.metadata: `request_id`, `batch_id`.
+    """ALREADY_EXISTS: the request_id made another batch, with other content or by the other submit rpc; or, for
+    RetryBatch, it was given to a retry of this batch that chose other items. ErrorInfo.metadata: `request_id`,
+    `batch_id`.
     """
 
     BATCH_NOT_TERMINAL = "BATCH_NOT_TERMINAL"
@@ -57,9 +59,13 @@ class ErrorReason(StrEnum):
     """
 
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
-    """RESOURCE_EXHAUSTED, or INVALID_ARGUMENT with BadRequest for the size of a field: a limit of the server, see
-    GetServerInfo. ErrorInfo.metadata: `limit` (the field's name in ServerLimits), `value`, `setting` (the server's
-    setting). With RetryInfo if trying again later can help; without it, it can't.
+    """INVALID_ARGUMENT, with BadRequest, if fields of the request are larger than the server takes and nothing else is
+    wrong; else RESOURCE_EXHAUSTED, with RetryInfo if trying again later can help, without it if it can't. Any rpc
+    may answer it when the server is busy or short of memory, or the tenant's calls come too fast. GetServerInfo has
+    the limits, the tenant's quotas among them. ErrorInfo.metadata, of the first violation if there are several:
+    `limit` (the field's name in ServerLimits), `value` (the most that it allows), `observed` (how much there was; at
+    least so much, if the server did not look further), `setting` (the server's setting, if there is one). A server
+    that has `observed` lists the feature `limit_observed`.
     """
 
     DRAINING = "DRAINING"
@@ -81,6 +87,11 @@ class ErrorReason(StrEnum):
 
     INTERNAL = "INTERNAL"
     """INTERNAL: a defect of the server. ErrorInfo.metadata: `error_id`, which stands in the server's log."""
+
+    TENANT_DELETED = "TENANT_DELETED"
+    """FAILED_PRECONDITION: the tenant is being removed by DeleteTenant, and nothing can be stored for it until that is
+    done. ErrorInfo.metadata: `tenant`.
+    """
 
 
 class BatchStatus(StrEnum):
@@ -174,7 +185,9 @@ class ItemErrorCode(StrEnum):
     """
 
     FETCH_FAILED = "fetch_failed"
-    """The image's host could not be reached, or answered with an error."""
+    """The image's host could not be reached, or answered with an error; or the URL names no host, has a blank in its
+    host, or a port outside 1 to 65535, which is permanent.
+    """
 
     FETCH_FORBIDDEN = "fetch_forbidden"
     """The URL leads to an address that the server does not fetch from, such as a private network."""

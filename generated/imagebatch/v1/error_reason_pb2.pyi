@@ -26,7 +26,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Never sent by a server."""
     ERROR_REASON_INVALID_REQUEST: _ErrorReason.ValueType  # 1
     """INVALID_ARGUMENT, with BadRequest: the request breaks a rule of the contract, such as two inputs in one item, a repeated
-    item_id or an offset of -1. Each violation names its field, as in `items[3].image_url`.
+    item_id, an offset of -1 or a field that the server doesn't know. Each violation names its field, as in
+    `items[3].image_url`; paths of more than 200 bytes end in `…`.
     """
     ERROR_REASON_UNKNOWN_OPERATION: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT, with BadRequest: no operation has this name. ErrorInfo.metadata: `operation`."""
@@ -39,7 +40,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_OBJECT_NOT_FOUND: _ErrorReason.ValueType  # 5
     """NOT_FOUND: no object has this key; it was never uploaded, or was swept. ErrorInfo.metadata: `object_key`."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 6
-    """ALREADY_EXISTS: the request_id made another batch, with other content or by the other submit rpc. ErrorInfo.metadata:
+    """ALREADY_EXISTS: the request_id made another batch, with other content or by the other submit rpc; or, for RetryBatch, it was
+    given to a retry of this batch that chose other items. ErrorInfo.metadata:
     `request_id`, `batch_id`.
     """
     ERROR_REASON_BATCH_NOT_TERMINAL: _ErrorReason.ValueType  # 7
@@ -49,9 +51,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SEQUENCE_OUT_OF_RANGE: _ErrorReason.ValueType  # 9
     """OUT_OF_RANGE: `after_sequence` is above the batch's last sequence. ErrorInfo.metadata: `batch_id`, `last_sequence`."""
     ERROR_REASON_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 10
-    """RESOURCE_EXHAUSTED, or INVALID_ARGUMENT with BadRequest for the size of a field: a limit of the server, see
-    GetServerInfo. ErrorInfo.metadata: `limit` (the field's name in ServerLimits), `value`, `setting` (the server's setting).
-    With RetryInfo if trying again later can help; without it, it can't.
+    """INVALID_ARGUMENT, with BadRequest, if fields of the request are larger than the server takes and nothing else is wrong;
+    else RESOURCE_EXHAUSTED, with RetryInfo if trying again later can help, without it if it can't. Any rpc may answer it when
+    the server is busy or short of memory, or the tenant's calls come too fast. GetServerInfo has the limits, the tenant's
+    quotas among them. ErrorInfo.metadata, of the first violation if there are several: `limit` (the field's name in ServerLimits),
+    `value` (the most that it allows), `observed` (how much there was; at least so much, if the server did not look further),
+    `setting` (the server's setting, if there is one). A server that has `observed` lists the feature `limit_observed`.
     """
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 11
     """UNAVAILABLE, with RetryInfo: this server is stopping."""
@@ -65,10 +70,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED: the token does not allow this call."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL: a defect of the server. ErrorInfo.metadata: `error_id`, which stands in the server's log."""
+    ERROR_REASON_TENANT_DELETED: _ErrorReason.ValueType  # 17
+    """FAILED_PRECONDITION: the tenant is being removed by DeleteTenant, and nothing can be stored for it until that is done.
+    ErrorInfo.metadata: `tenant`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """The vocabulary of `google.rpc.ErrorInfo.reason`. Every error of a request is a `google.rpc.Status` in the trailer
-    `grpc-status-details-bin`, and carries an ErrorInfo whose domain is `imagebatch.v1` and whose reason is one of these
+    """The vocabulary of `google.rpc.ErrorInfo.reason`. Every error that this service makes is a `google.rpc.Status` in the
+    trailer `grpc-status-details-bin` (what gRPC itself makes has none, see BatchService), and carries an ErrorInfo whose domain is `imagebatch.v1` and whose reason is one of these
     names without the prefix `ERROR_REASON_`. New reasons may be added: treat an unknown one by its gRPC status code.
     """
 
@@ -76,7 +85,8 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent by a server."""
 ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT, with BadRequest: the request breaks a rule of the contract, such as two inputs in one item, a repeated
-item_id or an offset of -1. Each violation names its field, as in `items[3].image_url`.
+item_id, an offset of -1 or a field that the server doesn't know. Each violation names its field, as in
+`items[3].image_url`; paths of more than 200 bytes end in `…`.
 """
 ERROR_REASON_UNKNOWN_OPERATION: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT, with BadRequest: no operation has this name. ErrorInfo.metadata: `operation`."""
@@ -89,7 +99,8 @@ ERROR_REASON_BATCH_NOT_FOUND: ErrorReason.ValueType  # 4
 ERROR_REASON_OBJECT_NOT_FOUND: ErrorReason.ValueType  # 5
 """NOT_FOUND: no object has this key; it was never uploaded, or was swept. ErrorInfo.metadata: `object_key`."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 6
-"""ALREADY_EXISTS: the request_id made another batch, with other content or by the other submit rpc. ErrorInfo.metadata:
+"""ALREADY_EXISTS: the request_id made another batch, with other content or by the other submit rpc; or, for RetryBatch, it was
+given to a retry of this batch that chose other items. ErrorInfo.metadata:
 `request_id`, `batch_id`.
 """
 ERROR_REASON_BATCH_NOT_TERMINAL: ErrorReason.ValueType  # 7
@@ -99,9 +110,12 @@ ERROR_REASON_BATCH_NOT_RETRYABLE: ErrorReason.ValueType  # 8
 ERROR_REASON_SEQUENCE_OUT_OF_RANGE: ErrorReason.ValueType  # 9
 """OUT_OF_RANGE: `after_sequence` is above the batch's last sequence. ErrorInfo.metadata: `batch_id`, `last_sequence`."""
 ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 10
-"""RESOURCE_EXHAUSTED, or INVALID_ARGUMENT with BadRequest for the size of a field: a limit of the server, see
-GetServerInfo. ErrorInfo.metadata: `limit` (the field's name in ServerLimits), `value`, `setting` (the server's setting).
-With RetryInfo if trying again later can help; without it, it can't.
+"""INVALID_ARGUMENT, with BadRequest, if fields of the request are larger than the server takes and nothing else is wrong;
+else RESOURCE_EXHAUSTED, with RetryInfo if trying again later can help, without it if it can't. Any rpc may answer it when
+the server is busy or short of memory, or the tenant's calls come too fast. GetServerInfo has the limits, the tenant's
+quotas among them. ErrorInfo.metadata, of the first violation if there are several: `limit` (the field's name in ServerLimits),
+`value` (the most that it allows), `observed` (how much there was; at least so much, if the server did not look further),
+`setting` (the server's setting, if there is one). A server that has `observed` lists the feature `limit_observed`.
 """
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 11
 """UNAVAILABLE, with RetryInfo: this server is stopping."""
@@ -115,4 +129,8 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 15
 """PERMISSION_DENIED: the token does not allow this call."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL: a defect of the server. ErrorInfo.metadata: `error_id`, which stands in the server's log."""
+ERROR_REASON_TENANT_DELETED: ErrorReason.ValueType  # 17
+"""FAILED_PRECONDITION: the tenant is being removed by DeleteTenant, and nothing can be stored for it until that is done.
+ErrorInfo.metadata: `tenant`.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

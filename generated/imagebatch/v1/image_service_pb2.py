@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!imagebatch/v1/image_service.proto\x12\rimagebatch.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n\x12UploadImageRequest\x12:\n\x06header\x18\x01 \x01(\x0b\x32 .imagebatch.v1.UploadImageHeaderH\x00R\x06header\x12\x16\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00R\x05\x63hunkB\t\n\x07payload\"S\n\x11UploadImageHeader\x12!\n\x0c\x63ontent_type\x18\x01 \x01(\tR\x0b\x63ontentType\x12\x1b\n\tfile_name\x18\x02 \x01(\tR\x08\x66ileName\"\xe0\x01\n\x13UploadImageResponse\x12\x1d\n\nobject_key\x18\x01 \x01(\tR\tobjectKey\x12\x16\n\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x1d\n\nsize_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x19\n\x05width\x18\x04 \x01(\x05H\x00R\x05width\x88\x01\x01\x12\x1b\n\x06height\x18\x05 \x01(\x05H\x01R\x06height\x88\x01\x01\x12\x1b\n\x06\x66ormat\x18\x06 \x01(\tH\x02R\x06\x66ormat\x88\x01\x01\x42\x08\n\x06_widthB\t\n\x07_heightB\t\n\x07_format\"5\n\x14\x44ownloadImageRequest\x12\x1d\n\nobject_key\x18\x01 \x01(\tR\tobjectKey\"x\n\x15\x44ownloadImageResponse\x12<\n\x06header\x18\x01 \x01(\x0b\x32\".imagebatch.v1.DownloadImageHeaderH\x00R\x06header\x12\x16\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00R\x05\x63hunkB\t\n\x07payload\"\x8c\x01\n\x13\x44ownloadImageHeader\x12!\n\x0c\x63ontent_type\x18\x01 \x01(\tR\x0b\x63ontentType\x12\x1b\n\tfile_name\x18\x02 \x01(\tR\x08\x66ileName\x12\x16\n\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x1d\n\nsize_bytes\x18\x04 \x01(\x03R\tsizeBytes\"w\n\x16\x43reateUploadUrlRequest\x12!\n\x0c\x63ontent_type\x18\x01 \x01(\tR\x0b\x63ontentType\x12\x1b\n\tfile_name\x18\x02 \x01(\tR\x08\x66ileName\x12\x1d\n\nsize_bytes\x18\x03 \x01(\x03R\tsizeBytes\"\x90\x02\n\x17\x43reateUploadUrlResponse\x12\x1d\n\nobject_key\x18\x01 \x01(\tR\tobjectKey\x12\x10\n\x03url\x18\x02 \x01(\tR\x03url\x12M\n\x07headers\x18\x03 \x03(\x0b\x32\x33.imagebatch.v1.CreateUploadUrlResponse.HeadersEntryR\x07headers\x12\x39\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x32\xa6\x02\n\x0cImageService\x12V\n\x0bUploadImage\x12!.imagebatch.v1.UploadImageRequest\x1a\".imagebatch.v1.UploadImageResponse(\x01\x12\\\n\rDownloadImage\x12#.imagebatch.v1.DownloadImageRequest\x1a$.imagebatch.v1.DownloadImageResponse0\x01\x12`\n\x0f\x43reateUploadUrl\x12%.imagebatch.v1.CreateUploadUrlRequest\x1a&.imagebatch.v1.CreateUploadUrlResponseBT\n\x11\x64\x65v.imagebatch.v1P\x01Z-imagebatch.dev/gen/imagebatch/v1;imagebatchv1\xaa\x02\rImagebatch.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!imagebatch/v1/image_service.proto\x12\rimagebatch.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n\x12UploadImageRequest\x12:\n\x06header\x18\x01 \x01(\x0b\x32 .imagebatch.v1.UploadImageHeaderH\x00R\x06header\x12\x16\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00R\x05\x63hunkB\t\n\x07payload\"{\n\x11UploadImageHeader\x12!\n\x0c\x63ontent_type\x18\x01 \x01(\tR\x0b\x63ontentType\x12\x1b\n\tfile_name\x18\x02 \x01(\tR\x08\x66ileName\x12\x1b\n\x06sha256\x18\x03 \x01(\tH\x00R\x06sha256\x88\x01\x01\x42\t\n\x07_sha256\"\xe0\x01\n\x13UploadImageResponse\x12\x1d\n\nobject_key\x18\x01 \x01(\tR\tobjectKey\x12\x16\n\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x1d\n\nsize_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x19\n\x05width\x18\x04 \x01(\x05H\x00R\x05width\x88\x01\x01\x12\x1b\n\x06height\x18\x05 \x01(\x05H\x01R\x06height\x88\x01\x01\x12\x1b\n\x06\x66ormat\x18\x06 \x01(\tH\x02R\x06\x66ormat\x88\x01\x01\x42\x08\n\x06_widthB\t\n\x07_heightB\t\n\x07_format\"5\n\x14\x44ownloadImageRequest\x12\x1d\n\nobject_key\x18\x01 \x01(\tR\tobjectKey\"x\n\x15\x44ownloadImageResponse\x12<\n\x06header\x18\x01 \x01(\x0b\x32\".imagebatch.v1.DownloadImageHeaderH\x00R\x06header\x12\x16\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00R\x05\x63hunkB\t\n\x07payload\"\x8c\x01\n\x13\x44ownloadImageHeader\x12!\n\x0c\x63ontent_type\x18\x01 \x01(\tR\x0b\x63ontentType\x12\x1b\n\tfile_name\x18\x02 \x01(\tR\x08\x66ileName\x12\x16\n\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x1d\n\nsize_bytes\x18\x04 \x01(\x03R\tsizeBytes\"w\n\x16\x43reateUploadUrlRequest\x12!\n\x0c\x63ontent_type\x18\x01 \x01(\tR\x0b\x63ontentType\x12\x1b\n\tfile_name\x18\x02 \x01(\tR\x08\x66ileName\x12\x1d\n\nsize_bytes\x18\x03 \x01(\x03R\tsizeBytes\"\x90\x02\n\x17\x43reateUploadUrlResponse\x12\x1d\n\nobject_key\x18\x01 \x01(\tR\tobjectKey\x12\x10\n\x03url\x18\x02 \x01(\tR\x03url\x12M\n\x07headers\x18\x03 \x03(\x0b\x32\x33.imagebatch.v1.CreateUploadUrlResponse.HeadersEntryR\x07headers\x12\x39\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x32\xa6\x02\n\x0cImageService\x12V\n\x0bUploadImage\x12!.imagebatch.v1.UploadImageRequest\x1a\".imagebatch.v1.UploadImageResponse(\x01\x12\\\n\rDownloadImage\x12#.imagebatch.v1.DownloadImageRequest\x1a$.imagebatch.v1.DownloadImageResponse0\x01\x12`\n\x0f\x43reateUploadUrl\x12%.imagebatch.v1.CreateUploadUrlRequest\x1a&.imagebatch.v1.CreateUploadUrlResponseBT\n\x11\x64\x65v.imagebatch.v1P\x01Z-imagebatch.dev/gen/imagebatch/v1;imagebatchv1\xaa\x02\rImagebatch.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,21 +38,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADIMAGEREQUEST']._serialized_start=85
   _globals['_UPLOADIMAGEREQUEST']._serialized_end=200
   _globals['_UPLOADIMAGEHEADER']._serialized_start=202
-  _globals['_UPLOADIMAGEHEADER']._serialized_end=285
-  _globals['_UPLOADIMAGERESPONSE']._serialized_start=288
-  _globals['_UPLOADIMAGERESPONSE']._serialized_end=512
-  _globals['_DOWNLOADIMAGEREQUEST']._serialized_start=514
-  _globals['_DOWNLOADIMAGEREQUEST']._serialized_end=567
-  _globals['_DOWNLOADIMAGERESPONSE']._serialized_start=569
-  _globals['_DOWNLOADIMAGERESPONSE']._serialized_end=689
-  _globals['_DOWNLOADIMAGEHEADER']._serialized_start=692
-  _globals['_DOWNLOADIMAGEHEADER']._serialized_end=832
-  _globals['_CREATEUPLOADURLREQUEST']._serialized_start=834
-  _globals['_CREATEUPLOADURLREQUEST']._serialized_end=953
-  _globals['_CREATEUPLOADURLRESPONSE']._serialized_start=956
-  _globals['_CREATEUPLOADURLRESPONSE']._serialized_end=1228
-  _globals['_CREATEUPLOADURLRESPONSE_HEADERSENTRY']._serialized_start=1170
-  _globals['_CREATEUPLOADURLRESPONSE_HEADERSENTRY']._serialized_end=1228
-  _globals['_IMAGESERVICE']._serialized_start=1231
-  _globals['_IMAGESERVICE']._serialized_end=1525
+  _globals['_UPLOADIMAGEHEADER']._serialized_end=325
+  _globals['_UPLOADIMAGERESPONSE']._serialized_start=328
+  _globals['_UPLOADIMAGERESPONSE']._serialized_end=552
+  _globals['_DOWNLOADIMAGEREQUEST']._serialized_start=554
+  _globals['_DOWNLOADIMAGEREQUEST']._serialized_end=607
+  _globals['_DOWNLOADIMAGERESPONSE']._serialized_start=609
+  _globals['_DOWNLOADIMAGERESPONSE']._serialized_end=729
+  _globals['_DOWNLOADIMAGEHEADER']._serialized_start=732
+  _globals['_DOWNLOADIMAGEHEADER']._serialized_end=872
+  _globals['_CREATEUPLOADURLREQUEST']._serialized_start=874
+  _globals['_CREATEUPLOADURLREQUEST']._serialized_end=993
+  _globals['_CREATEUPLOADURLRESPONSE']._serialized_start=996
+  _globals['_CREATEUPLOADURLRESPONSE']._serialized_end=1268
+  _globals['_CREATEUPLOADURLRESPONSE_HEADERSENTRY']._serialized_start=1210
+  _globals['_CREATEUPLOADURLRESPONSE_HEADERSENTRY']._serialized_end=1268
+  _globals['_IMAGESERVICE']._serialized_start=1271
+  _globals['_IMAGESERVICE']._serialized_end=1565
 # @@protoc_insertion_point(module_scope)

@@ -57,21 +57,32 @@ class UploadImageHeader(_message.Message):
 
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
     content_type: _builtins.str
     """The media type, such as `image/jpeg`; at most 255 characters."""
     file_name: _builtins.str
     """The file's name, at most 255 characters; given back by DownloadImage and never used as a path."""
+    sha256: _builtins.str
+    """SHA-256 of the image's bytes, 64 lower-case hexadecimal digits, if the caller knows it. If the tenant has stored this
+    content under the same `content_type` already, the answer comes at once with the key of that object, whose day begins
+    anew; no chunk is needed. Otherwise the chunks are read as usual, and if the bytes that came are others, it is
+    INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST) and nothing is stored. So a stream of the header alone asks without sending.
+    A server that has this lists the feature `upload_sha256`.
+    """
     def __init__(
         self,
         *,
         content_type: _builtins.str = ...,
         file_name: _builtins.str = ...,
+        sha256: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sha256", b"_sha256", "sha256", b"sha256"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "file_name", b"file_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sha256", b"_sha256", "content_type", b"content_type", "file_name", b"file_name", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__sha256: _TypeAlias = _typing.Literal["sha256"]  # noqa: Y015
+    _WhichOneofArgType__sha256: _TypeAlias = _typing.Literal["_sha256", b"_sha256"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sha256) -> _WhichOneofReturnType__sha256 | None: ...
 
 Global___UploadImageHeader: _TypeAlias = UploadImageHeader  # noqa: Y015
 

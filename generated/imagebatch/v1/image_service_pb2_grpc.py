@@ -32,8 +32,7 @@ class ImageServiceStub(object):
     An object that no batch refers to is removed a day after its upload; one whose batch was deleted can be read until it is
     removed. Object keys are opaque: at most 255 characters, unique for each upload.
 
-    Errors of every rpc, besides its own: UNAUTHENTICATED (ErrorInfo UNAUTHENTICATED), PERMISSION_DENIED (ErrorInfo
-    PERMISSION_DENIED), UNAVAILABLE (ErrorInfo DRAINING or STORE_UNAVAILABLE, with RetryInfo), INTERNAL (ErrorInfo INTERNAL).
+    Errors of every rpc, besides its own: those that BatchService states for all of its rpcs.
     """
 
     def __init__(self, channel):
@@ -66,8 +65,7 @@ class ImageServiceServicer(object):
     An object that no batch refers to is removed a day after its upload; one whose batch was deleted can be read until it is
     removed. Object keys are opaque: at most 255 characters, unique for each upload.
 
-    Errors of every rpc, besides its own: UNAUTHENTICATED (ErrorInfo UNAUTHENTICATED), PERMISSION_DENIED (ErrorInfo
-    PERMISSION_DENIED), UNAVAILABLE (ErrorInfo DRAINING or STORE_UNAVAILABLE, with RetryInfo), INTERNAL (ErrorInfo INTERNAL).
+    Errors of every rpc, besides its own: those that BatchService states for all of its rpcs.
     """
 
     def UploadImage(self, request_iterator, context):
@@ -78,7 +76,7 @@ class ImageServiceServicer(object):
 
         Errors: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) if the header is missing, late or repeated, or a chunk
         is above 1 MiB; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if the image is larger than
-        `max_image_bytes`.
+        `max_image_bytes`, or than what is left of `max_stored_bytes`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,11 +93,15 @@ class ImageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateUploadUrl(self, request, context):
-        """Makes a URL to which one image can be uploaded by HTTP, past this server, where the store can sign URLs.
+        """Makes a URL to which one image can be uploaded once by HTTP PUT, where the server has an HTTP port or its store can sign
+        URLs. The object exists from then on, incomplete: no download finds it, and an item that is run before the upload ended is
+        OBJECT_NOT_FOUND. The PUT must carry `headers` and exactly `size_bytes` bytes; it is answered 201, 409 if the object is
+        complete or being uploaded, 403 after `expires_at`. An object that is never completed is removed a day later. A server that
+        has this lists the feature `create_upload_url`.
 
-        Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) where the store can't sign: use UploadImage; INVALID_ARGUMENT
+        Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) on a server that can't sign URLs: use UploadImage; INVALID_ARGUMENT
         (ErrorInfo INVALID_REQUEST, BadRequest); RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if
-        `size_bytes` is above `max_image_bytes`.
+        `size_bytes` is above `max_image_bytes`, or what is left of `max_stored_bytes`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,8 +140,7 @@ class ImageService(object):
     An object that no batch refers to is removed a day after its upload; one whose batch was deleted can be read until it is
     removed. Object keys are opaque: at most 255 characters, unique for each upload.
 
-    Errors of every rpc, besides its own: UNAUTHENTICATED (ErrorInfo UNAUTHENTICATED), PERMISSION_DENIED (ErrorInfo
-    PERMISSION_DENIED), UNAVAILABLE (ErrorInfo DRAINING or STORE_UNAVAILABLE, with RetryInfo), INTERNAL (ErrorInfo INTERNAL).
+    Errors of every rpc, besides its own: those that BatchService states for all of its rpcs.
     """
 
     @staticmethod

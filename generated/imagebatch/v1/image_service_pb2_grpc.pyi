@@ -33,8 +33,7 @@ class ImageServiceStub:
     An object that no batch refers to is removed a day after its upload; one whose batch was deleted can be read until it is
     removed. Object keys are opaque: at most 255 characters, unique for each upload.
 
-    Errors of every rpc, besides its own: UNAUTHENTICATED (ErrorInfo UNAUTHENTICATED), PERMISSION_DENIED (ErrorInfo
-    PERMISSION_DENIED), UNAVAILABLE (ErrorInfo DRAINING or STORE_UNAVAILABLE, with RetryInfo), INTERNAL (ErrorInfo INTERNAL).
+    Errors of every rpc, besides its own: those that BatchService states for all of its rpcs.
     """
 
     @_typing.overload
@@ -49,7 +48,7 @@ class ImageServiceStub:
 
     Errors: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) if the header is missing, late or repeated, or a chunk
     is above 1 MiB; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if the image is larger than
-    `max_image_bytes`.
+    `max_image_bytes`, or than what is left of `max_stored_bytes`.
     """
     DownloadImage: _grpc.UnaryStreamMultiCallable[_image_service_pb2.DownloadImageRequest, _image_service_pb2.DownloadImageResponse]
     """Reads one stored image: `header` first, then the bytes in chunks.
@@ -58,11 +57,15 @@ class ImageServiceStub:
     removed meanwhile; INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) for a key of the wrong form.
     """
     CreateUploadUrl: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.CreateUploadUrlRequest, _image_service_pb2.CreateUploadUrlResponse]
-    """Makes a URL to which one image can be uploaded by HTTP, past this server, where the store can sign URLs.
+    """Makes a URL to which one image can be uploaded once by HTTP PUT, where the server has an HTTP port or its store can sign
+    URLs. The object exists from then on, incomplete: no download finds it, and an item that is run before the upload ended is
+    OBJECT_NOT_FOUND. The PUT must carry `headers` and exactly `size_bytes` bytes; it is answered 201, 409 if the object is
+    complete or being uploaded, 403 after `expires_at`. An object that is never completed is removed a day later. A server that
+    has this lists the feature `create_upload_url`.
 
-    Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) where the store can't sign: use UploadImage; INVALID_ARGUMENT
+    Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) on a server that can't sign URLs: use UploadImage; INVALID_ARGUMENT
     (ErrorInfo INVALID_REQUEST, BadRequest); RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if
-    `size_bytes` is above `max_image_bytes`.
+    `size_bytes` is above `max_image_bytes`, or what is left of `max_stored_bytes`.
     """
 
 @_typing.type_check_only
@@ -73,8 +76,7 @@ class ImageServiceAsyncStub(ImageServiceStub):
     An object that no batch refers to is removed a day after its upload; one whose batch was deleted can be read until it is
     removed. Object keys are opaque: at most 255 characters, unique for each upload.
 
-    Errors of every rpc, besides its own: UNAUTHENTICATED (ErrorInfo UNAUTHENTICATED), PERMISSION_DENIED (ErrorInfo
-    PERMISSION_DENIED), UNAVAILABLE (ErrorInfo DRAINING or STORE_UNAVAILABLE, with RetryInfo), INTERNAL (ErrorInfo INTERNAL).
+    Errors of every rpc, besides its own: those that BatchService states for all of its rpcs.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -86,7 +88,7 @@ class ImageServiceAsyncStub(ImageServiceStub):
 
     Errors: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) if the header is missing, late or repeated, or a chunk
     is above 1 MiB; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if the image is larger than
-    `max_image_bytes`.
+    `max_image_bytes`, or than what is left of `max_stored_bytes`.
     """
     DownloadImage: _aio.UnaryStreamMultiCallable[_image_service_pb2.DownloadImageRequest, _image_service_pb2.DownloadImageResponse]  # type: ignore[assignment]
     """Reads one stored image: `header` first, then the bytes in chunks.
@@ -95,11 +97,15 @@ class ImageServiceAsyncStub(ImageServiceStub):
     removed meanwhile; INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) for a key of the wrong form.
     """
     CreateUploadUrl: _aio.UnaryUnaryMultiCallable[_image_service_pb2.CreateUploadUrlRequest, _image_service_pb2.CreateUploadUrlResponse]  # type: ignore[assignment]
-    """Makes a URL to which one image can be uploaded by HTTP, past this server, where the store can sign URLs.
+    """Makes a URL to which one image can be uploaded once by HTTP PUT, where the server has an HTTP port or its store can sign
+    URLs. The object exists from then on, incomplete: no download finds it, and an item that is run before the upload ended is
+    OBJECT_NOT_FOUND. The PUT must carry `headers` and exactly `size_bytes` bytes; it is answered 201, 409 if the object is
+    complete or being uploaded, 403 after `expires_at`. An object that is never completed is removed a day later. A server that
+    has this lists the feature `create_upload_url`.
 
-    Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) where the store can't sign: use UploadImage; INVALID_ARGUMENT
+    Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) on a server that can't sign URLs: use UploadImage; INVALID_ARGUMENT
     (ErrorInfo INVALID_REQUEST, BadRequest); RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if
-    `size_bytes` is above `max_image_bytes`.
+    `size_bytes` is above `max_image_bytes`, or what is left of `max_stored_bytes`.
     """
 
 class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -109,8 +115,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
     An object that no batch refers to is removed a day after its upload; one whose batch was deleted can be read until it is
     removed. Object keys are opaque: at most 255 characters, unique for each upload.
 
-    Errors of every rpc, besides its own: UNAUTHENTICATED (ErrorInfo UNAUTHENTICATED), PERMISSION_DENIED (ErrorInfo
-    PERMISSION_DENIED), UNAVAILABLE (ErrorInfo DRAINING or STORE_UNAVAILABLE, with RetryInfo), INTERNAL (ErrorInfo INTERNAL).
+    Errors of every rpc, besides its own: those that BatchService states for all of its rpcs.
     """
 
     @_abc_1.abstractmethod
@@ -126,7 +131,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) if the header is missing, late or repeated, or a chunk
         is above 1 MiB; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if the image is larger than
-        `max_image_bytes`.
+        `max_image_bytes`, or than what is left of `max_stored_bytes`.
         """
 
     @_abc_1.abstractmethod
@@ -147,11 +152,15 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.CreateUploadUrlRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.CreateUploadUrlResponse, _abc.Awaitable[_image_service_pb2.CreateUploadUrlResponse]]:
-        """Makes a URL to which one image can be uploaded by HTTP, past this server, where the store can sign URLs.
+        """Makes a URL to which one image can be uploaded once by HTTP PUT, where the server has an HTTP port or its store can sign
+        URLs. The object exists from then on, incomplete: no download finds it, and an item that is run before the upload ended is
+        OBJECT_NOT_FOUND. The PUT must carry `headers` and exactly `size_bytes` bytes; it is answered 201, 409 if the object is
+        complete or being uploaded, 403 after `expires_at`. An object that is never completed is removed a day later. A server that
+        has this lists the feature `create_upload_url`.
 
-        Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) where the store can't sign: use UploadImage; INVALID_ARGUMENT
+        Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) on a server that can't sign URLs: use UploadImage; INVALID_ARGUMENT
         (ErrorInfo INVALID_REQUEST, BadRequest); RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if
-        `size_bytes` is above `max_image_bytes`.
+        `size_bytes` is above `max_image_bytes`, or what is left of `max_stored_bytes`.
         """
 
 def add_ImageServiceServicer_to_server(servicer: ImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -108,7 +109,9 @@ class _ItemErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemErr
     ITEM_ERROR_CODE_UNSPECIFIED: _ItemErrorCode.ValueType  # 0
     """No error."""
     ITEM_ERROR_CODE_FETCH_FAILED: _ItemErrorCode.ValueType  # 1
-    """The image's host could not be reached, or answered with an error."""
+    """The image's host could not be reached, or answered with an error; or the URL names no host, has a blank in its host, or a
+    port outside 1 to 65535, which is permanent.
+    """
     ITEM_ERROR_CODE_FETCH_FORBIDDEN: _ItemErrorCode.ValueType  # 2
     """The URL leads to an address that the server does not fetch from, such as a private network."""
     ITEM_ERROR_CODE_OBJECT_NOT_FOUND: _ItemErrorCode.ValueType  # 3
@@ -143,7 +146,9 @@ class ItemErrorCode(_ItemErrorCode, metaclass=_ItemErrorCodeEnumTypeWrapper):
 ITEM_ERROR_CODE_UNSPECIFIED: ItemErrorCode.ValueType  # 0
 """No error."""
 ITEM_ERROR_CODE_FETCH_FAILED: ItemErrorCode.ValueType  # 1
-"""The image's host could not be reached, or answered with an error."""
+"""The image's host could not be reached, or answered with an error; or the URL names no host, has a blank in its host, or a
+port outside 1 to 65535, which is permanent.
+"""
 ITEM_ERROR_CODE_FETCH_FORBIDDEN: ItemErrorCode.ValueType  # 2
 """The URL leads to an address that the server does not fetch from, such as a private network."""
 ITEM_ERROR_CODE_OBJECT_NOT_FOUND: ItemErrorCode.ValueType  # 3
@@ -186,10 +191,13 @@ class BatchImageInput(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     image_url: _builtins.str
     """An http or https URL, at most 8,192 characters. The server fetches it when the item's turn comes; a URL that is wrong
-    in any other way is that item's outcome and fails nothing else.
+    in any other way is that item's outcome and fails nothing else. Where GetServerInfo lists the feature `bucket_urls`, also an
+    `s3://`, `gs://` or `az://` URL of an image in a bucket and under a prefix that the operator has opened to the tenant for
+    reading; the outcome of all others is FETCH_FORBIDDEN.
     """
     image_base64: _builtins.str
-    """A data URL, `data:image/<type>;base64,<data>`. Images that do not fit a request of 32 MiB go through
+    """A data URL, `data:image/<type>;base64,<data>`; `image/<type>` has at most 255 characters, and the data is base64 with the
+    standard alphabet and padding. Images that do not fit a request of 32 MiB go through
     ImageService.UploadImage.
     """
     object_key: _builtins.str
@@ -202,7 +210,9 @@ class BatchImageInput(_message.Message):
     """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """The caller's own data, echoed in `input_data` and given to the operation. At most 8 KiB serialised."""
+        """The caller's own data, echoed in `input_data` and given to the operation. At most 8 KiB serialised and 30 levels deep;
+        numbers are finite, and every Value has a kind.
+        """
 
     def __init__(
         self,
@@ -340,6 +350,11 @@ class BatchStatusResult(_message.Message):
     FAILURE_COUNTS_FIELD_NUMBER: _builtins.int
     INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    CANARY_FIELD_NUMBER: _builtins.int
+    FAILURE_LIMIT_FIELD_NUMBER: _builtins.int
+    ITEM_TIMEOUT_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """The batch's id, a UUID of version 7."""
     status: Global___BatchStatus.ValueType
@@ -368,6 +383,14 @@ class BatchStatusResult(_message.Message):
     """Tokens that the items' models read, where the operation uses a model that counts tokens; otherwise 0."""
     output_tokens: _builtins.int
     """Tokens that the items' models wrote, likewise."""
+    canary: _builtins.int
+    """Items that ran first, as submitted; absent if there is no canary."""
+    failure_limit: _builtins.float
+    """The share of failures past which the rest is skipped, as submitted; absent if there is none."""
+    max_attempts: _builtins.int
+    """Attempts that an item may have, as submitted or the default."""
+    request_id: _builtins.str
+    """The `request_id` as submitted; absent if none was."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When the submit became durable (UTC)."""
@@ -388,7 +411,10 @@ class BatchStatusResult(_message.Message):
 
     @_builtins.property
     def parameters(self) -> _struct_pb2.Struct:
-        """The operation's parameters as submitted. Left out by WatchBatch and ListBatches."""
+        """The operation's parameters as submitted. Left out by WatchBatch and ListBatches. Of a batch from before
+        `json_values_only` (see GetServerInfoResponse.features), a text that begins with `(left out: ` stands in the place of
+        every value that is too deep or not of JSON.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -403,6 +429,10 @@ class BatchStatusResult(_message.Message):
         """Failed items by error code; the key is the code's name in lower case without its prefix, such as `fetch_failed`. Codes
         that have not occurred are left out; the values add up to failed_items.
         """
+
+    @_builtins.property
+    def item_timeout(self) -> _duration_pb2.Duration:
+        """What bounds one attempt, as submitted or the default."""
 
     def __init__(
         self,
@@ -429,14 +459,32 @@ class BatchStatusResult(_message.Message):
         failure_counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         input_tokens: _builtins.int = ...,
         output_tokens: _builtins.int = ...,
+        canary: _builtins.int | None = ...,
+        failure_limit: _builtins.float | None = ...,
+        item_timeout: _duration_pb2.Duration | None = ...,
+        max_attempts: _builtins.int = ...,
+        request_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "avg_processing_time_ms", b"avg_processing_time_ms", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "parameters", b"parameters", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "parameters", b"parameters", "request_id", b"request_id", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "avg_processing_time_ms", b"avg_processing_time_ms", "batch_id", b"batch_id", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failed_items", b"failed_items", "failure_counts", b"failure_counts", "input_tokens", b"input_tokens", "labels", b"labels", "operation", b"operation", "output_tokens", b"output_tokens", "parameters", b"parameters", "priority", b"priority", "processed_items", b"processed_items", "progress_percentage", b"progress_percentage", "skipped_items", b"skipped_items", "started_at", b"started_at", "status", b"status", "success_rate", b"success_rate", "successful_items", b"successful_items", "total_items", b"total_items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "batch_id", b"batch_id", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failed_items", b"failed_items", "failure_counts", b"failure_counts", "failure_limit", b"failure_limit", "input_tokens", b"input_tokens", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "output_tokens", b"output_tokens", "parameters", b"parameters", "priority", b"priority", "processed_items", b"processed_items", "progress_percentage", b"progress_percentage", "request_id", b"request_id", "skipped_items", b"skipped_items", "started_at", b"started_at", "status", b"status", "success_rate", b"success_rate", "successful_items", b"successful_items", "total_items", b"total_items"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__avg_processing_time_ms: _TypeAlias = _typing.Literal["avg_processing_time_ms"]  # noqa: Y015
     _WhichOneofArgType__avg_processing_time_ms: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms"]  # noqa: Y015
+    _WhichOneofReturnType__canary: _TypeAlias = _typing.Literal["canary"]  # noqa: Y015
+    _WhichOneofArgType__canary: _TypeAlias = _typing.Literal["_canary", b"_canary"]  # noqa: Y015
+    _WhichOneofReturnType__failure_limit: _TypeAlias = _typing.Literal["failure_limit"]  # noqa: Y015
+    _WhichOneofArgType__failure_limit: _TypeAlias = _typing.Literal["_failure_limit", b"_failure_limit"]  # noqa: Y015
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__avg_processing_time_ms) -> _WhichOneofReturnType__avg_processing_time_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canary) -> _WhichOneofReturnType__canary | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__failure_limit) -> _WhichOneofReturnType__failure_limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
 
 Global___BatchStatusResult: _TypeAlias = BatchStatusResult  # noqa: Y015
 
@@ -474,8 +522,9 @@ class BatchItemResult(_message.Message):
     items without an outcome and for SKIPPED.
     """
     stored_image_url: _builtins.str
-    """A URL of the image that the operation stored: signed and made when read where the store can sign, a `file://` URL on a
-    local store. Absent if the operation stored none.
+    """A URL of the image that the operation stored, else of the stored input (uploaded or inline; not of an `image_url`): signed,
+    made when the result is read and good for at least half of the server's `signed_url_lifetime_s`, where the server has an
+    HTTP port or its store can sign; a `file://` URL on a server that has neither. Absent if there is no such image.
     """
     error_code: Global___ItemErrorCode.ValueType
     """Why the item failed or was skipped; UNSPECIFIED otherwise."""
@@ -492,12 +541,16 @@ class BatchItemResult(_message.Message):
     @_builtins.property
     def input_data(self) -> _struct_pb2.Struct:
         """What was submitted: `image_url`, or `object_key` (for an image given as base64: `object_key`, `size_bytes`, `sha256` of
-        the stored image), and `metadata`.
+        the stored image), and `metadata`. Of a batch from before `json_values_only` (see GetServerInfoResponse.features), a
+        text that begins with `(left out: ` stands in the place of every value that is too deep or not of JSON.
         """
 
     @_builtins.property
     def output_data(self) -> _struct_pb2.Struct:
-        """The operation's output; its shape is the operation's `output_schema`. Present for SUCCESS only. At most 256 KiB."""
+        """The operation's output; its shape is the operation's `output_schema`. Present for SUCCESS only. At most 256 KiB
+        serialised and 30 levels deep; numbers are finite. Of `thumbnail`, as JSON, among others:
+        `{"width": 256, "height": 171, "format": "webp", "size_bytes": 9120}`.
+        """
 
     @_builtins.property
     def completed_at(self) -> _timestamp_pb2.Timestamp:

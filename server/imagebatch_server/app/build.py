@@ -3,259 +3,373 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from datetime import timedelta
-from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 import structlog
 
-from imagebatch.v1 import batch_service_pb2
+from imagebatch_server.access.audit_log import AuditLog
+from imagebatch_server.access.watched_files import FileWatch
+from imagebatch_server.app import execution
+from imagebatch_server.app.access import Access, grpc_credentials, open_access
+from imagebatch_server.app.descriptors import Descriptors, raise_limit, share_out
 from imagebatch_server.app.endpoint import CALLS_GRACE_S, Endpoint
-from imagebatch_server.app.folder import DataFolder
+from imagebatch_server.app.features import features
+from imagebatch_server.app.gauges import add_gauges
+from imagebatch_server.app.http_port import HttpPort
+from imagebatch_server.app.image_urls import image_urls
+from imagebatch_server.app.limits import call_limits, server_limits, usual_quotas
+from imagebatch_server.app.memory import Memory, find_limit, give_memory_back
+from imagebatch_server.app.memory import share_out as share_memory
 from imagebatch_server.app.metrics import Metrics
+from imagebatch_server.app.objects import open_object_store, opened_buckets
+from imagebatch_server.app.servers import place_among_servers
 from imagebatch_server.app.settings import Settings
+from imagebatch_server.app.tenants_file import TenantsFile
+from imagebatch_server.batches.audience import Audience
+from imagebatch_server.batches.awaited_uploads import AwaitedUploads
 from imagebatch_server.batches.control import Batches
-from imagebatch_server.batches.hosts import HostSlots
-from imagebatch_server.batches.intake import Intake
+from imagebatch_server.batches.errors import CannotStart, UnknownOperation
+from imagebatch_server.batches.failure_log import FailureLog
+from imagebatch_server.batches.handover import Handover
+from imagebatch_server.batches.hosts import Hosts
+from imagebatch_server.batches.item_admission import ItemAdmission
 from imagebatch_server.batches.janitor import Janitor
+from imagebatch_server.batches.loops import Loop, running
+from imagebatch_server.batches.news import LocalNews
 from imagebatch_server.batches.ownership import Ownership
+from imagebatch_server.batches.placement import owner_for
+from imagebatch_server.batches.ports.batches import BatchStore
+from imagebatch_server.batches.ports.execution import Executor
+from imagebatch_server.batches.ports.objects import BlobStore, ObjectRows, SweptBlobStore
+from imagebatch_server.batches.ports.servers import News, Servers
+from imagebatch_server.batches.quotas import QuotasOf
 from imagebatch_server.batches.recorder import Recorder
 from imagebatch_server.batches.scheduler import Scheduler
+from imagebatch_server.batches.share import Share
 from imagebatch_server.batches.submission import Submission
+from imagebatch_server.batches.sweeper import Sweeper
+from imagebatch_server.batches.tenants import Tenants, TenantStore
 from imagebatch_server.batches.uploads import Uploads
 from imagebatch_server.batches.watcher import Watchers
-from imagebatch_server.executors.lanes import Lanes
-from imagebatch_server.executors.local import LocalExecutor
-from imagebatch_server.images.fetch import Fetcher
-from imagebatch_server.images.guard import Guard
+from imagebatch_server.http.keyring import Keyring
+from imagebatch_server.http.signing import UrlSigner
+from imagebatch_server.images.formats import readable
 from imagebatch_server.images.header import header
-from imagebatch_server.images.objects import LocalBlobStore
-from imagebatch_server.operations.configuration import Configuration, OpenAIEndpoint
 from imagebatch_server.operations.registry import OperationRegistry
-from imagebatch_server.rpc import validate
-from imagebatch_server.rpc.batch_service import MAX_RESPONSE_BYTES, RESULTS_BYTES, BatchServicer
+from imagebatch_server.rpc.batch_service import RESULTS_BYTES, BatchServicer
+from imagebatch_server.rpc.calls import Calls
 from imagebatch_server.rpc.catalog import Catalog
+from imagebatch_server.rpc.connections import Connections
+from imagebatch_server.rpc.gate import Gate
 from imagebatch_server.rpc.image_service import ImageServicer
+from imagebatch_server.rpc.methods import contract
 from imagebatch_server.rpc.render import ResultRenderer, watch_response
+from imagebatch_server.rpc.validate import RequestValidator
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
-from imagebatch_server.store.migrate import migrate
-from imagebatch_server.store.objects import SqlObjectRows
+from imagebatch_server.store.news import SharedNews
+from imagebatch_server.store.object_rows import SqlObjectRows
 from imagebatch_server.store.outcomes import SqlOutcomeStore
+from imagebatch_server.store.signing_keys import SqlSigningKeys
+from imagebatch_server.store.tenants import SqlTenantStore
 
 log = structlog.get_logger(__name__)
 
-OWNER = "embedded"
-"""The one owner of every batch, until several servers share a database."""
 
-ASYNC_ITEMS = 64
-"""Items of asynchronous operations in flight at the least; operations have limits of their own below it."""
-
-RECORD_GRACE_S = 5.0
+RECORD_GRACE_S = 1.5
 
 
-class UnknownWarmOperation(Exception):
+class UnknownWarmOperation(CannotStart):
     """The settings name an operation that is not installed; the message says which are."""
 
 
 class Server:
     """One server: `start`, then `stop`.
 
-    Raises FolderInUse, SchemaTooNew, StoreUnavailable, UnknownWarmOperation, OSError from `start`.
+    Raises CannotStart at once where the system leaves it too little, and CannotStart, StoreUnavailable, OSError from
+    `start`.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._descriptors = share_out(raise_limit(), settings)
+        log.info("server.descriptors", **asdict(self._descriptors))
+        memory = self._memory = share_memory(find_limit(), settings)
+        log.info("server.memory", **asdict(memory), total=memory.total)
+        if memory.is_short:
+            give_memory_back()
+            log.warning("server.memory_short", limit=memory.limit, source=memory.source)
         self._opened = AsyncExitStack()
         self._draining = False
+        self._metrics = Metrics()
+        self._http_port: HttpPort | None = None
 
     async def start(self) -> str:
         """Open everything, resume what an earlier server left, and listen. Answers the address."""
         try:
-            return await self._start()
+            return await self._start(self._descriptors, self._memory)
         except BaseException:
             await self._opened.aclose()
             raise
 
-    async def _start(self) -> str:
+    async def _start(self, descriptors: Descriptors, memory: Memory) -> str:
         settings, opened = self._settings, self._opened
-        folder = DataFolder(settings.data_dir)
-        opened.callback(folder.close)
-        database = Database(settings.database_url or folder.database_url)
-        opened.callback(database.close)
-        await migrate(database)
-        blobs = LocalBlobStore(folder.objects)
-        opened.callback(blobs.close)
-        blobs.sweep_temporary()
-        configuration = _configuration(settings)
-        registry = OperationRegistry.load(configuration)
-        for name in settings.warm_operations:
-            if name not in registry.names():
-                known = ", ".join(registry.names())
-                raise UnknownWarmOperation(f"--warm-operations names {name!r}, and this server has {known}")
-        guard = Guard(settings.fetch_allowed_hosts, settings.fetch_allowed_networks)
-        fetcher = await opened.enter_async_context(
-            Fetcher(
-                guard,
-                max_bytes=settings.max_image_bytes,
-                max_redirects=settings.max_redirects,
-                max_memory_bytes=settings.fetch_memory_bytes,
-            )
+        tenants_file = TenantsFile(settings.tenants_file, usual_quotas(settings))
+        quotas = tenants_file.quotas
+        access = await opened.enter_async_context(open_access(settings, self._metrics))
+        self._take_http_address(access)
+        registry = _operations(settings)
+        place = await opened.enter_async_context(place_among_servers(settings, registry.names()))
+        folder, database, claim, servers = place.folder, place.database, place.claim, place.servers
+        blobs = open_object_store(settings, folder)
+        opened.push_async_callback(blobs.close)
+        await blobs.sweep_temporary()
+        fetcher, followed = execution.fetch_stage(settings, memory.fetch)
+        await fetcher.start()
+        opened.push_async_callback(fetcher.stop)
+        batch_store = SqlBatchStore(
+            database,
+            owner=claim.owner,
+            quotas=quotas,
+            owner_for=lambda operation: owner_for(operation, servers.own, servers.others),
         )
-
-        batch_store = SqlBatchStore(database, owner=OWNER, max_running_batches=settings.max_running_batches)
         outcome_store = SqlOutcomeStore(database, max_read_bytes=RESULTS_BYTES)
-        render = ResultRenderer(blobs.url)
-        local = partial(
-            LocalExecutor,
-            operations=registry.references(),
-            resolve=registry.resolve,
-            fetcher=fetcher,
-            blobs=blobs,
-            memory_bytes=settings.worker_memory_bytes,
-            max_image_bytes=settings.max_image_bytes,
-            max_image_pixels=settings.max_image_pixels,
-            max_ready_bytes=settings.ready_memory_bytes,
+        signer = await self._open_signer(database)
+        urls = image_urls(settings, signer, blobs)
+        render = ResultRenderer(urls.url)
+        buckets = opened_buckets(settings, quotas)
+        self._executor: Executor = execution.executor(
+            settings, memory.ready, registry, fetcher, buckets, blobs, lambda: servers.count
         )
-        in_flight = max(ASYNC_ITEMS, 2 * settings.openai_concurrency)
-        self._executor = Lanes(
-            local(workers=settings.workers, warm=settings.warm_operations, chunk_items=registry.chunk_items()),
-            local(workers=1, concurrency=in_flight, configuration=configuration),
-            registry.is_asynchronous,
-        )
-        self._recorder = Recorder(outcome_store)
-        hosts = HostSlots(overall=settings.fetches, per_host=settings.fetches_per_host)
-        self._scheduler = Scheduler(batch_store, self._recorder, self._executor, hosts)
-        metrics = Metrics()
+        self._recorder = Recorder(outcome_store, servers)
+        news, handover = await self._open_news(database, claim.owner, servers), Handover()
+        # Before the scheduler, which takes new batches out of the handover.
         self._watchers = Watchers(
             batch_store,
             outcome_store,
+            news,
+            handover,
             render,
             watch_response,
+            owner=claim.owner,
             max_update_bytes=RESULTS_BYTES,
-            on_delay=metrics.delivered,
+            kept_s=urls.kept_s,
+            on_delay=self._metrics.delivered,
         )
-        for listener in (self._watchers, self._scheduler, metrics):
-            self._recorder.listen(listener)
-        object_rows = SqlObjectRows(database)
-        janitor = Janitor(
+        self._scheduler = Scheduler(
             batch_store,
-            object_rows,
-            blobs,
-            self._watchers,
-            retention=None if settings.retention_s is None else timedelta(seconds=settings.retention_s),
-            every_s=settings.tidy_every_s,
+            self._recorder,
+            self._executor,
+            _hosts(settings, Share(servers)),
+            news,
+            handover,
+            claim,
+            servers,
+            weight=lambda tenant: quotas(tenant).weight,
         )
+        for listener in (self._watchers, self._scheduler, Audience(news), self._metrics, FailureLog()):
+            self._recorder.listen(listener)
+        object_rows = SqlObjectRows(database, quotas=quotas)
+        sweeper = self._sweeper(object_rows, blobs)
+        await sweeper.review_quarantine()  # before batches run that may need what is there
+        janitor = self._janitor(batch_store, SqlTenantStore(database), sweeper, news, servers)
         self._submission = Submission(
             batch_store,
-            Intake(blobs, object_rows),
+            ItemAdmission(blobs, object_rows, takes_buckets=buckets is not None),
             registry,
-            self._scheduler,
+            news,
+            handover,
             janitor,
+            quotas,
             max_items_per_submit=settings.max_items_per_submit,
             max_items_per_batch=settings.max_items_per_batch,
+            buckets=buckets,
         )
-        self._run("recorder", self._recorder.run())
+        await opened.enter_async_context(running(self._recorder))
+        opened.push_async_callback(self._watchers.close)
         opened.push_async_callback(self._scheduler.close)
         await self._executor.start(self._scheduler)
         opened.push_async_callback(self._executor.stop, 0.0)
 
-        ownership = Ownership(batch_store, self._scheduler, OWNER)
-        await ownership.take_over()
-        self._run("ownership", ownership.run())
-        self._run("janitor", janitor.run())
+        self._ownership = Ownership(batch_store, self._scheduler, claim, servers, news)
+        servers.report(lambda: (self._executor.alive, self._scheduler.queued))
+        await self._ownership.begin()
+        for loop in (
+            self._ownership,
+            janitor,
+            FileWatch([*tenants_file.watched, *followed]),
+        ):
+            await opened.enter_async_context(running(loop))
 
-        batches = Batches(batch_store, outcome_store, self._scheduler, self._watchers, janitor)
-        uploads = Uploads(blobs, object_rows, header, max_image_bytes=settings.max_image_bytes)
-        catalog = Catalog(version("imagebatch"), registry.describe_all(), self._limits(), self._workers, self._drains)
-        self._endpoint = Endpoint(
-            BatchServicer(self._submission, batches, self._watchers, catalog, render),
-            ImageServicer(uploads),
-            max_request_bytes=settings.max_request_bytes,
+        bounds = call_limits(settings, quotas, descriptors, memory, self._metrics)
+        batches = Batches(batch_store, outcome_store, news, self._scheduler.processing)
+        uploads, awaited = self._uploads(blobs, object_rows, quotas, signer)
+        catalog = Catalog(
+            version("imagebatch"),
+            registry.describe_all(),
+            server_limits(settings, descriptors, memory),
+            quotas,
+            self._workers,
+            self._drains,
+            readable(),
+            features(
+                has_http_port=signer is not None,
+                has_bucket=settings.object_store_url is not None,
+                opens_buckets=buckets is not None,
+            ),
         )
+        calls = Calls(
+            contract(
+                BatchServicer(
+                    self._submission,
+                    batches,
+                    self._watchers,
+                    catalog,
+                    Tenants(SqlTenantStore(database), news),
+                    render,
+                    max_rendering_bytes=memory.rendering,
+                ),
+                ImageServicer(uploads, awaited),
+            ),
+            RequestValidator(),
+            Gate(access.authenticator, public_info=settings.public_info),
+            bounds,
+            self._audit(),
+            max_request_bytes=memory.max_request,
+        )
+        add_gauges(self._metrics, self._scheduler, self._watchers, self._executor, bounds, sweeper)
+        if self._http_port is not None and signer is not None and awaited is not None:
+            await self._http_port.open(calls, bounds, signer, uploads, awaited, self._metrics, self._drains)
+        return await self._listen(access, calls, bounds.connections)
+
+    async def _open_news(self, database: Database, server: str, servers: Servers) -> News:
+        """Make what tells of changes: to the other servers too, if there can be any."""
+        if servers.alone:
+            return LocalNews()
+        news = SharedNews(LocalNews(), database, server, lambda: servers.count > 1)
+        for loop in (news, news.listening):
+            await self._opened.enter_async_context(running(loop))
+        self._metrics.gauge("hears_others", "1, or 0 while other servers' news does not arrive.", lambda: news.hears)
+        return news
+
+    def _sweeper(self, rows: ObjectRows, blobs: SweptBlobStore) -> Sweeper:
+        settings = self._settings
+        quarantine = timedelta(seconds=settings.quarantine_s)
+        return Sweeper(rows, blobs, quarantine=quarantine, max_share=settings.sweep_max_share)
+
+    def _janitor(
+        self, batches: BatchStore, tenants: TenantStore, sweeper: Sweeper, news: News, servers: Servers
+    ) -> Janitor:
+        settings = self._settings
+        retention = None if settings.retention_s is None else timedelta(seconds=settings.retention_s)
+        return Janitor(
+            batches,
+            tenants,
+            sweeper,
+            news,
+            retention=retention,
+            every_s=settings.tidy_every_s,
+            leads=lambda: servers.rank == 0,
+        )
+
+    async def _listen(self, access: Access, calls: Calls, connections: Connections) -> str:
+        """Let callers come; answers the address that they come to by gRPC."""
+        settings, opened = self._settings, self._opened
+        self._endpoint = Endpoint(
+            calls,
+            connections,
+            None if access.identity is None else grpc_credentials(access.identity),
+            reads_ahead=not self._memory.is_short,
+            max_connection_idle_s=settings.max_connection_idle_s,
+        )
+        loops: tuple[Loop, ...] = (connections, calls.streams)
+        for loop in loops:
+            await opened.enter_async_context(running(loop))
         opened.push_async_callback(self._endpoint.stop)
-        self._serve_metrics(metrics)
+        if settings.metrics_address is not None:
+            opened.callback(self._metrics.serve(settings.metrics_address))
         return await self._endpoint.start(settings.address)
 
-    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run a loop in the background until everything is closed."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._opened.push_async_callback(_cancel, task)
+    def _take_http_address(self, access: Access) -> None:
+        if self._settings.http_address is not None:
+            self._http_port = HttpPort(self._settings, self._settings.http_address, access.identity)
+            self._opened.push_async_callback(self._http_port.stop)
+
+    async def _open_signer(self, database: Database) -> UrlSigner | None:
+        """Make what signs URLs, if there is a port that answers them."""
+        if self._http_port is None:
+            return None
+        keyring = Keyring(SqlSigningKeys(database))
+        await keyring.open()
+        await self._opened.enter_async_context(running(keyring))
+        return UrlSigner(self._http_port.base_url, self._settings.signed_url_lifetime_s, keyring)
+
+    def _uploads(
+        self, blobs: BlobStore, rows: ObjectRows, quotas: QuotasOf, signer: UrlSigner | None
+    ) -> tuple[Uploads, AwaitedUploads | None]:
+        """Make what stores images: those that come in calls, and those that come to URLs, if there are any."""
+        most = self._settings.max_image_bytes
+        awaited = None if signer is None else AwaitedUploads(blobs, rows, signer, max_image_bytes=most)
+        return Uploads(blobs, rows, quotas, header, max_image_bytes=most), awaited
 
     async def stop(self) -> None:
         """Take no new work, give what is in flight `stop_grace_s` to end, tell watchers, close everything.
 
-        What did not end stays pending, and the next server runs it.
+        What did not end stays pending, and other servers run it: those that there are at once, else the next.
         """
         self._draining = True
         self._submission.draining = True
         await self._endpoint.drain()
         self._scheduler.stop()
+        await self._ownership.hand_over()
         await self._executor.stop(self._settings.stop_grace_s)
         try:
             async with asyncio.timeout(RECORD_GRACE_S):
                 await self._recorder.drained()
+                await self._scheduler.handed_over()
         except TimeoutError:
-            log.warning("the store is away: outcomes that it did not take will be made again")
+            log.warning("server.outcomes_unrecorded")
         self._watchers.drain()
+        if self._http_port is not None:
+            await self._http_port.stop(CALLS_GRACE_S)
         await self._endpoint.stop(CALLS_GRACE_S)
         await self._opened.aclose()
 
-    def _serve_metrics(self, metrics: Metrics) -> None:
-        scheduler, watchers, executor = self._scheduler, self._watchers, self._executor
-        metrics.gauge("queued_items", "Items that wait to be dispatched.", lambda: scheduler.queued)
-        metrics.gauge("in_flight_items", "Attempts dispatched and not ended.", lambda: scheduler.in_flight)
-        metrics.gauge("running_batches", "Batches with items without an outcome.", lambda: scheduler.running_batches)
-        metrics.gauge("watchers", "Open watches.", lambda: watchers.watchers)
-        metrics.gauge("watch_lag_outcomes", "Outcomes that the slowest watcher is behind.", lambda: watchers.lag)
-        metrics.gauge("workers_alive", "Worker processes that take items.", lambda: executor.workers_alive)
-        metrics.gauge("workers_restarted", "Worker processes replaced.", lambda: executor.workers_restarted)
-        if self._settings.metrics_address is not None:
-            self._opened.callback(metrics.serve(self._settings.metrics_address))
+    def _audit(self) -> AuditLog | None:
+        if self._settings.audit_log is None:
+            return None
+        audit = AuditLog(self._settings.audit_log, self._metrics.audit_lines_lost)
+        self._opened.callback(audit.close)
+        return audit
 
     def _drains(self) -> bool:
         return self._draining
 
     def _workers(self) -> tuple[int, int]:
-        return self._executor.workers_alive, self._executor.workers_restarted
-
-    def _limits(self) -> batch_service_pb2.ServerLimits:
-        settings = self._settings
-        return batch_service_pb2.ServerLimits(
-            max_items_per_submit=settings.max_items_per_submit,
-            max_items_per_batch=settings.max_items_per_batch,
-            max_image_bytes=settings.max_image_bytes,
-            max_image_pixels=settings.max_image_pixels,
-            max_redirects=settings.max_redirects,
-            max_running_batches=settings.max_running_batches,
-            max_request_bytes=settings.max_request_bytes,
-            max_response_bytes=MAX_RESPONSE_BYTES,
-            max_metadata_bytes=validate.MAX_METADATA_BYTES,
-            max_parameters_bytes=validate.MAX_PARAMETERS_BYTES,
-            max_output_bytes=256 * 1024,
-            max_error_message_bytes=2 * 1024,
-            max_image_url_characters=8_192,
-        )
+        return self._executor.alive, self._executor.restarts
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+def _operations(settings: Settings) -> OperationRegistry:
+    """Find the operations that are installed. Raises UnknownWarmOperation, DuplicateOperation."""
+    registry = OperationRegistry.load(settings.of_operations())
+    for name in settings.warm_operations:
+        try:
+            registry.get(name)
+        except UnknownOperation as error:
+            raise UnknownWarmOperation(f"--warm-operations: {error.violations[0].description}") from error
+    return registry
 
 
-def _configuration(settings: Settings) -> Configuration:
-    if settings.openai_base_url is None:
-        return Configuration()
-    key = settings.openai_api_key
-    return Configuration(
-        openai=OpenAIEndpoint(
-            base_url=settings.openai_base_url,
-            model=settings.openai_model,
-            api_key=None if key is None else key.get_secret_value(),
-            concurrency=settings.openai_concurrency,
-            requests_per_minute=settings.openai_requests_per_minute,
-        )
+def _hosts(settings: Settings, share: Share) -> Hosts:
+    return Hosts(
+        overall=settings.fetches,
+        per_host=settings.fetches_per_host,
+        share=share,
+        per_batch=settings.fetches_per_batch,
+        per_tenant=settings.fetches_per_tenant,
+        most_per_s=settings.fetch_host_rate,
+        patience_s=settings.fetch_patience_s,
     )

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from imagebatch_client import BatchClient
+from imagebatch_client import BatchClient, ConnectionSettings
+from imagebatch_server.app.authority import Authority
 
 # Photographs and pages that ship inside packages, so that the demo needs no network.
 PHOTOGRAPHS = {
@@ -45,32 +46,56 @@ def demo(
             "matplotlib.",
         ),
     ] = None,
+    secure: Annotated[
+        bool,
+        typer.Option("--secure", help="Speak TLS and ask who calls, by a certificate and a token made on the spot."),
+    ] = False,
 ) -> None:
     """Start a server, submit photographs, watch each one finish, show the results, and stop.
 
     It uses a free port and a temporary folder, and leaves nothing behind.
     """
-    paths = [images] if images is not None else _photographs()
+    paths = [images.resolve()] if images is not None else _photographs()
     if not paths:
         typer.echo(
             "imagebatch demo: no photographs found; install the extra imagebatch[demo], or give a folder by --images",
             err=True,
         )
         raise typer.Exit(2)
-    with tempfile.TemporaryDirectory(prefix="imagebatch-demo-") as folder:
-        server = _start(Path(folder))
+    with tempfile.TemporaryDirectory(prefix="imagebatch-demo-") as name:
+        folder = Path(name)
+        options, environment = _secured(folder) if secure else ([], {})
+        server = _start(folder, options)
         try:
-            address = _address(server)
-            code = _run(address, "submit", *map(str, paths), "--operation", "describe", "--watch")
-            with BatchClient(address) as client:
+            environment["IMAGEBATCH_ADDRESS"] = _address(server, options)
+            code = _run(folder, environment, "submit", *map(str, paths), "--operation", "describe", "--watch")
+            with BatchClient(_settings(environment)) as client:
                 batch = next(client.list_batches(page_size=1), None)
             if batch is not None:
                 typer.echo()
-                _run(address, "results", batch.batch_id)
+                _run(folder, environment, "results", batch.batch_id)
+            if secure:
+                typer.echo("\nWithout the token:")
+                _run(folder, {**environment, "IMAGEBATCH_TOKEN_FILE": ""}, "list")
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(STOP_TIMEOUT_S)
     raise typer.Exit(code)
+
+
+def _secured(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Make what a secure server is started with, and what its clients are told; says what one would type."""
+    Authority(folder).issue("server", hosts=["127.0.0.1"])
+    typer.echo("# ca.pem, server.pem and server.key: your own authority would issue these.")
+    access, made = ["--access-file", "callers.json"], folder / "demo.token"
+    typer.echo(f"$ umask 077; imagebatch token create demo --tenant demo {' '.join(access)} > {made.name}")
+    made.touch(0o600)
+    with made.open("w") as file:
+        command = _command("token", "create", "demo", "--tenant", "demo", *access)
+        subprocess.run(command, cwd=folder, stdout=file, check=True)
+    typer.echo(f"$ export IMAGEBATCH_TLS_CA=ca.pem IMAGEBATCH_TOKEN_FILE={made.name}")
+    options = ["--tls-certificate", "server.pem", "--tls-key", "server.key", *access]
+    return options, {"IMAGEBATCH_TLS_CA": str(folder / "ca.pem"), "IMAGEBATCH_TOKEN_FILE": str(made)}
 
 
 def _photographs() -> Sequence[Path]:
@@ -86,10 +111,19 @@ def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "imagebatch_client", *arguments]
 
 
-def _start(folder: Path) -> subprocess.Popen[str]:
+def _settings(environment: Mapping[str, str]) -> ConnectionSettings:
+    return ConnectionSettings(
+        environment["IMAGEBATCH_ADDRESS"],
+        tls_ca=environment.get("IMAGEBATCH_TLS_CA"),
+        token_file=environment.get("IMAGEBATCH_TOKEN_FILE"),
+    )
+
+
+def _start(folder: Path, options: Sequence[str]) -> subprocess.Popen[str]:
     environment = {**os.environ, "IMAGEBATCH_LOG_LEVEL": "warning", "IMAGEBATCH_WARM_OPERATIONS": "describe"}
     return subprocess.Popen(
-        _command("serve", "--address", "127.0.0.1:0", "--data-dir", str(folder / "data")),
+        _command("serve", "--address", "127.0.0.1:0", "--data-dir", "data", *options),
+        cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -97,18 +131,16 @@ def _start(folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def _address(server: subprocess.Popen[str]) -> str:
+def _address(server: subprocess.Popen[str], options: Sequence[str]) -> str:
     for line in server.stdout or ():
         if LISTENING in line:
-            typer.echo(f"$ imagebatch serve\n{line.strip()}\n")
+            typer.echo(f"$ {' '.join(['imagebatch', 'serve', *options])}\n{line.strip()}\n")
             return line.split(LISTENING)[1].split(",")[0]
     typer.echo("imagebatch demo: the server did not start; what it said stands above", err=True)
     raise typer.Exit(1)
 
 
-def _run(address: str, *arguments: str) -> int:
+def _run(folder: Path, environment: Mapping[str, str], *arguments: str) -> int:
     shown = [argument if "/" not in argument else Path(argument).name for argument in arguments]
     typer.echo(f"$ imagebatch {' '.join(shown)}")
-    return subprocess.run(
-        _command(*arguments), env={**os.environ, "IMAGEBATCH_ADDRESS": address}, check=False
-    ).returncode
+    return subprocess.run(_command(*arguments), cwd=folder, env={**os.environ, **environment}, check=False).returncode

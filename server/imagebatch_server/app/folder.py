@@ -6,8 +6,13 @@ import fcntl
 import os
 from pathlib import Path
 
+from imagebatch_server.batches.errors import CannotStart
 
-class FolderInUse(Exception):
+DATABASE_NAME = "imagebatch.db"
+"""The file of the SQLite database in a data folder."""
+
+
+class FolderInUse(CannotStart):
     """Another server works on the data folder."""
 
 
@@ -20,8 +25,8 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise OSError(f"can't use {self.path} as --data-dir: {error.strerror}") from error
         try:
@@ -39,7 +44,12 @@ class DataFolder:
     @property
     def database_url(self) -> str:
         """The SQLite database in the folder."""
-        return f"sqlite:///{self.path / 'imagebatch.db'}"
+        return f"sqlite:///{self.database}"
+
+    @property
+    def database(self) -> Path:
+        """The file of the SQLite database."""
+        return self.path / DATABASE_NAME
 
     @property
     def objects(self) -> Path:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -24,7 +25,11 @@ def configure(log_format: str, level: str) -> None:
     ]
     # Tracebacks become text before queries are cut off, because they quote URLs too.
     last: list[Any] = [structlog.processors.format_exc_info, _without_queries]
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    if console:
+        last.append(_harmless)
+        renderer: Any = structlog.dev.ConsoleRenderer(colors=_has_colours(sys.stderr))
+    else:
+        renderer = structlog.processors.JSONRenderer()  # which escapes whatever is not ASCII
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -41,6 +46,22 @@ def configure(log_format: str, level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _has_colours(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal on which colours are wanted: see no-color.org."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _harmless(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what a terminal would act on: texts may come from images and hosts. A traceback keeps its lines."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            kept = "\n" if key == "exception" else ""
+            event[key] = "".join(
+                each if each.isprintable() or each in kept else each.encode("unicode_escape").decode() for each in value
+            )
+    return event
 
 
 def _without_queries(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

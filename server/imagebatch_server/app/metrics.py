@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, start_http_server
 
 from imagebatch_server.batches.model import Batch, ItemResult, Outcome
 
@@ -41,6 +41,16 @@ class Metrics:
             buckets=DELAYS_S,
             registry=self.registry,
         )
+        self._refused = Counter(
+            "imagebatch_calls_refused", "Calls refused or ended because of a limit.", ("limit",), registry=self.registry
+        )
+        self._closed = Counter(
+            "imagebatch_connections_closed", "Idle connections closed to make room.", registry=self.registry
+        )
+
+        self._audit_lost = Counter(
+            "imagebatch_audit_lines_lost", "Lines of the audit log that could not be written.", registry=self.registry
+        )
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a figure that is read whenever it is asked for."""
@@ -62,8 +72,24 @@ class Metrics:
         """Nothing was recorded, so there is nothing to count."""
 
     def delivered(self, delay_s: float) -> None:
-        """A watcher was handed an outcome so long after its commit."""
+        """Note how long after its commit a watcher was handed an outcome."""
         self._delays.observe(delay_s)
+
+    def refused(self, limit: str) -> None:
+        """Count a call that was refused or ended because of a limit."""
+        self._refused.labels(limit).inc()
+
+    def connections_closed(self, count: int) -> None:
+        """Count connections that were closed to make room for others."""
+        self._closed.inc(count)
+
+    def audit_lines_lost(self, count: int) -> None:
+        """Count lines that the audit log lacks."""
+        self._audit_lost.inc(count)
+
+    def exposition(self) -> bytes:
+        """Write all figures in Prometheus' text format."""
+        return generate_latest(self.registry)
 
     def serve(self, address: str) -> Callable[[], None]:
         """Answer HTTP requests on `host:port` from a thread of its own, until what is returned is called.

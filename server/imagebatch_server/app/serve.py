@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import json
+import os
 import signal
 import sys
+from collections.abc import Coroutine, Mapping
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -15,21 +18,31 @@ import typer
 from pydantic import ValidationError
 
 from imagebatch_server.app import logs
-from imagebatch_server.app.build import Server, UnknownWarmOperation
-from imagebatch_server.app.folder import FolderInUse
-from imagebatch_server.app.settings import Settings, env_name
-from imagebatch_server.batches.errors import StoreUnavailable
-from imagebatch_server.executors.pool import WorkersCannotStart
-from imagebatch_server.operations.registry import DuplicateOperation
-from imagebatch_server.store.migrate import SchemaTooNew
+from imagebatch_server.app.build import Server
+from imagebatch_server.app.last_resort import LastResort
+from imagebatch_server.app.memory import reserve_little
+from imagebatch_server.app.settings import Named, Settings, env_name, named, settings_with, unknown_variables
+from imagebatch_server.batches.errors import CannotStart, StoreUnavailable
+from imagebatch_server.executors.attempts.worker_pool import WorkersCannotStart
+from imagebatch_server.operations.registry import DuplicateOperation, installed_settings
+from imagebatch_server.threads import started
 
 log = structlog.get_logger(__name__)
 
 _NEW_OBJECTS_A_COLLECTION = 10_000
 """Python's 700 are made by a few dozen items, none of which leave cycles behind."""
 
+SETTINGS = settings_with(installed_settings())
+"""The server's own, and those of the operations that are installed."""
+
+CLOSING_S = 5.0
+"""How much longer than its grace a server may take to end."""
+
+_OTHER_THREADS = 4
+"""For what asyncio itself does in threads."""
+
 STARTING_ERRORS = (
-    FolderInUse, SchemaTooNew, StoreUnavailable, DuplicateOperation, UnknownWarmOperation, WorkersCannotStart, OSError,
+    CannotStart, StoreUnavailable, DuplicateOperation, WorkersCannotStart, OSError,
 )  # fmt: skip
 """What the operator can mend; anything else is a defect and shows its traceback."""
 
@@ -39,18 +52,24 @@ def serve(**flags: str | None) -> None:
 
     Everything it needs is made in the data folder. Each option can also be given as an environment variable.
     """
+    if unknown := unknown_variables(SETTINGS):
+        typer.echo("\n".join(unknown), err=True)
+        raise typer.Exit(2)
     try:
-        given = {name: value for name, value in flags.items() if value is not None}
-        settings = Settings(**given)  # type: ignore[arg-type]  # texts, which the settings convert
+        settings = SETTINGS(**_by_section(flags))
     except ValidationError as error:
         for problem in error.errors():
-            name = str(problem["loc"][0])
+            if problem["type"] == "default_factory_not_called":
+                continue  # what follows from another value, which is told of itself
+            depth = 2 if problem["loc"][0] in SETTINGS.sections else 1
+            name = "_".join(str(part) for part in problem["loc"][:depth])
             typer.echo(
                 f"--{name.replace('_', '-')} ({env_name(name)}): {problem['msg'].removeprefix('Value error, ')}",
                 err=True,
             )
         raise typer.Exit(2) from error
     logs.configure(settings.log_format, settings.log_level)
+    os.umask(0o077)  # what callers sent is nobody else's to read
     try:
         asyncio.run(_serve(settings))
     except STARTING_ERRORS as error:
@@ -59,34 +78,80 @@ def serve(**flags: str | None) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    reserve_little()
+    server = Server(settings)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(started(_OTHER_THREADS, "other"))
+    last_resort = LastResort(settings.stop_grace_s + CLOSING_S)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    server = Server(settings)
-    address = await server.start()
+        loop.add_signal_handler(number, _stop, told, last_resort)
+    address = await _unless(told, server.start())
+    if address is None:
+        log.info("server.stopped")
+        return
     gc.freeze()  # what was imported and built stays for good: no collection need walk it again
     gc.set_threshold(_NEW_OBJECTS_A_COLLECTION, *gc.get_threshold()[1:])
-    typer.echo(f"imagebatch {version('imagebatch')} listening on {address}, data in {settings.data_dir}")
-    sys.stdout.flush()
+    _say_listening(settings, address)
     await told.wait()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.remove_signal_handler(number)  # a second one ends the process at once; nothing is lost by that
-    log.info("stopping", grace_s=settings.stop_grace_s)
     await server.stop()
-    log.info("stopped")
+    log.info("server.stopped")
 
 
-def _flag(name: str) -> inspect.Parameter:
-    field = Settings.model_fields[name]
-    default = field.get_default()
-    shown = "" if default in (None, ()) else f"; default: {default}"
+def _say_listening(settings: Settings, address: str) -> None:
+    """Tell whoever started the server that it is ready, on standard output."""
+    line = f"imagebatch {version('imagebatch')} listening on {address}, data in {settings.data_dir}"
+    if settings.log_format == "json":
+        line = json.dumps({"event": "server.listening", "message": line, "address": address, "level": "info"})
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError:  # closed or full: whom it would tell is not there, and the server runs on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _stop(told: asyncio.Event, last_resort: LastResort) -> None:
+    """Begin to stop, which ends within the grace and `CLOSING_S` whatever hangs."""
+    last_resort.begin()
+    told.set()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(number)  # a second one ends the process at once
+    log.info("server.stopping", within_s=last_resort.after_s)
+
+
+async def _unless(told: asyncio.Event, starting: Coroutine[Any, Any, str]) -> str | None:
+    """Start, and answer the address; None if the server was told to stop before it was up, and was closed."""
+    start, stop = asyncio.create_task(starting), asyncio.create_task(told.wait())
+    await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not start.done():
+        start.cancel()
+        await asyncio.gather(start, return_exceptions=True)
+        return None
+    return start.result()
+
+
+def _by_section(flags: Mapping[str, str | None]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for one in named(SETTINGS):
+        value = flags.get(one.name)
+        if value is not None and one.section is not None:
+            given.setdefault(one.section, {})[one.name.removeprefix(f"{one.section}_")] = value
+        elif value is not None:
+            given[one.name] = value
+    return given
+
+
+def _flag(one: Named) -> inspect.Parameter:
+    shown = f"; default: {one.default}" if one.default else ""
     # Settings reads the variable itself: typer is only to show its name.
-    text = f"{field.description} ({env_name(name)}{shown})"
-    option = typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)
-    kind: Any = Annotated[str | None, option]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+    text = f"{one.description} ({one.variable}{shown})"
+    flag = f"--{one.name.replace('_', '-')}"
+    names = [flag, f"--no-{flag[2:]}"] if one.is_switch else [flag]  # the second for what the environment says
+    option = typer.Option(*([f"{names[0]}/{names[1]}"] if one.is_switch else names), help=text, show_default=False)
+    kind: Any = Annotated[bool | None, option] if one.is_switch else Annotated[str | None, option]
+    return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
 
 # One option a setting, made from the settings themselves so that neither can lack what the other has.
-serve.__signature__ = inspect.Signature([_flag(name) for name in Settings.model_fields])  # type: ignore[attr-defined]  # inspect reads it
+serve.__signature__ = inspect.Signature([_flag(one) for one in named(SETTINGS)])  # type: ignore[attr-defined]  # inspect reads it

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from imagebatch_server.batches.model import Batch, Item
-from imagebatch_server.batches.ports import BatchStore
+from imagebatch_server.batches.ports.batches import BatchStore
 
 TRIES_AN_ITEM = 3
 

@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 
 from msgspec import structs
 
-from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
-from imagebatch_server.batches.janitor import Janitor
-from imagebatch_server.batches.model import Batch, BatchFilter, ItemFilter, ItemResult
-from imagebatch_server.batches.ports import BatchStore, OutcomeStore
-from imagebatch_server.batches.scheduler import Scheduler
-from imagebatch_server.batches.watcher import Watchers
+from imagebatch_server.batches.coalescing import CoalescedReads
+from imagebatch_server.batches.model import Batch, BatchFilter, ItemFilter, ItemResult, RetryRequest
+from imagebatch_server.batches.ports.batches import BatchStore, OutcomeStore
+from imagebatch_server.batches.ports.servers import News, NewsKind
 
 
 class Batches:
@@ -22,21 +20,21 @@ class Batches:
         self,
         batches: BatchStore,
         outcomes: OutcomeStore,
-        scheduler: Scheduler,
-        watchers: Watchers,
-        janitor: Janitor,
+        news: News,
+        processing: Callable[[str], frozenset[int]],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """Take `processing`, which answers the indexes of a batch's items that workers are busy with."""
         self._batches = batches
+        self._statuses: CoalescedReads[tuple[str, str], Batch] = CoalescedReads(lambda key: batches.get(*key))
         self._outcomes = outcomes
-        self._scheduler = scheduler
-        self._watchers = watchers
-        self._janitor = janitor
+        self._news = news
+        self._processing = processing
         self._now = now
 
     async def get(self, tenant: str, batch_id: str) -> Batch:
-        """Read one batch. Raises BatchNotFound."""
-        return await self._batches.get(tenant, batch_id)
+        """Read one batch; callers of one moment share a read. Raises BatchNotFound."""
+        return await self._statuses.get((tenant, batch_id))
 
     async def list(self, tenant: str, match: BatchFilter, limit: int, before_batch_id: str | None) -> Sequence[Batch]:
         """Read batches, newest first."""
@@ -47,7 +45,7 @@ class Batches:
     ) -> tuple[Batch, int, Sequence[ItemResult]]:
         """Read a page of items, with the batch and the number of items that match. Raises BatchNotFound."""
         batch, total, results = await self._outcomes.page(tenant, batch_id, match, offset, limit)
-        busy = self._scheduler.processing(batch_id)
+        busy = self._processing(batch_id)
         if busy:
             results = [_marked(result, busy) for result in results]
         return batch, total, results
@@ -56,28 +54,26 @@ class Batches:
         """Ask for a batch to be cancelled; a terminal one is answered as it is. Raises BatchNotFound."""
         batch = await self._batches.request_cancel(tenant, batch_id, self._now())
         if batch.cancel_requested_at is not None:
-            self._scheduler.cancel(batch)
+            self._news.publish(NewsKind.CANCEL_REQUESTED, tenant, batch_id)
         return batch
 
-    async def retry(self, tenant: str, batch_id: str, error_codes: Sequence[ItemErrorCode]) -> Batch:
-        """Run failed items again, those of the given codes or all; a running batch is answered as it is.
+    async def retry(self, tenant: str, batch_id: str, request: RetryRequest) -> Batch:
+        """Run failed items again, the chosen ones or all; a running batch is answered as it is.
 
-        Raises BatchNotFound, BatchNotRetryable, LimitExceeded.
+        Raises BatchNotFound, BatchNotRetryable, LimitExceeded, RequestIdReused.
         """
-        batch, reopened = await self._batches.retry(tenant, batch_id, error_codes)
+        batch, reopened = await self._batches.retry(tenant, batch_id, request, self._now())
         if reopened:
-            self._watchers.reopened(batch)
-            self._scheduler.add(batch)
+            self._news.publish(NewsKind.REOPENED, tenant, batch_id)
         return batch
 
     async def delete(self, tenant: str, batch_id: str) -> None:
         """Hide a terminal batch at once, and have its rows removed. Raises BatchNotFound, BatchNotTerminal."""
         await self._batches.hide(tenant, batch_id)
-        self._watchers.deleted(batch_id)
-        self._janitor.wake()
+        self._news.publish(NewsKind.DELETED, tenant, batch_id)
 
 
 def _marked(result: ItemResult, busy: frozenset[int]) -> ItemResult:
-    if result.status is BatchItemStatus.PENDING and result.item.item_index in busy:
-        return structs.replace(result, status=BatchItemStatus.PROCESSING)
+    if result.outcome is None and result.item.item_index in busy:
+        return structs.replace(result, is_processing=True)
     return result

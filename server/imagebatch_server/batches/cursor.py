@@ -28,7 +28,7 @@ class Cursor:
         return self._loop.time() >= self._quiet_at
 
     def was_sent(self) -> None:
-        """A message was sent: be quiet for a while."""
+        """Be quiet for a while: a message was sent."""
         self._quiet_at = self._loop.time() + QUIET_S
 
     async def wait(self) -> None:

@@ -8,7 +8,7 @@ from imagebatch_server.batches.model import Item
 
 
 def content_key(item: Item, object_sha256: str | None) -> bytes | None:
-    """What equal items have in common; None for an item that can't be told to be the same as another.
+    """Find what equal items have in common; None for an item that can't be told to be the same as another.
 
     `object_sha256` is that of the object that the item names, None if there is none.
     """

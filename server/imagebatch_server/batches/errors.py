@@ -6,23 +6,60 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagebatch.v1.enums import BatchStatus, ItemErrorCode
+from imagebatch_server.limits import MAX_ERROR_MESSAGE_BYTES
+
+
+def plain_text(text: str) -> str:
+    """Clean a text so that every store and every message can hold it: no NUL, no half of a surrogate pair."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def short_text(text: str) -> str:
+    """As much of a message as an item may carry, as a plain text."""
+    encoded = plain_text(text).encode()
+    if len(encoded) <= MAX_ERROR_MESSAGE_BYTES:
+        return encoded.decode()
+    return encoded[: MAX_ERROR_MESSAGE_BYTES - 3].decode(errors="ignore") + "..."
+
+
+SKIP_CODES = frozenset({ItemErrorCode.DUPLICATE, ItemErrorCode.CANCELLED, ItemErrorCode.FAILURE_LIMIT})
+"""Codes of skipped items; all others are those of failed ones."""
 
 
 class ItemError(Exception):
-    """One item failed with a known code; the message says what to do about it.
+    """One item failed with a known code; the message says what to do about it. It is kept plain, and cut to its limit.
 
-    `transient` says whether another attempt may help; TIMEOUT and WORKER_CRASHED always are. `retry_after_s` is how
-    long whoever refused wants to be left alone, if they said so.
+    `transient` says whether another attempt may help; TIMEOUT and WORKER_CRASHED always are. `busy` says that whoever
+    was asked has too much to do (HTTP's 429, or 503 with Retry-After): the item waits for them, and the attempt is not
+    counted. `retry_after_s` is how long another attempt has to wait at the least.
     """
 
     def __init__(
-        self, code: ItemErrorCode, message: str, *, transient: bool = False, retry_after_s: float | None = None
+        self,
+        code: ItemErrorCode,
+        message: str,
+        *,
+        transient: bool = False,
+        busy: bool = False,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = short_text(message)
         self.retry_after_s = retry_after_s
-        self.transient = transient or code in (ItemErrorCode.TIMEOUT, ItemErrorCode.WORKER_CRASHED)
+        self.busy = busy
+        self.transient = transient or busy or code in (ItemErrorCode.TIMEOUT, ItemErrorCode.WORKER_CRASHED)
+
+
+class UnsupportedPicture(ItemError):
+    """It is a picture, in a format or with a feature that isn't read here: a fact about the server, not the file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ItemErrorCode.UNSUPPORTED_FORMAT, message)
+
+
+class CannotStart(Exception):
+    """What keeps a server from starting and its operator can mend; the message says how."""
 
 
 class RequestError(Exception):
@@ -30,11 +67,28 @@ class RequestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that was exceeded: its name in ServerLimits, the most that it allows, and how much there was at least.
+
+    `setting` is the environment variable that sets it, None if it is fixed.
+    """
+
+    name: str
+    value: float
+    observed: float
+    setting: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing wrong with a request: the field's path, such as `items[3].image_url`, and what to do."""
+    """One thing wrong with a request: the field's path, such as `items[3].image_url`, and what to do.
+
+    `limit` is set if the field is more than the server takes, and nothing else is wrong with it.
+    """
 
     field: str
     description: str
+    limit: Limit | None = None
 
 
 class InvalidRequest(RequestError):
@@ -48,8 +102,9 @@ class InvalidRequest(RequestError):
 class UnknownOperation(InvalidRequest):
     """No operation has this name."""
 
-    def __init__(self, operation: str, known: Sequence[str]) -> None:
-        text = f"no operation is called {operation!r}; this server has {', '.join(known)}"
+    def __init__(self, operation: str, known: Sequence[str], remedy: str | None = None) -> None:
+        text = f"no operation is called {operation!r}; this server has {', '.join(known) or 'none'}"
+        text = text if remedy is None else f"{text}; {remedy}"
         super().__init__([Violation("options.operation", text)])
         self.operation = operation
 
@@ -78,12 +133,20 @@ class ObjectNotFound(RequestError):
         self.object_key = object_key
 
 
-class RequestIdReused(RequestError):
-    """The request_id made another batch."""
+class ObjectExists(Exception):
+    """A blob is never written twice: this key has one already."""
 
-    def __init__(self, request_id: str, batch_id: str) -> None:
+    def __init__(self, object_key: str) -> None:
+        super().__init__(f"object {object_key} is written already; ask for another key")
+        self.object_key = object_key
+
+
+class RequestIdReused(RequestError):
+    """The request_id belongs to a request that asked for something else; `use` is what became of that."""
+
+    def __init__(self, request_id: str, batch_id: str, *, use: str) -> None:
         super().__init__(
-            f"request_id {request_id} already made batch {batch_id} from other content; use a new request_id"
+            f"request_id {request_id} already {use} batch {batch_id} with other content; use a new request_id"
         )
         self.request_id = request_id
         self.batch_id = batch_id
@@ -119,28 +182,31 @@ class SequenceOutOfRange(RequestError):
 
 
 class LimitExceeded(RequestError):
-    """A limit of this server. `retry_after_s` is set if waiting can help.
+    """A limit of this server, exceeded by the request as a whole or by what the server has to do already.
 
-    `limit` is the field's name in ServerLimits, `setting` the environment variable that sets it, None if it is fixed;
-    `field` is the request's field that is too large, if one is.
+    `retry_after_s` is set if waiting can help.
     """
 
-    def __init__(
-        self,
-        limit: str,
-        message: str,
-        *,
-        value: int,
-        setting: str | None = None,
-        field: str | None = None,
-        retry_after_s: float | None = None,
-    ) -> None:
+    def __init__(self, limit: Limit, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.limit = limit
-        self.value = value
-        self.setting = setting
-        self.field = field
         self.retry_after_s = retry_after_s
+
+
+class TenantDeleted(RequestError):
+    """The tenant is being removed, and nothing can be stored for it until that is done."""
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(f"tenant {tenant} is being deleted; if it is to come back, try again when its images are gone")
+        self.tenant = tenant
+
+
+class Unauthenticated(RequestError):
+    """The call doesn't show who makes it, or what it shows does not count here. No secret is in the message."""
+
+
+class PermissionDenied(RequestError):
+    """Whoever calls may not do this."""
 
 
 class Draining(RequestError):
@@ -151,10 +217,11 @@ class Draining(RequestError):
 
 
 class StoreUnavailable(RequestError):
-    """The store can't be reached, is locked or is full."""
+    """The store can't be reached, is locked or is full. `may_pass`: whether waiting helps, as far as is known."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, *, may_pass: bool = False) -> None:
         super().__init__(f"the store is not available: {why}; try again")
+        self.may_pass = may_pass
 
 
 class NotSupported(RequestError):

@@ -1,57 +1,281 @@
-"""Slots for fetching images: some overall, few a host, so that a slow host holds up nobody else's images."""
+"""Whose images may be fetched now: some at a time overall, few a host, and none while a host wants to be left alone."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from urllib.parse import urlsplit
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from imagebatch_server.batches.fetch_shares import FetchShares
+from imagebatch_server.batches.model import Dispatch
+from imagebatch_server.batches.pace import Pace
 from imagebatch_server.batches.running import RunningBatch
+from imagebatch_server.batches.share import Share
+from imagebatch_server.urls import host_of
+
+_Key = tuple[RunningBatch, int]
+
+MOST_REMEMBERED = 10_000
+"""Hosts whose pace is remembered although nothing waits for them."""
 
 
-def host_of(url: str) -> str:
-    """The host that a URL names, empty if it names none: fetching it will say what is wrong."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
+class Timer(Protocol):
+    """Something that is due later."""
+
+    def cancel(self) -> None:
+        """Let it not happen."""
 
 
-class HostSlots:
-    """Counts fetches. Items whose host is at its limit are parked, by index, and come back as its slots free."""
+class Clock(Protocol):
+    """The part of an event loop that tells the time."""
 
-    def __init__(self, *, overall: int, per_host: int) -> None:
+    def time(self) -> float:
+        """Seconds on a monotonic clock."""
+
+    def call_at(self, when: float, callback: Callable[..., object], /, *args: Any) -> Timer:
+        """Call something at that time."""
+
+
+@dataclass(slots=True)
+class _Host:
+    pace: Pace
+    busy: int = 0
+    """Fetches under way, and slots that are kept for items which were called."""
+    waiting: dict[RunningBatch, deque[int]] = field(default_factory=dict)
+    """Indexes of items, by batch in the order of their turns."""
+    since: dict[_Key, float] = field(default_factory=dict)
+    """From when on each item waits, called ones included."""
+    called: set[_Key] = field(default_factory=set)
+    timer: Timer | None = None
+
+    def has_room(self, slots: int) -> bool:
+        """Whether it may have another fetch. One that only complains is tried by a single fetch, whatever its slots."""
+        return self.busy < (slots if self.pace.silent_since is None else min(slots, 1))
+
+    def pop(self, running: RunningBatch) -> _Key:
+        """Take out an item of this batch, which goes to the end."""
+        indexes = self.waiting.pop(running)
+        item_index = indexes.popleft()
+        if indexes:
+            self.waiting[running] = indexes
+        return running, item_index
+
+
+class Hosts:
+    """Give out leave to fetch.
+
+    An item whose host can't be asked now waits here by its index, and is called when it can be, with a slot kept for
+    it; batches that wait for one host are called in turn.
+
+    Nothing waits for ever: an item whose host has done nothing but complain for `patience_s` is called to be given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        overall: int,
+        per_host: int,
+        share: Share,
+        per_batch: int | None = None,
+        per_tenant: int | None = None,
+        most_per_s: float | None = None,
+        patience_s: float = 3_600.0,
+        clock: Clock | None = None,
+    ) -> None:
+        """`overall` and those per host, batch and tenant are fetches at a time, None for as many as there are overall.
+
+        `most_per_s` is how many may begin at a host in a second. Both limits of a host are for all servers together, of
+        which this one takes its share.
+        """
         self._overall = overall
+        self._shares = FetchShares(
+            overall=overall, per_tenant=per_tenant or overall, per_batch=per_batch or per_tenant or overall
+        )
         self._per_host = per_host
-        self._busy: Counter[str] = Counter()
+        self._share = share
+        self._most_per_s = most_per_s
+        self._patience_s = patience_s
+        self._clock: Clock = clock or asyncio.get_running_loop()
+        self._hosts: dict[str, _Host] = {}
+        self._waits_for: dict[RunningBatch, set[str]] = {}
         self._busy_overall = 0
-        self._parked: dict[str, deque[tuple[RunningBatch, int]]] = {}
+        self._lent: set[int] = set()
+        """Fetches whose slot, overall, others have meanwhile, by the id of their dispatch, which lives as long."""
+        self._call: Callable[[RunningBatch, int], None] = lambda _running, _item_index: None
+
+    @property
+    def patience_s(self) -> float:
+        """How long an item waits for whoever wants to be left alone."""
+        return self._patience_s
+
+    def attach(self, call: Callable[[RunningBatch, int], None]) -> None:
+        """Have items that wait here called by this function."""
+        self._call = call
 
     def room(self) -> int:
-        """How many more fetches there may be, of whichever hosts."""
+        """Answer how many more fetches there may be, of whichever hosts."""
         return self._overall - self._busy_overall
 
-    def acquire(self, host: str) -> bool:
-        """Take a slot of the host; False if it is at its limit."""
-        if self._busy[host] >= self._per_host:
+    def has_share(self, name: str, running: RunningBatch, item_index: int) -> bool:
+        """Tell whether an item may be fetched as far as its batch and tenant go; if not, the batch is held back."""
+        if (running, item_index) in self._host(name).called or self._shares.has_room(running):
+            return True
+        self._shares.hold_back(running)
+        return False
+
+    def relieved(self) -> list[RunningBatch]:
+        """Take out batches that were held back and need not be any more."""
+        relieved = self._shares.relieved()
+        for _, names in relieved:
+            for name in names:
+                self._serve_later(name, self._host(name))
+        return [running for running, _ in relieved]
+
+    def acquire(self, name: str, running: RunningBatch, item_index: int) -> bool:
+        """Take leave to fetch an item, which has its share; False if it has to wait."""
+        host, key, now = self._host(name), (running, item_index), self._clock.time()
+        if key in host.called:
+            if host.pace.is_held(now):  # it complained while the item was on its way
+                self._uncall(host, key)
+                return False
+            host.called.remove(key)
+        elif host.waiting or not host.has_room(self._slots()) or host.pace.ready_at > now:
             return False
-        self._busy[host] += 1
+        else:
+            self._take(host, running, now)
+        host.since.pop(key, None)
         self._busy_overall += 1
         return True
 
-    def park(self, host: str, running: RunningBatch, item_index: int) -> None:
-        """Let an item wait for its host."""
-        self._parked.setdefault(host, deque()).append((running, item_index))
+    def wait(self, name: str, running: RunningBatch, item_index: int, *, first: bool = False) -> None:
+        """Let an item wait, before its batch's others if it is to be the `first`, or if it was called before."""
+        host, key = self._host(name), (running, item_index)
+        indexes = host.waiting.setdefault(running, deque())
+        if first or key in host.since:
+            indexes.appendleft(item_index)
+        else:
+            indexes.append(item_index)
+        host.since.setdefault(key, self._clock.time())
+        self._waits_for.setdefault(running, set()).add(name)
+        self._serve_later(name, host)
 
-    def release(self, host: str) -> tuple[RunningBatch, int] | None:
-        """Give a slot back; answers the item that has waited longest for it."""
+    def gives_up(self, name: str, running: RunningBatch, item_index: int) -> bool:
+        """Tell whether an item has waited too long for a host that only complains."""
+        host, key = self._host(name), (running, item_index)
+        if key not in host.since or self._clock.time() < self._overdue_at(host, key):
+            return False
+        del host.since[key]
+        return True
+
+    def release(self, dispatch: Dispatch) -> None:
+        """Give the slots of a fetch back."""
+        name = host_of(dispatch.item.image_url or "")
+        host = self._host(name)
+        host.busy -= 1
+        lent = id(dispatch) in self._lent
+        self._shares.give_back(dispatch.tenant, dispatch.batch_id, lent=lent)
+        if lent:
+            self._lent.remove(id(dispatch))
+        else:
+            self._busy_overall -= 1
+        self._serve_later(name, host)
+
+    def lend(self, dispatch: Dispatch) -> None:
+        """Let others have the slot, overall, of a fetch that is slow; its host's it keeps."""
+        self._lent.add(id(dispatch))
         self._busy_overall -= 1
-        self._busy[host] -= 1
-        if not self._busy[host]:
-            del self._busy[host]
-        parked = self._parked.get(host, deque())
-        while parked:
-            running, item_index = parked.popleft()
-            if not running.closed:
-                return running, item_index
-        self._parked.pop(host, None)
-        return None
+        self._shares.lend(dispatch.tenant, dispatch.batch_id)
+
+    def answered(self, name: str) -> None:
+        """Note that the host sent what it was asked for, or said that it never will."""
+        self._host(name).pace.answered(self._clock.time())
+
+    def complained(self, name: str, retry_after_s: float | None) -> None:
+        """Note that the host wants to be left alone, for so long if it says."""
+        host = self._host(name)
+        host.pace.complained(self._clock.time(), retry_after_s)
+        self._serve_later(name, host)
+
+    def forget(self, running: RunningBatch) -> None:
+        """Let nothing of a batch wait any more."""
+        self._shares.forget(running)
+        for name in self._waits_for.pop(running, ()):
+            host = self._host(name)
+            host.waiting.pop(running, None)
+            for key in [key for key in host.since if key[0] is running]:
+                del host.since[key]
+                if key in host.called:
+                    self._uncall(host, key)
+            self._serve_later(name, host)
+
+    def _slots(self) -> int:
+        return self._share.of(self._per_host)
+
+    def _take(self, host: _Host, running: RunningBatch, now: float) -> None:
+        host.busy += 1
+        host.pace.limit(self._share.of_rate(self._most_per_s))
+        host.pace.begin(now)
+        self._shares.take(running.batch.tenant, running.batch.batch_id)
+
+    def _uncall(self, host: _Host, key: _Key) -> None:
+        host.called.remove(key)
+        host.busy -= 1
+        self._shares.give_back(key[0].batch.tenant, key[0].batch.batch_id, lent=False)
+
+    def _host(self, name: str) -> _Host:
+        host = self._hosts.get(name)
+        if host is None:
+            if len(self._hosts) >= MOST_REMEMBERED:
+                self._forget_idle()
+            host = self._hosts[name] = _Host(Pace())
+        return host
+
+    def _forget_idle(self) -> None:
+        now = self._clock.time()
+        for name, host in list(self._hosts.items()):
+            if not host.busy and not host.since and not host.pace.is_held(now):
+                del self._hosts[name]
+
+    def _overdue_at(self, host: _Host, key: _Key) -> float:
+        silent_since = host.pace.silent_since
+        return float("inf") if silent_since is None else max(host.since[key], silent_since) + self._patience_s
+
+    def _serve_later(self, name: str, host: _Host) -> None:
+        """Call who waits: after all that is being told now, or when the host can be asked, or is to be given up."""
+        if host.timer is not None:
+            host.timer.cancel()
+            host.timer = None
+        if not host.waiting:
+            return
+        due_at = min(self._overdue_at(host, (running, indexes[0])) for running, indexes in host.waiting.items())
+        if host.has_room(self._slots()):
+            if any(map(self._shares.has_room, host.waiting)):
+                due_at = min(due_at, host.pace.ready_at)
+            else:
+                for running in host.waiting:
+                    self._shares.hold_back(running, name)
+        elif (changes_in_s := self._share.changes_in_s()) is not None:
+            due_at = min(due_at, self._clock.time() + changes_in_s)
+        if due_at < float("inf"):
+            host.timer = self._clock.call_at(max(due_at, self._clock.time()), self._serve, name)
+
+    def _serve(self, name: str) -> None:
+        host = self._hosts[name]
+        host.timer = None
+        now = self._clock.time()
+        for running, indexes in list(host.waiting.items()):
+            while indexes and now >= self._overdue_at(host, (running, indexes[0])):
+                self._call(running, indexes.popleft())
+            if not indexes:
+                del host.waiting[running]
+        while host.has_room(self._slots()) and host.pace.ready_at <= now:
+            turn = next(filter(self._shares.has_room, host.waiting), None)
+            if turn is None:
+                break
+            key = host.pop(turn)
+            host.called.add(key)
+            self._take(host, turn, now)
+            self._call(*key)
+        self._serve_later(name, host)

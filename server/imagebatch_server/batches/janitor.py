@@ -1,53 +1,63 @@
-"""Clearing away: rows of deleted batches, batches past their retention time, objects that nothing refers to."""
+"""Clearing away: deleted batches and tenants, batches past their retention time, objects that nothing refers to."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from imagebatch_server.batches.errors import StoreUnavailable
-from imagebatch_server.batches.ports import BatchStore, BlobStore, ObjectRows
-from imagebatch_server.batches.watcher import Watchers
+from imagebatch_server.batches.ports.batches import BatchStore
+from imagebatch_server.batches.ports.servers import News, NewsKind
+from imagebatch_server.batches.sweeper import Sweeper
+from imagebatch_server.batches.tenants import TenantStore
 
 log = structlog.get_logger(__name__)
 
 ROWS_A_STEP = 1_000
-OBJECTS_A_STEP = 200
-UNREFERENCED_FOR = timedelta(days=1)
-"""An object that nothing refers to is kept so long, for a batch that is still to be submitted."""
 
 
 class Janitor:
-    """Works in small steps, so that nobody waits for it, and tries again later whenever the store is away."""
+    """Work in small steps, so that nobody waits for it, and try again later whenever the store is away."""
+
+    name = "janitor"
 
     def __init__(
         self,
         batches: BatchStore,
-        objects: ObjectRows,
-        blobs: BlobStore,
-        watchers: Watchers,
+        tenants: TenantStore,
+        sweeper: Sweeper,
+        news: News,
         *,
         retention: timedelta | None,
         every_s: float,
+        leads: Callable[[], bool] = lambda: True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`retention` is how long a terminal batch is kept, None for ever; `every_s` the time between rounds."""
+        """`retention` is how long a terminal batch is kept, None for ever; `every_s` the time between rounds.
+
+        `leads` tells whether this server clears away for all: of several servers one is enough. That two do so for a
+        moment, while that one changes, does no harm.
+        """
         self._batches = batches
-        self._objects = objects
-        self._blobs = blobs
-        self._watchers = watchers
+        self._tenants = tenants
+        self._sweeper = sweeper
+        self._news = news
         self._retention = retention
         self._every_s = every_s
+        self._leads = leads
         self._now = now
         self._to_discard: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
+        self._wake.set()  # the first round begins at once
+        news.subscribe(self._on_news)
 
-    def wake(self) -> None:
-        """Begin a round soon: a batch was deleted."""
-        self._wake.set()
+    def _on_news(self, kind: NewsKind, _tenant: str, _batch_id: str) -> None:
+        if kind in (NewsKind.DELETED, NewsKind.TENANT_DELETED):
+            self._wake.set()  # for the next round at once
 
     async def discard(self, tenant: str, batch_id: str) -> None:
         """Leave a batch that is still staged to be removed; if the store is away, by the rounds that follow."""
@@ -56,50 +66,54 @@ class Janitor:
         except StoreUnavailable:
             self._to_discard.add((tenant, batch_id))
 
-    async def run(self) -> None:
-        """Clear away until cancelled."""
-        while True:
-            self._wake.clear()
-            try:
-                await self.tidy()
-            except StoreUnavailable as error:
-                log.warning("clearing away waits for the store", why=str(error))
-            except Exception:
-                log.exception("clearing away failed; trying again later")
-            try:
-                async with asyncio.timeout(self._every_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+    async def step(self) -> None:
+        """Wait until a round is due or a batch was deleted, and do the round. Raises StoreUnavailable."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._every_s):
+                await self._wake.wait()
+        self._wake.clear()
+        await self.tidy()
 
     async def tidy(self) -> None:
         """One round. Raises StoreUnavailable."""
         for tenant, batch_id in list(self._to_discard):
             await self._batches.discard(tenant, batch_id)
             self._to_discard.remove((tenant, batch_id))
+        if not self._leads():
+            return
         await self._expire()
+        self._wake.clear()  # what is deleted by now is removed in this round
+        await self._remove_hidden()
+        await self._remove_tenants()
+        await self._give_back_space()
+        await self._sweeper.sweep()
+
+    async def _remove_hidden(self) -> None:
         while await self._batches.remove_hidden(ROWS_A_STEP):
             pass
-        await self._sweep()
+
+    async def _remove_tenants(self) -> None:
+        while hidden := await self._tenants.hide_deleted(ROWS_A_STEP):
+            for tenant, batch_id in hidden:
+                self._news.publish(NewsKind.DELETED, tenant, batch_id)
+            await self._remove_hidden()
+        removed = 1
+        while removed:
+            removed, gone = await self._tenants.remove_deleted(ROWS_A_STEP)
+            for tenant in gone:
+                log.info("janitor.tenant_removed", tenant=tenant)
+
+    async def _give_back_space(self) -> None:
+        given_back = 0
+        while step := await self._batches.give_back_space():
+            given_back += step
+        if given_back:
+            log.info("janitor.space_given_back", bytes=given_back)
 
     async def _expire(self) -> None:
         if self._retention is None:
             return
         while expired := await self._batches.expire(self._now() - self._retention, ROWS_A_STEP):
-            for _, batch_id in expired:
-                self._watchers.deleted(batch_id)
-            log.info("batches expired", batches=len(expired))
-
-    async def _sweep(self) -> None:
-        """Rows go before blobs: a row without its blob would promise what is not there."""
-        before = self._now() - UNREFERENCED_FOR
-        last_key = ""
-        while keys := await self._objects.unreferenced(before, OBJECTS_A_STEP, last_key):
-            removed = await self._objects.remove(keys)
-            for key in removed:
-                await self._blobs.delete(key)
-            log.info("objects swept", objects=len(removed))
-            last_key = keys[-1]
-        async for key in self._blobs.written_before(before):
-            if not await self._objects.exists(key):
-                await self._blobs.delete(key)  # its submit or upload was never finished
+            for tenant, batch_id in expired:
+                self._news.publish(NewsKind.DELETED, tenant, batch_id)
+            log.info("janitor.batches_expired", batches=len(expired))

@@ -6,6 +6,7 @@ import random
 from datetime import datetime, timedelta
 
 from imagebatch.v1.enums import BatchStatus
+from imagebatch_server.backoff import Backoff
 from imagebatch_server.batches.model import Batch, BatchOptions, Item
 
 TERMINAL = frozenset(
@@ -21,8 +22,7 @@ OUTCOMES_FOR_ESTIMATE = 20
 OUTCOMES_TO_JUDGE = 20
 """From so many outcomes on `failure_limit` is judged, where no canary says otherwise."""
 
-BACKOFF_FIRST_S = 0.5
-BACKOFF_MOST_S = 30.0
+_ATTEMPTS = Backoff(first_s=0.5, longest_s=30.0)
 
 
 def backoff_s(attempt: int) -> float:
@@ -30,7 +30,7 @@ def backoff_s(attempt: int) -> float:
 
     The jitter keeps items that failed together, such as those of one host, from coming back together.
     """
-    return min(BACKOFF_FIRST_S * 2.0 ** (attempt - 1), BACKOFF_MOST_S) * random.uniform(0.5, 1.0)
+    return _ATTEMPTS.after(attempt) * random.uniform(0.5, 1.0)
 
 
 def is_terminal(status: BatchStatus) -> bool:
@@ -39,7 +39,7 @@ def is_terminal(status: BatchStatus) -> bool:
 
 
 def terminal_status(batch: Batch) -> BatchStatus:
-    """The status of a batch whose every item has an outcome."""
+    """Decide the status of a batch whose every item has an outcome."""
     if batch.cancel_requested_at is not None:
         return BatchStatus.CANCELLED
     if batch.failed_items == 0:
@@ -61,7 +61,7 @@ def is_past_failure_limit(options: BatchOptions, successful: int, failed: int) -
 
 
 def success_rate(batch: Batch) -> float:
-    """successful / processed, 0 to 1; 0 when nothing is processed."""
+    """Compute successful / processed, 0 to 1; 0 when nothing is processed."""
     return batch.successful_items / batch.processed_items if batch.processed_items else 0.0
 
 
@@ -85,17 +85,12 @@ def estimated_completion_time(batch: Batch, now: datetime) -> datetime | None:
     return batch.rated_at + timedelta(seconds=remaining / batch.outcomes_per_s)
 
 
-def plain_text(text: str | None) -> str | None:
-    """A text that every store and every message can hold: no NUL, no half of a surrogate pair."""
-    return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
-
-
 def item_id(batch_id: str, item: Item) -> str:
-    """The caller's own key, or the one that stands in for it."""
+    """Answer the caller's own key, or the one that stands in for it."""
     return item.item_id if item.item_id is not None else f"{batch_id}-{item.item_index}"
 
 
 def derived_index(batch_id: str, item_id: str) -> int:
-    """The index in an item_id that stands in for the caller's own; -1 if it is none of this batch's."""
+    """Read the index in an item_id that stands in for the caller's own; -1 if it is none of this batch's."""
     prefix, _, index = item_id.rpartition("-")
     return int(index) if prefix == batch_id and index.isascii() and index.isdigit() else -1

@@ -7,10 +7,10 @@ into dictionaries once, at the edges, and the core never looks inside. What ther
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,10 @@ from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 
 RESULT_OVERHEAD_BYTES = 640
 """Room for a result's ids, hashes, keys, times and numbers."""
+
+
+STORED_IMAGE_URL_BYTES = 320
+"""Room for the URL of a stored image: the public URL, tenant, key and signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class BatchOptions:
     """Items, picked at random, that run before the others."""
     failure_limit: float | None = None
     """The share of failures past which the rest is skipped."""
+    output_prefix: str | None = None
+    """The URL of a bucket's prefix that the operation's images go to; absent: the service's own store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,13 @@ class OperationInfo:
     output_schema: Mapping[str, Any]
 
 
+class BlobName(NamedTuple):
+    """By what a blob is read. Anybody may name any key: it counts for the tenant that it is of, and for no other."""
+
+    tenant: str
+    object_key: str
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """The row of one blob."""
@@ -59,6 +72,33 @@ class StoredObject:
     size_bytes: int
     content_type: str
     file_name: str
+    created_at: datetime
+
+    @property
+    def blob(self) -> BlobName:
+        """By what its bytes are read."""
+        return BlobName(self.tenant, self.object_key)
+
+
+HEAD_BYTES = 64 * 1024
+"""How much of a file's start is enough to tell its `ImageHeader`."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadUrl:
+    """Where an image can be uploaded: the URL to PUT it to, the headers that the PUT must carry, and until when."""
+
+    url: str
+    headers: Mapping[str, str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key that URLs are signed with; the numbers count up."""
+
+    number: int
+    secret: bytes = field(repr=False)
     created_at: datetime
 
 
@@ -96,8 +136,13 @@ class Item(msgspec.Struct, frozen=True, gc=False):
         return self.image_url is not None and self.duplicate_of_index is None
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """How one item ended: SUCCESS, FAILED or SKIPPED."""
+class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How one item ended: SUCCESS, FAILED or SKIPPED.
+
+    The fields but the last have the names and the order of their columns in the table of outcomes, and those that
+    callers see the names of their fields in the contract. A child makes it and sends it by position; rows are written
+    by position too.
+    """
 
     item_index: int
     status: BatchItemStatus
@@ -107,38 +152,43 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     processing_time_ms: int | None = None
     attempts: int = 0
     image_sha256: str | None = None
-    stored_object: StoredObject | None = None
+    stored_object_key: str | None = None
+    """Of the image that the operation made, if it made one; its row is committed with the outcome."""
     duplicate_of_index: int | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    image_bytes: int = 0
+    """Of the image that was processed, as the executor got it; it counts as usage and is not kept with the outcome."""
 
 
 class ItemResult(msgspec.Struct, frozen=True, gc=False):
-    """One item with its outcome, if it has one; `sequence` and `completed_at` are set with the outcome.
-
-    Of the stored object only its key is needed to read a result.
-    """
+    """One item and its outcome, if it has one; `sequence` and `completed_at` are set with the outcome."""
 
     batch_id: str
     item: Item
-    status: BatchItemStatus = BatchItemStatus.PENDING
-    error_code: ItemErrorCode | None = None
-    error_message: str | None = None
-    output_data: bytes | None = None
-    processing_time_ms: int | None = None
-    attempts: int = 0
-    image_sha256: str | None = None
-    stored_object_key: str | None = None
-    duplicate_of_index: int | None = None
+    outcome: Outcome | None = None
     sequence: int | None = None
     completed_at: datetime | None = None
+    is_processing: bool = False
+    """Whether a worker is busy with it; only the server that runs the batch knows."""
+
+    @property
+    def status(self) -> BatchItemStatus:
+        """Where the item stands."""
+        if self.outcome is not None:
+            return self.outcome.status
+        return BatchItemStatus.PROCESSING if self.is_processing else BatchItemStatus.PENDING
 
     @property
     def size_bytes(self) -> int:
         """About what the result takes on the wire."""
-        item = self.item
-        given_bytes = len(item.image_url or "") + len(item.metadata or b"")
-        return RESULT_OVERHEAD_BYTES + given_bytes + len(self.output_data or b"") + len(self.error_message or "")
+        item, outcome = self.item, self.outcome
+        size = RESULT_OVERHEAD_BYTES + len(item.image_url or "") + len(item.metadata or b"")
+        if item.object_key is not None or (outcome is not None and outcome.stored_object_key is not None):
+            size += STORED_IMAGE_URL_BYTES
+        if outcome is not None:
+            size += len(outcome.output_data or b"") + len(outcome.error_message or "")
+        return size
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +209,10 @@ class Batch:
     input_tokens: int
     output_tokens: int
     last_sequence: int
+    owner: str
+    """The server that works on it, or last did."""
     owner_epoch: int
+    """Raised whenever the owner changes or the batch is reopened: what is written at an older one is refused."""
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -176,6 +229,28 @@ class Batch:
     def processed_items(self) -> int:
         """Items that have an outcome."""
         return self.successful_items + self.failed_items + self.skipped_items
+
+
+NOBODY = ""
+"""The owner of a batch that any server may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveServer:
+    """A server as it last told of itself, a second ago or so."""
+
+    server_id: str
+    operations: Collection[str]
+    workers: int
+    waiting_items: int
+    """Items of the batches that it runs which are neither in flight nor recorded."""
+    draining: bool = False
+    """Whether it is about to stop, and takes nothing any more."""
+
+    @property
+    def load(self) -> float:
+        """How many items wait for each worker; what is below 1 is room."""
+        return self.waiting_items / max(self.workers, 1)
 
 
 class Dispatch(msgspec.Struct, frozen=True, gc=False):
@@ -195,24 +270,51 @@ class Dispatch(msgspec.Struct, frozen=True, gc=False):
     timeout_s: float
     lane: str
     """The executor's lane that its operation runs in with these parameters."""
+    turn_ms: float = 0.0
+    """Where its tenant stood when its turn came: of several tenants' attempts in a lane, the lowest goes first."""
+    output_prefix: str | None = None
+    """Where an image goes that the operation makes, if not to the service's own store."""
 
 
 class AttemptResult(msgspec.Struct, frozen=True, gc=False):
-    """What an attempt came to: `output_data` if it succeeded, else an error."""
+    """What an attempt came to: the item's outcome, SUCCESS or FAILED, unless it is attempted again."""
 
     dispatch: Dispatch
-    processing_time_ms: int
-    image_sha256: str | None = None
-    output_data: bytes | None = None
+    outcome: Outcome
     stored_object: StoredObject | None = None
-    error_code: ItemErrorCode | None = None
-    error_message: str | None = None
+    """The row of the image that the operation made; the blob is durable already."""
     transient: bool = False
     """Whether another attempt may help; only meaningful with an error."""
+    busy: bool = False
+    """Whether somebody had too much to do for it: it does not count, and the item waits for them."""
     retry_after_s: float | None = None
     """How long another attempt has to wait at the least."""
-    input_tokens: int = 0
-    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequest:
+    """Which items a retry reopens: of these codes, with these ids; empty means any. Both must match.
+
+    A repeat of `request_id` reopens nothing; `content_sha256` tells whether it asks for the same.
+    """
+
+    error_codes: Sequence[ItemErrorCode] = ()
+    item_ids: Sequence[str] = ()
+    request_id: str | None = None
+    content_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DailyUsage:
+    """What a tenant used of one operation in one day (UTC); skipped items are not counted."""
+
+    day: date
+    operation: str
+    items: int
+    processing_time_ms: int
+    image_bytes: int
+    input_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,22 @@ come it lets some time go by between two transactions: an idle server commits at
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
 
+from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
+from imagebatch_server.backoff import Backoff
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.errors import StoreUnavailable
-from imagebatch_server.batches.model import Batch, Item, ItemResult, Outcome
-from imagebatch_server.batches.ports import BatchCommit, OutcomeStore
+from imagebatch_server.batches.model import Batch, Item, ItemResult, Outcome, StoredObject
+from imagebatch_server.batches.ports.batches import BatchCommit, OutcomeStore
+from imagebatch_server.batches.ports.servers import Servers
+from imagebatch_server.batches.rate import Rate
 
 log = structlog.get_logger(__name__)
 
@@ -38,36 +41,16 @@ RETRY_MOST_S = 2.0
 
 
 class CommitListener(Protocol):
-    """Hears what was committed, on the event loop's thread, in commit order."""
+    """Hear what was committed, on the event loop's thread, in commit order."""
 
     def committed(self, batch: Batch, outcomes: Sequence[Outcome], results: Sequence[ItemResult] | None) -> None:
-        """These outcomes are durable; `results` is None where their sequences must be read from the store."""
+        """Hear of outcomes that are durable; `results` is None where their sequences must be read from the store."""
 
     def lost(self, batch_id: str, owner_epoch: int) -> None:
-        """The batch is not ours at this epoch any more; none of its outcomes was written."""
+        """Hear that the batch is not ours at this epoch any more; none of its outcomes was written."""
 
 
-class Rate:
-    """Outcomes a second over the last minute."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._counts: deque[tuple[float, int]] = deque()
-        self._in_window = 0
-        self._total = 0
-
-    def add(self, count: int) -> float | None:
-        """Count outcomes; answer the rate, or None while there are too few."""
-        now = time.monotonic()
-        self._counts.append((now, count))
-        self._in_window += count
-        self._total += count
-        while now - self._counts[0][0] > lifecycle.RATE_WINDOW_S:
-            self._in_window -= self._counts.popleft()[1]
-        if self._total < lifecycle.OUTCOMES_FOR_ESTIMATE:
-            return None
-        elapsed_s = min(now - self._started, lifecycle.RATE_WINDOW_S)
-        return self._in_window / max(elapsed_s, 0.001)
+_Entry = tuple[Item, Outcome, StoredObject | None]
 
 
 @dataclass(slots=True)
@@ -77,19 +60,47 @@ class _Queue:
     tenant: str
     batch_id: str
     owner_epoch: int
-    rate: Rate
     started_at: datetime | None = None
-    outcomes: deque[tuple[Item, Outcome]] = field(default_factory=deque)
+    outcomes_per_s: float | None = None
+    entries: deque[_Entry] = field(default_factory=deque)
+    is_replaced: bool = False
+    """Whether its one outcome stands in the place of one that was refused."""
+
+    def part(self, entries: Iterable[_Entry]) -> _Queue:
+        """Answer a queue with some of the entries."""
+        return replace(self, entries=deque(entries))
+
+    def commit(self) -> BatchCommit:
+        """Answer what the store is to write."""
+        return BatchCommit(
+            tenant=self.tenant,
+            batch_id=self.batch_id,
+            owner_epoch=self.owner_epoch,
+            outcomes=[outcome for _, outcome, _ in self.entries],
+            objects=[stored for _, _, stored in self.entries if stored is not None],
+            started_at=self.started_at,
+            outcomes_per_s=self.outcomes_per_s,
+        )
 
 
 class Recorder:
-    """Commits outcomes in groups and tells its listeners. A store that is away is waited for, outcomes in hand.
+    """Commit outcomes in groups and tell its listeners. A store that is away is waited for, outcomes in hand.
+
+    So is the lease, where there is one: what was taken over meanwhile, the store refuses then.
+
+    A group that the store refuses is written in smaller ones, so that one outcome which no store takes holds up nothing
+    but itself: its item fails with INTERNAL.
 
     What waits is bounded by those who add: the scheduler counts an item as in flight until its outcome is committed.
     """
 
-    def __init__(self, store: OutcomeStore, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    name = "recorder"
+
+    def __init__(
+        self, store: OutcomeStore, servers: Servers, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._store = store
+        self._servers = servers
         self._now = now
         self._listeners: list[CommitListener] = []
         self._queues: dict[str, _Queue] = {}
@@ -105,101 +116,123 @@ class Recorder:
         self._listeners.append(listener)
 
     def start(self, batch: Batch) -> None:
-        """The batch's first item was dispatched now; written with its first outcome, or after `PACE_S` without one."""
+        """Note that a batch's first item was dispatched; written with its first outcome, or after `PACE_S`."""
         self._queue(batch).started_at = self._now()
         self._idle.clear()
-        self._wake_in(PACE_S)
+        self._wake_at(asyncio.get_running_loop().time() + PACE_S)
 
-    def add(self, batch: Batch, item: Item, outcome: Outcome, *, can_wait: bool) -> None:
-        """Take one outcome to be written: as soon as can be, or within `PACE_S` if it can wait for others."""
-        self._queue(batch).outcomes.append((item, outcome))
+    def add(
+        self, batch: Batch, item: Item, outcome: Outcome, stored_object: StoredObject | None = None, *, can_wait: bool
+    ) -> None:
+        """Take one outcome to be written, and the row of the object that it names.
+
+        It is written as soon as can be, or within `PACE_S` if it can wait for others.
+        """
+        self._queue(batch).entries.append((item, outcome, stored_object))
         self._idle.clear()
-        self._wake_in(self._next_at - asyncio.get_running_loop().time() if can_wait else 0)
+        if can_wait:
+            self._wake_at(self._next_at)
+        else:
+            self._wake.set()
 
-    async def run(self) -> None:
-        """Write until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            self._next_at = asyncio.get_running_loop().time() + PACE_S
-            if self._queues:
-                await self._commit(self._take())
-            if not self._queues:
-                self._idle.set()
+    async def step(self) -> None:
+        """Wait until something is due to be written, and write it."""
+        await self._wake.wait()
+        self._wake.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._next_at = asyncio.get_running_loop().time() + PACE_S
+        if self._queues:
+            await self._write(self._take())
+        if not self._queues:
+            self._idle.set()
 
     async def drained(self) -> None:
         """Wait until everything taken so far is written."""
         self._wake.set()
         await self._idle.wait()
 
-    def _wake_in(self, wait_s: float) -> None:
-        if wait_s <= 0:
-            self._wake.set()
+    def _wake_at(self, at: float) -> None:
+        if self._wake.is_set() or (self._timer is not None and self._timer.when() <= at):
             return
-        at = asyncio.get_running_loop().time() + wait_s
-        if self._timer is not None and self._timer.when() > at:
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._wake.set)
+        loop = asyncio.get_running_loop()
+        if at <= loop.time():
+            self._wake.set()
+        else:
+            self._timer = loop.call_at(at, self._wake.set)
 
     def _queue(self, batch: Batch) -> _Queue:
         queue = self._queues.get(batch.batch_id)
         if queue is None or queue.owner_epoch != batch.owner_epoch:
-            rate = self._rates.setdefault(batch.batch_id, Rate())
-            queue = _Queue(batch.tenant, batch.batch_id, batch.owner_epoch, rate)
+            queue = _Queue(batch.tenant, batch.batch_id, batch.owner_epoch)
             self._queues[batch.batch_id] = queue
         return queue
 
     def _take(self) -> list[_Queue]:
         taken = []
         for queue in list(self._queues.values()):
-            if len(queue.outcomes) <= MAX_ROWS_A_BATCH:
+            part = queue
+            if len(queue.entries) <= MAX_ROWS_A_BATCH:
                 del self._queues[queue.batch_id]
-                taken.append(queue)
-                continue
-            part = deque(queue.outcomes.popleft() for _ in range(MAX_ROWS_A_BATCH))
-            taken.append(_Queue(queue.tenant, queue.batch_id, queue.owner_epoch, queue.rate, queue.started_at, part))
-            queue.started_at = None
-            self._wake.set()  # for the rest
+            else:
+                part = queue.part(queue.entries.popleft() for _ in range(MAX_ROWS_A_BATCH))
+                queue.started_at = None
+                self._wake.set()  # for the rest
+            part.outcomes_per_s = self._rates.setdefault(queue.batch_id, Rate()).add(len(part.entries))
+            taken.append(part)
         return taken
 
-    async def _commit(self, taken: list[_Queue]) -> None:
-        commits = [
-            BatchCommit(
-                tenant=queue.tenant,
-                batch_id=queue.batch_id,
-                owner_epoch=queue.owner_epoch,
-                outcomes=[outcome for _, outcome in queue.outcomes],
-                started_at=queue.started_at,
-                outcomes_per_s=queue.rate.add(len(queue.outcomes)),
+    async def _write(self, taken: Sequence[_Queue]) -> None:
+        """Write in one transaction, or in several if the store refuses that."""
+        try:
+            at, batches, sequences_known = await self._record([queue.commit() for queue in taken])
+        except Exception as error:
+            await self._write_apart(taken, error)
+        else:
+            for queue, batch in zip(taken, batches, strict=True):
+                self._notify(queue, batch, at, sequences_known=sequences_known)
+
+    async def _write_apart(self, refused: Sequence[_Queue], error: Exception) -> None:
+        """Write batch by batch, then by halves of a batch, down to the outcome that is refused alone."""
+        queue = refused[0]
+        if len(refused) > 1:
+            parts = refused
+        elif len(queue.entries) > 1:
+            entries, half = list(queue.entries), len(queue.entries) // 2
+            parts = [queue.part(entries[:half]), queue.part(entries[half:])]
+        elif queue.entries and not queue.is_replaced:
+            item, outcome, _ = queue.entries[0]
+            log.error(
+                "recorder.outcome_refused", batch_id=queue.batch_id, item_index=outcome.item_index, why=_reason(error)
             )
-            for queue in taken
-        ]
-        at, batches, sequences_known = await self._record(commits)
-        for queue, batch in zip(taken, batches, strict=True):
-            self._tell(queue, batch, at, sequences_known=sequences_known)
+            parts = [replace(queue.part([(item, _in_place_of(outcome), None)]), is_replaced=True)]
+        else:
+            # Not even that is taken, so it is the batch. Whoever looks after batches will try it again.
+            log.error("recorder.batch_refused", batch_id=queue.batch_id, why=_reason(error))
+            self._notify(queue, None, self._now(), sequences_known=False)
+            return
+        for part in parts:
+            await self._write([part])
 
     async def _record(self, commits: Sequence[BatchCommit]) -> tuple[datetime, Sequence[Batch | None], bool]:
         recheck = False
-        delay_s = RETRY_FIRST_S
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         while True:
+            await self._servers.held()
             at = self._now()
             try:
                 return at, await self._store.record(commits, at, recheck=recheck), not recheck
             except StoreUnavailable as error:
                 waiting = sum(len(commit.outcomes) for commit in commits)
-                log.warning("outcomes wait for the store", outcomes=waiting, why=str(error))
-            except Exception:
-                log.exception("outcomes could not be written; trying again")
+                log.warning("recorder.store_unavailable", outcomes=waiting, why=str(error))
             recheck = True  # the transaction may have been committed although its answer was lost
-            await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, RETRY_MOST_S)
+            await asyncio.sleep(backoff.next_s())
 
-    def _tell(self, queue: _Queue, batch: Batch | None, at: datetime, *, sequences_known: bool) -> None:
+    def _notify(self, queue: _Queue, batch: Batch | None, at: datetime, *, sequences_known: bool) -> None:
         if batch is None:
             self._rates.pop(queue.batch_id, None)
             for listener in self._listeners:
@@ -209,32 +242,33 @@ class Recorder:
             self._rates.pop(queue.batch_id, None)
         results = None
         if sequences_known:
-            first = batch.last_sequence - len(queue.outcomes) + 1
+            first = batch.last_sequence - len(queue.entries) + 1
             results = [
-                _result(batch.batch_id, item, outcome, sequence, at)
-                for sequence, (item, outcome) in enumerate(queue.outcomes, start=first)
+                ItemResult(batch.batch_id, item, outcome, sequence, at)
+                for sequence, (item, outcome, _) in enumerate(queue.entries, start=first)
             ]
-        outcomes = [outcome for _, outcome in queue.outcomes]
+        outcomes = [outcome for _, outcome, _ in queue.entries]
         for listener in self._listeners:
             try:
                 listener.committed(batch, outcomes, results)
             except Exception:  # one that fails must not end the recording of everybody's outcomes
-                log.exception("news of a commit was lost", batch_id=batch.batch_id)
+                log.exception("recorder.listener_failed", batch_id=batch.batch_id)
 
 
-def _result(batch_id: str, item: Item, outcome: Outcome, sequence: int, at: datetime) -> ItemResult:
-    return ItemResult(
-        batch_id=batch_id,
-        item=item,
-        status=outcome.status,
-        error_code=outcome.error_code,
-        error_message=outcome.error_message,
-        output_data=outcome.output_data,
-        processing_time_ms=outcome.processing_time_ms,
-        attempts=outcome.attempts,
-        image_sha256=outcome.image_sha256,
-        stored_object_key=None if outcome.stored_object is None else outcome.stored_object.object_key,
-        duplicate_of_index=outcome.duplicate_of_index,
-        sequence=sequence,
-        completed_at=at,
+def _in_place_of(refused: Outcome) -> Outcome:
+    """Make what is recorded of an item whose outcome is refused."""
+    return Outcome(
+        item_index=refused.item_index,
+        status=BatchItemStatus.FAILED,
+        error_code=ItemErrorCode.INTERNAL,
+        error_message=(
+            "the result of this item could not be stored, although others can be; the server's log says why, under "
+            "recorder.outcome_refused"
+        ),
+        attempts=refused.attempts,
     )
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong, without the statement and its parameters."""
+    return f"{type(error).__name__}: {getattr(error, 'orig', error)}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -25,7 +27,8 @@ Statuses = frozenset[BatchItemStatus]
 Place = tuple[int, Statuses]
 """A sequence, after which to go on, and a filter."""
 
-Render = Callable[[ItemResult], bytes]
+Render = Callable[[str, ItemResult], bytes]
+"""Makes the bytes of one tenant's result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +63,34 @@ class Outcomes:
 class _Commit:
     """The outcomes of one commit."""
 
-    def __init__(self, results: Sequence[ItemResult], committed_at: float) -> None:
+    def __init__(self, results: Sequence[ItemResult], committed_at: float | None) -> None:
         self.results = results
         self.committed_at = committed_at
         self.size_bytes = sum(result.size_bytes for result in results)
         self._data: Sequence[bytes] | None = None
 
-    def data(self, render: Render) -> Sequence[bytes]:
+    def data(self, tenant: str, render: Render) -> Sequence[bytes]:
         """Their bytes, made for the first who asks."""
         if self._data is None:
-            self._data = [render(result) for result in self.results]
+            self._data = [render(tenant, result) for result in self.results]
         return self._data
+
+    def forget_data(self) -> None:
+        """Have them made anew for the next who asks."""
+        self._data = None
 
 
 class Ring:
     """The last outcomes of one batch that were heard of, without gaps.
 
     The state of the batch may be newer than they are: it is read from the store too. `bells` are set when there is
-    anything new.
+    anything new. What was rendered is kept for `kept_s` at the most: there are URLs in it that expire.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, *, kept_s: float = math.inf) -> None:
         self.batch = batch
+        self._kept_s = kept_s
+        self._renewed_at = time.monotonic()
         self.deleted = False
         self.bells: set[asyncio.Event] = set()
         self._commits: deque[_Commit] = deque()
@@ -96,12 +105,19 @@ class Ring:
         """The highest sequence of the batch that is known here."""
         return self.batch.last_sequence
 
-    def append(self, batch: Batch, results: Sequence[ItemResult] | None, committed_at: float) -> None:
-        """Take what was committed; None where it must be read from the store."""
+    @property
+    def held_to(self) -> int:
+        """The sequence up to which outcomes were heard of."""
+        return self._held_to
+
+    def append(self, batch: Batch, results: Sequence[ItemResult] | None, committed_at: float | None) -> None:
+        """Take what was committed, the last outcomes of the batch; None where they must be read from the store.
+
+        `committed_at` is on the monotonic clock; None where that is not known.
+        """
+        self._leave_epoch(batch)
         if results is None or self._held_to + len(results) != batch.last_sequence:
-            self._commits.clear()  # nothing before these is known to follow on: watchers catch up from the store
-            self._rows = self._bytes = 0
-            self._blocks.clear()
+            self._forget()  # nothing before these is known to follow on: watchers catch up from the store
         if results:
             self._keep(_Commit(results, committed_at))
         self._held_to = batch.last_sequence
@@ -110,8 +126,7 @@ class Ring:
 
     def refresh(self, batch: Batch) -> None:
         """Take a state of the batch, unless a newer one is known."""
-        if batch.owner_epoch > self.batch.owner_epoch:
-            self._blocks.clear()  # a retry may have taken outcomes away
+        self._leave_epoch(batch)
         if (batch.owner_epoch, batch.last_sequence) >= (self.batch.owner_epoch, self.batch.last_sequence):
             self.batch = batch
             self._memos.clear()
@@ -122,7 +137,7 @@ class Ring:
             bell.set()
 
     def after(self, sequence: int, render: Render) -> Outcomes | None:
-        """The outcomes that follow, or None if they must be read from the store."""
+        """Answer the outcomes that follow, or None if they must be read from the store."""
         if sequence >= self.last_sequence:
             return Outcomes((), (), None)
         missing = self._held_to - sequence
@@ -136,12 +151,22 @@ class Ring:
                 break
         return Outcomes(
             [result for commit, start in taken for result in commit.results[start:]],
-            [data for commit, start in taken for data in commit.data(render)[start:]],
+            [data for commit, start in taken for data in commit.data(self.batch.tenant, render)[start:]],
             taken[0][0].committed_at,
         )
 
+    def renew(self) -> None:
+        """Forget what was rendered if some of it may be too old; to be called before any of it is asked for."""
+        now = time.monotonic()
+        if now - self._renewed_at > self._kept_s:
+            self._renewed_at = now
+            self._memos.clear()
+            self._blocks.clear()
+            for commit in self._commits:
+                commit.forget_data()
+
     def memo(self, place: Place) -> Sequence[Update] | None:
-        """The messages that another watcher was sent from here on."""
+        """Answer the messages that another watcher was sent from here on."""
         return self._memos.get(place)
 
     def keep(self, place: Place, updates: Sequence[Update]) -> None:
@@ -152,7 +177,7 @@ class Ring:
     def block(
         self, place: Place, read: Callable[[], Coroutine[Any, Any, Sequence[Update]]]
     ) -> asyncio.Task[Sequence[Update]]:
-        """The messages that `read` makes of the store, read once for all watchers that are as far behind.
+        """Answer what `read` makes of the store, read once for all watchers that are as far behind.
 
         Shield it: a watcher that goes must not take the others' read with it.
         """
@@ -172,6 +197,15 @@ class Ring:
             is_kept = last.batch is None or last.is_last  # else the next reader's present is another
         if not is_kept and self._blocks.get(place) is task:
             del self._blocks[place]
+
+    def _leave_epoch(self, batch: Batch) -> None:
+        if batch.owner_epoch > self.batch.owner_epoch:
+            self._forget()  # a retry may have taken outcomes away
+
+    def _forget(self) -> None:
+        self._commits.clear()
+        self._rows = self._bytes = 0
+        self._blocks.clear()
 
     def _keep(self, commit: _Commit) -> None:
         self._commits.append(commit)

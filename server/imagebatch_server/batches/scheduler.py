@@ -1,51 +1,47 @@
-"""Chooses what runs next: draws items of running batches, in turn by priority, and keeps a bounded number in flight."""
+"""Choose what runs next: draw items of running batches, in turn by priority, and keep a bounded number in flight."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import structlog
 
-from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
-from imagebatch_server.batches import canary, lifecycle
-from imagebatch_server.batches.errors import StoreUnavailable
-from imagebatch_server.batches.hosts import HostSlots, host_of
-from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, Item, ItemResult, Outcome
-from imagebatch_server.batches.ports import BatchStore, Executor
+from imagebatch.v1.enums import ItemErrorCode
+from imagebatch_server.batches import lifecycle, unrun
+from imagebatch_server.batches.claim import Claim
+from imagebatch_server.batches.handover import Handover
+from imagebatch_server.batches.hosts import Hosts
+from imagebatch_server.batches.item_reader import ItemReader
+from imagebatch_server.batches.lookup import Lookup
+from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, Item, ItemResult, Outcome, StoredObject
+from imagebatch_server.batches.patience import patiently
+from imagebatch_server.batches.placement import WaitingBatch
+from imagebatch_server.batches.ports.batches import BatchStore
+from imagebatch_server.batches.ports.execution import Executor
+from imagebatch_server.batches.ports.servers import News, NewsKind, Servers
 from imagebatch_server.batches.recorder import Recorder
-from imagebatch_server.batches.running import MAX_SET_ASIDE, Flight, RunningBatch
-from imagebatch_server.batches.turns import Turns
+from imagebatch_server.batches.running import RunningBatch
+from imagebatch_server.batches.stride import Stride
+from imagebatch_server.batches.tasks import Tasks
+from imagebatch_server.urls import host_of
 
 log = structlog.get_logger(__name__)
 
 MAX_UNRECORDED = 4_096
 """Outcomes that may wait for the store before nothing more is dispatched."""
 
-SKIPS_A_READ = 1_000
-STORE_RETRY_S = 0.5
-
 MOST_RETRY_AFTER_S = 300.0
 """An attempt waits no longer than this for somebody who wants to be left alone."""
 
-SKIP_MESSAGES = {
-    ItemErrorCode.CANCELLED: (
-        "the batch was cancelled before this item was started; submit it again if it is still wanted"
-    ),
-    ItemErrorCode.DUPLICATE: (
-        "the same image with the same metadata stands at a lower index, duplicate_of_index; see that item's result"
-    ),
-    ItemErrorCode.FAILURE_LIMIT: (
-        "too many items of the batch failed; mend what the failures have in common, then retry the batch"
-    ),
-}
+_MAY_BE_RUN = (NewsKind.SUBMITTED, NewsKind.CANCEL_REQUESTED, NewsKind.REOPENED, NewsKind.MOVED)
+"""News of batches that may have to be run here, although they are not yet."""
 
 
 class Scheduler:
-    """Drives every batch that this server owns. Implements `DispatchEvents` and `CommitListener`.
+    """Drive every batch that this server owns. Implements `DispatchEvents` and `CommitListener`, and follows the news.
 
     Its state is in memory and can be lost: whatever has no outcome in the store is drawn again after a restart.
     """
@@ -55,52 +51,93 @@ class Scheduler:
         store: BatchStore,
         recorder: Recorder,
         executor: Executor,
-        hosts: HostSlots,
+        hosts: Hosts,
+        news: News,
+        handover: Handover,
+        claim: Claim,
+        servers: Servers,
+        weight: Callable[[str], float],
         backoff_s: Callable[[int], float] = lifecycle.backoff_s,
     ) -> None:
         self._store = store
         self._recorder = recorder
         self._executor = executor
         self._hosts = hosts
+        self._handover = handover
+        self._claim = claim
+        self._servers = servers
+        self._news = news
         self._backoff_s = backoff_s
         self._running: dict[str, RunningBatch] = {}
-        self._turns: defaultdict[str, Turns] = defaultdict(Turns)
+        self._strides: defaultdict[str, Stride] = defaultdict(lambda: Stride(weight))
         """By the executor's lane: shares are of the same workers' time, and one lane's is no measure for another's."""
         self._unrecorded = 0
         self._pump_is_due = False
         self._stopping = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._term = servers.term
+        """The term in which it was last made sure that what runs here is this server's own."""
+        self._reader = ItemReader(store, self._was_read)
+        self._lookup = Lookup(self._look_up, self._found)
+        self._skipping = Tasks()
+        self._giving = Tasks()
+        hosts.attach(self._reader.bring_back)
+        news.subscribe(self._on_news)
 
     # What the rest of the core asks for.
 
-    def add(self, batch: Batch, first_items: Sequence[Item] = ()) -> None:
-        """Run a batch that this server owns; `first_items` are its first ones, if they are at hand."""
-        earlier = self._running.get(batch.batch_id)
-        if earlier is not None:  # a retry came before the news of the batch's end
-            self._drop(earlier)
-        lane = self._executor.lane(batch.options.operation, batch.options.parameters)
-        running = RunningBatch(batch, first_items, lane)
-        self._running[batch.batch_id] = running
-        if batch.cancel_requested_at is not None:
-            self._abandon(running, ItemErrorCode.CANCELLED)
-        elif running.is_past_failure_limit():
-            self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
-        elif running.canary_due:
-            self._spawn(self._begin_with_canary(running))
-        else:
-            self._offer(running)
+    def reconcile(self, batch: Batch, first_items: Sequence[Item] = ()) -> None:
+        """Bring what runs here in line with a batch as the store has it; repeating it does no harm.
 
-    def adopt(self, batch: Batch) -> None:
-        """Run a batch unless it is being run: it was stored, but the answer that would have told so was lost."""
-        if batch.batch_id not in self._running and not lifecycle.is_terminal(batch.status):
-            log.info("batch adopted", batch_id=batch.batch_id)
-            self.add(batch)
-
-    def cancel(self, batch: Batch) -> None:
-        """Skip what no worker has begun; what was begun is waited for."""
+        `first_items` are the batch's first ones, if they are at hand.
+        """
         running = self._running.get(batch.batch_id)
-        if running is not None:
+        if not self._claim.covers(batch):
+            if running is not None and running.batch.owner_epoch < batch.owner_epoch:
+                self.lost(batch.batch_id, running.batch.owner_epoch)
+            return
+        if running is not None and running.batch.owner_epoch < batch.owner_epoch:
+            self._drop(running)  # it was reopened, and the news of its end is still to come
+            running = None
+        if running is None:
+            if not lifecycle.is_terminal(batch.status):
+                self._run(batch, first_items)
+        elif batch.cancel_requested_at is not None:
             self._abandon(running, ItemErrorCode.CANCELLED)
+
+    def compare(self, owned: Mapping[tuple[str, str], int], term: int | None) -> None:
+        """Look up batches that run here and are not owned at this epoch, or the other way round.
+
+        `owned` was read in the term, in which this server may go on.
+        """
+        here = {(one.batch.tenant, one.batch.batch_id): one.batch.owner_epoch for one in self._running.values()}
+        for tenant, batch_id in {key for key, _ in here.items() ^ owned.items()}:
+            self._lookup.ask(tenant, batch_id)
+        self._term = term
+        self._pump_soon()
+
+    def hand_over(self, batch_id: str, owner: str) -> None:
+        """Give a batch to another server, or NOBODY, once what workers have of it is recorded."""
+        running = self._running.get(batch_id)
+        if running is None or running.closed:
+            return  # it has ended, or what is left of it is being skipped
+        self._hosts.forget(running)
+        running.leave([dispatch for dispatch in running.dispatches() if self._executor.withdraw(dispatch)])
+        self._giving.spawn(self._give(running, owner))
+
+    async def handed_over(self) -> None:
+        """Wait until every batch is given that was to be. The executor has stopped: what is in flight does not end."""
+        for running in self._running.values():
+            if running.leaving:
+                running.leave(running.dispatches())
+        await self._giving.ended()
+
+    def waiting(self) -> Sequence[WaitingBatch]:
+        """List the batches that could be handed over."""
+        return [
+            WaitingBatch(batch_id, running.batch.options.operation, running.queued, running.has_departed)
+            for batch_id, running in self._running.items()
+            if not running.closed
+        ]
 
     def processing(self, batch_id: str) -> frozenset[int]:
         """Indexes of the items that workers are busy with."""
@@ -115,7 +152,7 @@ class Scheduler:
     @property
     def in_flight(self) -> int:
         """Attempts that were dispatched and have not ended."""
-        return sum(len(running.flights) for running in self._running.values())
+        return sum(running.in_flight for running in self._running.values())
 
     @property
     def running_batches(self) -> int:
@@ -128,40 +165,76 @@ class Scheduler:
 
     async def close(self) -> None:
         """Give up what still reads."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._lookup.close()
+        await self._reader.close()
+        await self._skipping.close()
+        await self._giving.close()
+
+    # News of batches.
+
+    def _on_news(self, kind: NewsKind, tenant: str, batch_id: str) -> None:
+        new = self._handover.take(batch_id)
+        if new is not None and kind is NewsKind.SUBMITTED:
+            self.reconcile(*new)
+        elif kind in _MAY_BE_RUN or batch_id in self._running:  # a deleted one runs if its tenant is deleted with it
+            self._lookup.ask(tenant, batch_id)
+
+    async def _look_up(self, tenant: str, batch_id: str) -> Batch:
+        return await self._store.get(tenant, batch_id)
+
+    def _found(self, batch_id: str, batch: Batch | None) -> None:
+        if batch is not None:
+            self.reconcile(batch)
+        elif batch_id in self._running:
+            self._let_go(self._running[batch_id])
+
+    def _run(self, batch: Batch, first_items: Sequence[Item]) -> None:
+        lane = self._executor.lane(batch.options.operation, batch.options.parameters)
+        running = RunningBatch(batch, first_items, lane)
+        self._running[batch.batch_id] = running
+        if batch.cancel_requested_at is not None:
+            self._abandon(running, ItemErrorCode.CANCELLED)
+        elif running.is_past_failure_limit:
+            self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
+        elif running.canary_due:
+            self._reader.begin_with_canary(running)
+        else:
+            self._offer(running)
 
     # What the executor reports.
 
     def fetched(self, dispatch: Dispatch) -> None:
-        parked = self._hosts.release(host_of(dispatch.item.image_url or ""))
-        if parked is not None:
-            running, item_index = parked
-            self._spawn(self._bring_back(running, item_index))
+        self._hosts.release(dispatch)
         self._pump_soon()
 
+    def answered(self, dispatch: Dispatch) -> None:
+        self._hosts.answered(host_of(dispatch.item.image_url or ""))
+
     def started(self, dispatch: Dispatch) -> None:
-        flight = self._flight_of(dispatch)
-        if flight is not None:
-            flight.started = True
+        running = self._running.get(dispatch.batch_id)
+        if running is not None:
+            running.start(dispatch)
 
     def finished(self, result: AttemptResult) -> None:
         dispatch = result.dispatch
-        flight = self._flight_of(dispatch)
-        if flight is None:
+        running = self._running.get(dispatch.batch_id)
+        flight = running.flight_of(dispatch) if running is not None else None
+        if running is None or flight is None:
             return  # answers no outstanding dispatch: it was cancelled, or the batch was lost
-        running = self._running[dispatch.batch_id]
-        del running.flights[dispatch.item.item_index]
-        self._turns[running.lane].settle(running, flight.estimated_ms, result.processing_time_ms)
-        if not self._attempt_again(running, result):
+        self._strides[running.lane].settle(running, flight.estimated_ms, result.outcome.processing_time_ms or 0)
+        is_another_due = result.transient and dispatch.attempt < running.batch.options.max_attempts
+        if running.leaving and (result.busy or is_another_due):
+            running.turn_back(dispatch)  # the next owner's to attempt
+        elif not (self._put_off(running, result) if result.busy else self._attempt_again(running, result)):
             # The last in flight can't wait: nothing follows it, and its batch may end with it.
-            self._record(running, dispatch.item, _outcome(result), can_wait=bool(running.flights))
-            if running.is_past_failure_limit():
+            can_wait = running.in_flight > 1
+            self._record(running, dispatch.item, result.outcome, result.stored_object, can_wait=can_wait)
+            if running.is_past_failure_limit:
                 self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
         self._pump_soon()
 
-    def room_changed(self) -> None:
+    def fetch_is_slow(self, dispatch: Dispatch) -> None:
+        self._hosts.lend(dispatch)
         self._pump_soon()
 
     # What the recorder reports.
@@ -173,7 +246,7 @@ class Scheduler:
         running.recorded(batch, [outcome.item_index for outcome in outcomes])
         self._unrecorded -= len(outcomes)
         if lifecycle.is_terminal(batch.status):
-            log.info("batch ended", batch_id=batch.batch_id, status=batch.status.value, items=batch.total_items)
+            log.info("batch.ended", batch_id=batch.batch_id, status=batch.status.value, items=batch.total_items)
             self._drop(running)
         elif batch.cancel_requested_at is not None:
             self._abandon(running, ItemErrorCode.CANCELLED)
@@ -185,10 +258,8 @@ class Scheduler:
         running = self._running.get(batch_id)
         if running is None or running.batch.owner_epoch != owner_epoch:
             return
-        log.warning("batch is no longer owned by this server", batch_id=batch_id)
-        for flight in running.flights.values():
-            self._executor.forget(flight.dispatch)
-        self._drop(running)
+        log.warning("batch.lost", batch_id=batch_id)
+        self._let_go(running)
 
     # Drawing and dispatching.
 
@@ -197,205 +268,182 @@ class Scheduler:
             self._pump_is_due = True
             asyncio.get_running_loop().call_soon(self._pump)
 
+    def _was_read(self, running: RunningBatch) -> None:
+        if running.is_empty:
+            self._drop(running)  # it ended before it was adopted
+        else:
+            self._offer(running)
+
     def _offer(self, running: RunningBatch) -> None:
         """Let the batch take turns if it has an item at hand, and read ahead before it has none."""
-        size = running.begin_read()
-        if size is not None:
-            self._spawn(self._read_ahead(running, size))
-        if running.window and not running.stuck:
-            self._turns[running.lane].enter(running)
+        self._reader.read_ahead(running)
+        item = running.next_item
+        if item is not None and not running.is_stuck and self._has_share(running, item):
+            self._strides[running.lane].enter(running)
             self._pump_soon()
+
+    def _has_share(self, running: RunningBatch, item: Item) -> bool:
+        """Tell whether the batch may have this item's fetch; if not, it is offered again when it may."""
+        return not item.is_fetched or self._hosts.has_share(host_of(item.image_url or ""), running, item.item_index)
 
     def _pump(self) -> None:
         self._pump_is_due = False
-        if not self._stopping:
-            for lane, turns in list(self._turns.items()):
-                self._pump_lane(lane, turns)
+        while not self._stopping and self._term is not None and self._term == self._servers.term:
+            for lane, stride in list(self._strides.items()):
+                self._pump_lane(lane, stride)
+            relieved = self._hosts.relieved()
+            if not relieved:
+                return
+            for running in relieved:
+                self._offer(running)
 
-    def _pump_lane(self, lane: str, turns: Turns) -> None:
+    def _pump_lane(self, lane: str, stride: Stride) -> None:
         held_back = MAX_UNRECORDED - self._unrecorded
         room = min(self._executor.room(lane), held_back)
         room_to_fetch = min(self._executor.room_to_fetch(lane), self._hosts.room(), held_back)
-        while (running := turns.next(stored=room > 0, fetched=room_to_fetch > 0)) is not None:
-            for _ in range(turns.items_a_turn(running)):
-                if not running.window:
+        while (running := stride.next(stored=room > 0, fetched=room_to_fetch > 0)) is not None:
+            for _ in range(stride.items_a_turn(running)):
+                item = running.next_item
+                if item is None:
                     break
-                item = running.window[0]
                 if not item.is_fetched:
                     if room <= 0:
                         break
                     room -= 1
-                    self._run_or_skip(running, running.window.popleft())
-                elif room_to_fetch <= 0:
+                    self._dispatch_or_skip(running, item, stride)
+                elif room_to_fetch <= 0 or not self._has_share(running, item):
                     break
-                elif self._hosts.acquire(host_of(item.image_url or "")):
+                elif self._hosts.acquire(host_of(item.image_url or ""), running, item.item_index):
                     room_to_fetch -= 1
-                    self._dispatch(running, running.window.popleft())
-                elif not self._set_aside(running, item):
+                    self._dispatch(running, stride)
+                elif not self._wait_for_host(running, item):
                     break
             self._offer(running)
+        self._overtake(lane, stride)
 
-    def _set_aside(self, running: RunningBatch, item: Item) -> bool:
-        """Let the next item wait for its host; False if too many wait already, and then the batch waits."""
-        if running.set_aside >= MAX_SET_ASIDE:
-            running.stuck = True
-            return False
-        running.window.popleft()
-        running.put_aside()
-        self._hosts.park(host_of(item.image_url or ""), running, item.item_index)
-        return True
+    def _overtake(self, lane: str, stride: Stride) -> None:
+        """Dispatch what goes before items that wait for a worker: else it would wait for them where they take long.
 
-    def _run_or_skip(self, running: RunningBatch, item: Item) -> None:
+        It is little: each dispatch brings its tenant's turn closer to those that wait.
+        """
+        while self._unrecorded < MAX_UNRECORDED:
+            running = stride.next(stored=True, fetched=False, before_ms=self._executor.last_turn_ms(lane))
+            if running is None or (item := running.next_item) is None:
+                return
+            if stride.knows(running):
+                self._dispatch_or_skip(running, item, stride)
+                self._offer(running)
+            else:
+                self._offer(running)
+                return
+
+    def _dispatch_or_skip(self, running: RunningBatch, item: Item, stride: Stride) -> None:
         if item.duplicate_of_index is None:
-            self._dispatch(running, item)
+            self._dispatch(running, stride)
         else:
             self._skip(running, item, ItemErrorCode.DUPLICATE)
 
-    def _dispatch(self, running: RunningBatch, item: Item) -> None:
-        batch = running.batch
-        if not running.has_started:
-            running.has_started = True
-            self._recorder.start(batch)
-        dispatch = Dispatch(
-            tenant=batch.tenant,
-            batch_id=batch.batch_id,
-            owner_epoch=batch.owner_epoch,
-            attempt=running.attempts.get(item.item_index, 0) + 1,
-            item=item,
-            operation=batch.options.operation,
-            parameters=batch.options.parameters,
-            timeout_s=batch.options.item_timeout_s,
-            lane=running.lane,
-        )
-        running.flights[item.item_index] = Flight(dispatch, self._turns[running.lane].charge(running))
-        self._executor.submit(dispatch)
+    def _dispatch(self, running: RunningBatch, stride: Stride) -> None:
+        if not running.has_departed:
+            self._recorder.start(running.batch)
+        self._executor.submit(running.depart(stride.charge(running)))
 
-    def _flight_of(self, dispatch: Dispatch) -> Flight | None:
-        running = self._running.get(dispatch.batch_id)
-        return running.flight_of(dispatch) if running is not None else None
+    def _wait_for_host(self, running: RunningBatch, item: Item) -> bool:
+        """Let the next item wait for its host, or fail if it has waited too long; False if too many wait already."""
+        host = host_of(item.image_url or "")
+        if self._hosts.gives_up(host, running, item.item_index):
+            attempts = running.attempts(item.item_index)
+            self._record(running, item, unrun.given_up(item, host, attempts, patience_s=self._hosts.patience_s))
+            return True
+        if running.set_aside():
+            self._hosts.wait(host, running, item.item_index)
+            return True
+        return False
 
-    def _attempt_again(self, running: RunningBatch, result: AttemptResult) -> bool:
-        attempt = result.dispatch.attempt
-        if not result.transient or running.closed or attempt >= running.batch.options.max_attempts:
+    def _put_off(self, running: RunningBatch, result: AttemptResult) -> bool:
+        """Let an item wait for whoever was too busy for it; False if it has waited too long already."""
+        dispatch, now = result.dispatch, asyncio.get_running_loop().time()
+        item = dispatch.item
+        # A host is held for all that wait for it; of anybody else it is not known here whom to ask when.
+        host = host_of(item.image_url or "") if result.outcome.error_code is ItemErrorCode.FETCH_FAILED else None
+        if host is not None:
+            self._hosts.complained(host, result.retry_after_s)
+        if running.closed or now - running.put_off_since(item.item_index, now) >= self._hosts.patience_s:
             return False
-        item_index = result.dispatch.item.item_index
-        running.attempts[item_index] = attempt
-        running.put_aside()
-        wait_s = max(self._backoff_s(attempt), min(result.retry_after_s or 0.0, MOST_RETRY_AFTER_S))
-        asyncio.get_running_loop().call_later(wait_s, lambda: self._spawn(self._bring_back(running, item_index)))
+        running.put_off(dispatch, now)
+        if host is not None:
+            self._hosts.wait(host, running, item.item_index, first=True)
+        else:
+            self._bring_back_later(running, item.item_index, running.put_offs(item.item_index), result.retry_after_s)
         return True
 
-    def _record(self, running: RunningBatch, item: Item, outcome: Outcome, *, can_wait: bool = False) -> None:
+    def _attempt_again(self, running: RunningBatch, result: AttemptResult) -> bool:
+        dispatch = result.dispatch
+        if not result.transient or running.closed or dispatch.attempt >= running.batch.options.max_attempts:
+            return False
+        running.turn_back(dispatch)
+        self._bring_back_later(running, dispatch.item.item_index, dispatch.attempt, result.retry_after_s)
+        return True
+
+    def _bring_back_later(
+        self, running: RunningBatch, item_index: int, attempt: int, retry_after_s: float | None
+    ) -> None:
+        wait_s = max(self._backoff_s(attempt), min(retry_after_s or 0.0, MOST_RETRY_AFTER_S))
+        asyncio.get_running_loop().call_later(wait_s, self._reader.bring_back, running, item_index)
+
+    def _record(
+        self,
+        running: RunningBatch,
+        item: Item,
+        outcome: Outcome,
+        stored_object: StoredObject | None = None,
+        *,
+        can_wait: bool = False,
+    ) -> None:
         running.hand_over(outcome)
         self._unrecorded += 1
-        self._recorder.add(running.batch, item, outcome, can_wait=can_wait)
+        self._recorder.add(running.batch, item, outcome, stored_object, can_wait=can_wait)
 
     def _abandon(self, running: RunningBatch, code: ItemErrorCode) -> None:
         """Skip all items but those that a worker has begun."""
         if running.closed:
             return
-        running.close()
-        for flight in running.unstarted():
-            self._executor.forget(flight.dispatch)
-            del running.flights[flight.dispatch.item.item_index]
-            self._skip(running, flight.dispatch.item, code)
-        self._spawn(self._skip_rest(running, code))
-
-    def _skip(self, running: RunningBatch, item: Item, code: ItemErrorCode) -> None:
-        skipped = Outcome(
-            item_index=item.item_index,
-            status=BatchItemStatus.SKIPPED,
-            error_code=code,
-            error_message=SKIP_MESSAGES[code],
-            attempts=running.attempts.get(item.item_index, 0),
-            duplicate_of_index=item.duplicate_of_index if code is ItemErrorCode.DUPLICATE else None,
-        )
-        self._record(running, item, skipped)
-
-    def _drop(self, running: RunningBatch) -> None:
-        running.close()
-        self._unrecorded -= len(running.unrecorded)
-        del self._running[running.batch.batch_id]
-
-    # Reading items; a store that is away is waited for.
-
-    async def _read_ahead(self, running: RunningBatch, size: int) -> None:
-        batch = running.batch
-        items = await _patiently(lambda: self._store.pending_items(batch.tenant, batch.batch_id, running.cursor, size))
-        if not running.closed:
-            running.end_read(items)
-            if running.is_empty:
-                self._drop(running)  # it ended before it was adopted
-            else:
-                self._offer(running)
-
-    async def _bring_back(self, running: RunningBatch, item_index: int) -> None:
-        """Read an item that was set aside again, and put it in front."""
-        batch = running.batch
-        if running.closed:
-            return
-        items = await _patiently(lambda: self._store.items(batch.tenant, batch.batch_id, [item_index]))
-        if not running.closed:
-            running.bring_back(items)
-            self._offer(running)
-
-    async def _begin_with_canary(self, running: RunningBatch) -> None:
-        wanted = running.canary_due
-        items = await _patiently(lambda: canary.pick(self._store, running.batch, wanted))
-        if not running.closed:
-            running.begin_with(items)
-            self._offer(running)
+        self._hosts.forget(running)
+        for dispatch in running.abandon():
+            self._executor.forget(dispatch)
+            self._skip(running, dispatch.item, code)
+        self._skipping.spawn(self._skip_rest(running, code))
 
     async def _skip_rest(self, running: RunningBatch, code: ItemErrorCode) -> None:
-        """Skip page by page what has no outcome, leaving the items in flight to end by themselves."""
-        cursor = -1
-        while items := await self._unknown_items(running, cursor):
+        async for items in self._reader.without_outcome(running):
             for item in items:
                 self._skip(running, item, code)
-            cursor = items[-1].item_index
-            await running.all_recorded()
-        if running.is_empty and self._running.get(running.batch.batch_id) is running:
+        if running.is_empty and not running.ended:
             self._drop(running)  # it ended before it was adopted
 
-    async def _unknown_items(self, running: RunningBatch, after_index: int) -> Sequence[Item]:
-        """The next items without an outcome that are not on their way to one."""
+    def _skip(self, running: RunningBatch, item: Item, code: ItemErrorCode) -> None:
+        self._record(running, item, unrun.skipped(item, code, running.attempts(item.item_index)))
+
+    async def _give(self, running: RunningBatch, owner: str) -> None:
         batch = running.batch
-        while True:
-            # Noted before the read: what is recorded while it is under way may still look pending in it.
-            known = running.flights.keys() | running.unrecorded
-            read = partial(self._store.pending_items, batch.tenant, batch.batch_id, after_index, SKIPS_A_READ)
-            items = await _patiently(read)
-            unknown = [item for item in items if item.item_index not in known]
-            if unknown or not items:
-                return unknown
-            after_index = items[-1].item_index
+        await running.all_ended()
+        if running.ended:
+            return
+        give = partial(self._store.give, batch.tenant, batch.batch_id, batch.owner_epoch, owner)
+        await patiently(give, "the handing over of a batch")
+        log.info("batch.handed_over", batch_id=batch.batch_id, to=owner)
+        if not running.ended:
+            self._drop(running)
+        self._news.publish(NewsKind.MOVED, batch.tenant, batch.batch_id)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _let_go(self, running: RunningBatch) -> None:
+        for dispatch in running.dispatches():
+            self._executor.forget(dispatch)
+        self._drop(running)
 
-
-async def _patiently(read: Callable[[], Awaitable[Sequence[Item]]]) -> Sequence[Item]:
-    while True:
-        try:
-            return await read()
-        except StoreUnavailable as error:
-            log.warning("items wait for the store", why=str(error))
-            await asyncio.sleep(STORE_RETRY_S)
-
-
-def _outcome(result: AttemptResult) -> Outcome:
-    return Outcome(
-        item_index=result.dispatch.item.item_index,
-        status=BatchItemStatus.SUCCESS if result.error_code is None else BatchItemStatus.FAILED,
-        error_code=result.error_code,
-        error_message=lifecycle.plain_text(result.error_message),
-        output_data=result.output_data,
-        processing_time_ms=result.processing_time_ms,
-        attempts=result.dispatch.attempt,
-        image_sha256=result.image_sha256,
-        stored_object=result.stored_object,
-        input_tokens=result.input_tokens,
-        output_tokens=result.output_tokens,
-    )
+    def _drop(self, running: RunningBatch) -> None:
+        self._unrecorded -= running.unrecorded
+        self._hosts.forget(running)
+        running.end()
+        self._strides[running.lane].leave(running)
+        del self._running[running.batch.batch_id]

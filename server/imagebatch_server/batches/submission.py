@@ -14,18 +14,23 @@ from imagebatch_server.batches.errors import (
     Draining,
     InvalidParameters,
     InvalidRequest,
-    LimitExceeded,
+    Limit,
+    NotSupported,
     RequestError,
     StoreUnavailable,
     UnknownOperation,
     Violation,
 )
-from imagebatch_server.batches.intake import Intake, NewItem
+from imagebatch_server.batches.handover import Handover
+from imagebatch_server.batches.item_admission import ItemAdmission, NewItem
 from imagebatch_server.batches.janitor import Janitor
 from imagebatch_server.batches.model import Batch, BatchOptions, Item
-from imagebatch_server.batches.ports import BatchStore, NewBatch, OperationDirectory
+from imagebatch_server.batches.ports.batches import BatchStore, NewBatch
+from imagebatch_server.batches.ports.execution import OperationDirectory
+from imagebatch_server.batches.ports.objects import BucketImages
+from imagebatch_server.batches.ports.servers import News, NewsKind
+from imagebatch_server.batches.quotas import QuotasOf
 from imagebatch_server.batches.running import FIRST_READ
-from imagebatch_server.batches.scheduler import Scheduler
 
 log = structlog.get_logger(__name__)
 
@@ -34,27 +39,33 @@ ITEMS_A_STAGE = 1_000
 
 
 class Submission:
-    """Takes batches in. Once a submit has answered, the batch is durable and runs."""
+    """Take batches in. Once a submit has answered, the batch is durable and runs."""
 
     def __init__(
         self,
         batches: BatchStore,
-        intake: Intake,
+        admission: ItemAdmission,
         operations: OperationDirectory,
-        scheduler: Scheduler,
+        news: News,
+        handover: Handover,
         janitor: Janitor,
+        quotas: QuotasOf,
         *,
         max_items_per_submit: int,
         max_items_per_batch: int,
+        buckets: BucketImages | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._batches = batches
-        self._intake = intake
+        self._admission = admission
         self._operations = operations
-        self._scheduler = scheduler
+        self._news = news
+        self._handover = handover
         self._janitor = janitor
+        self._quotas = quotas
         self._max_items_per_submit = max_items_per_submit
         self._max_items_per_batch = max_items_per_batch
+        self._buckets = buckets
         self._now = now
         self.draining = False
         """Set when the server stops: nothing more is taken in."""
@@ -64,27 +75,27 @@ class Submission:
     ) -> Batch:
         """Store a batch and begin to run it; a repeated request_id answers the batch that it made.
 
-        Raises InvalidRequest (all violations of meaning at once), LimitExceeded, RequestIdReused, StoreUnavailable,
-        Draining.
+        Raises InvalidRequest (all violations of meaning at once), LimitExceeded, RequestIdReused, TenantDeleted,
+        StoreUnavailable, Draining.
         """
         batch = self._begin(tenant, options, content_sha256)
-        if len(new_items) > self._max_items_per_submit:
-            raise _too_many("max_items_per_submit", len(new_items), self._max_items_per_submit)
-        images, violations = self._intake.check(new_items, start_index=0)
-        self._check_operation(options, violations)
+        _refuse_too_many("max_items_per_batch", len(new_items), self._max_items_per_batch)
+        _refuse_too_many("max_items_per_submit", len(new_items), self._max_items_per_submit)
+        images, violations = self._admission.check(new_items, start_index=0)
+        self._check_operation(options, [*self._output_violations(tenant, options), *violations])
         if images and (existing := await self._batches.find_request(batch)) is not None:
-            return self._known(existing)  # before its images are stored a second time
-        items, objects = await self._intake.store(batch, new_items, images, start_index=0)
+            return self._answer_again(existing)  # before its images are stored a second time
+        items, objects = await self._admission.store(batch, new_items, images, start_index=0)
         try:
             created, stored = await self._batches.create(batch, items, objects)
         except StoreUnavailable:
             raise  # the batch may have been committed, so its images must stay; the sweeper takes them if it was not
         except RequestError:
-            await self._intake.discard(objects)
+            await self._admission.discard(objects)
             raise
         if created.batch_id != batch.batch_id:
-            await self._intake.discard(objects)
-            return self._known(created)
+            await self._admission.discard(objects)
+            return self._answer_again(created)
         # A canary is not to be the first items.
         return self._run(created, () if options.canary else stored[:FIRST_READ])
 
@@ -97,10 +108,10 @@ class Submission:
         first to end makes the batch. Raises what `submit` does; a stream that raises leaves nothing.
         """
         batch = self._begin(tenant, options, content_sha256)
-        self._check_operation(options, [])
+        self._check_operation(options, self._output_violations(tenant, options))
         existing = await self._batches.find_request(batch)
         if existing is not None:
-            return self._known(existing)
+            return self._answer_again(existing)
         try:
             await self._batches.stage(batch)
             total_items = await self._stage(batch, chunks)
@@ -112,15 +123,15 @@ class Submission:
             raise
         if published.batch_id != batch.batch_id:
             await self._janitor.discard(tenant, batch.batch_id)
-            return self._known(published)
+            return self._answer_again(published)
         return self._run(published, ())
 
     async def _stage(self, batch: NewBatch, chunks: AsyncIterator[Sequence[NewItem]]) -> int:
         total_items = 0
-        async with _Behind() as writing:
+        async with _WriteBehind() as writing:
             async for chunk in chunks:
-                if total_items + len(chunk) > self._max_items_per_batch:
-                    raise _too_many("max_items_per_batch", total_items + len(chunk), self._max_items_per_batch)
+                _refuse_too_many("max_items_per_batch", total_items + len(chunk), self._max_items_per_batch)
+                self._quotas(batch.tenant).check_waiting(0, total_items + len(chunk))
                 for start in range(0, len(chunk), ITEMS_A_STAGE):
                     part = chunk[start : start + ITEMS_A_STAGE]
                     await self._stage_part(batch, part, writing, start_index=total_items)
@@ -130,17 +141,17 @@ class Submission:
         return total_items
 
     async def _stage_part(
-        self, batch: NewBatch, part: Sequence[NewItem], writing: _Behind, *, start_index: int
+        self, batch: NewBatch, part: Sequence[NewItem], writing: _WriteBehind, *, start_index: int
     ) -> None:
-        images, violations = self._intake.check(part, start_index=start_index)
+        images, violations = self._admission.check(part, start_index=start_index)
         own_ids = [new_item.item_id for new_item in part if new_item.item_id is not None]
         await writing.done()
         if own_ids and start_index:
             known = await self._batches.known_item_ids(batch.tenant, batch.batch_id, own_ids)
-            violations += self._intake.repeated(part, known, start_index=start_index)
+            violations += self._admission.repeated(part, known, start_index=start_index)
         if violations:
             raise InvalidRequest(violations)
-        items, objects = await self._intake.store(batch, part, images, start_index=start_index)
+        items, objects = await self._admission.store(batch, part, images, start_index=start_index)
         writing.begin(self._batches.stage_items(batch, items, objects))
 
     def _begin(self, tenant: str, options: BatchOptions, content_sha256: str) -> NewBatch:
@@ -148,33 +159,46 @@ class Submission:
             raise Draining
         return NewBatch(tenant, str(uuid_utils.uuid7()), options, self._now(), content_sha256)
 
+    def _output_violations(self, tenant: str, options: BatchOptions) -> list[Violation]:
+        if options.output_prefix is None:
+            return []
+        if self._buckets is None:
+            raise NotSupported("output_prefix", "its images stay in its own store: leave output_prefix out")
+        problem = self._buckets.write_problem(tenant, options.output_prefix)
+        return [] if problem is None else [Violation("options.output_prefix", problem)]
+
     def _check_operation(self, options: BatchOptions, item_violations: list[Violation]) -> None:
-        known = self._operations.names()
-        if options.operation not in known:
-            unknown = UnknownOperation(options.operation, known)
-            raise InvalidRequest([*unknown.violations, *item_violations]) if item_violations else unknown
-        parameter_violations = self._operations.violations(options.operation, options.parameters)
+        try:
+            parameter_violations = self._operations.violations(options.operation, options.parameters)
+        except UnknownOperation as unknown:
+            if item_violations:
+                raise InvalidRequest([*unknown.violations, *item_violations]) from unknown
+            raise
         if parameter_violations and not item_violations:
             raise InvalidParameters(options.operation, parameter_violations)
         if parameter_violations or item_violations:
             raise InvalidRequest([*parameter_violations, *item_violations])
 
-    def _known(self, batch: Batch) -> Batch:
-        self._scheduler.adopt(batch)
+    def _answer_again(self, batch: Batch) -> Batch:
+        self._publish(batch)  # it may never have been told: the store's answer to the first submit may have been lost
         return batch
 
     def _run(self, batch: Batch, at_hand: Sequence[Item]) -> Batch:
         log.info(
-            "batch submitted",
+            "batch.submitted",
             batch_id=batch.batch_id,
             operation=batch.options.operation,
             items=batch.total_items,
         )
-        self._scheduler.add(batch, at_hand)
+        self._handover.put(batch, at_hand)
+        self._publish(batch)
         return batch
 
+    def _publish(self, batch: Batch) -> None:
+        self._news.publish(NewsKind.SUBMITTED, batch.tenant, batch.batch_id)
 
-class _Behind:
+
+class _WriteBehind:
     """One piece of work at a time that goes on behind its caller: a part is written while the next one comes in.
 
     The block ends when the work has ended, also if it raises: images that are stored already must get their rows.
@@ -202,15 +226,12 @@ class _Behind:
             await asyncio.gather(self._work, return_exceptions=True)
 
 
-def _too_many(limit: str, count: int, most: int) -> LimitExceeded:
+def _refuse_too_many(limit: str, count: int, most: int) -> None:
+    if count <= most:
+        return
     setting = f"IMAGEBATCH_{limit.upper()}"
-    return LimitExceeded(
-        limit,
-        f"{count} items are more than {most}, {_WHAT[limit]}, or raise {setting}",
-        value=count,
-        setting=setting,
-        field="items",
-    )
+    text = f"{count} items are more than {most}, {_WHAT[limit]}, or raise {setting}"
+    raise InvalidRequest([Violation("items", text, Limit(limit, most, count, setting))])
 
 
 _WHAT = {

@@ -1,87 +1,100 @@
-"""Whose turn it is: stride scheduling of the workers' time over batches, by priority.
+"""Who goes next among members of different weight: stride scheduling.
 
-A batch's turn moves on by the time that its items take, divided by its priority; the batch with the lowest turn goes
-next (Waldspurger and Weihl, "Stride Scheduling", 1995). A batch that becomes ready starts at the turn being served, so
-its first item takes the next free slot, and time that it did not ask for is not saved up.
+A member's pass moves on by what it is given, divided by its weight; the member with the lowest pass goes next
+(Waldspurger and Weihl, "Stride Scheduling", 1995).
 """
 
 from __future__ import annotations
 
 import heapq
+import math
+from collections.abc import Collection, Hashable
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from itertools import count
+from typing import Generic, TypeVar
 
-from imagebatch_server.batches.running import RunningBatch
-
-SHARE_MS = 20.0
-"""About the work that a batch is given in one turn."""
-
-MOST_ITEMS_A_TURN = 64
-LEAST_ITEM_MS = 0.05
-"""What an item costs at the least: measured times of a fraction of a millisecond round to nothing."""
-
-NEWEST_WEIGHT = 0.1
+M = TypeVar("M", bound=Hashable)
 
 
-class Turns:
-    """The batches that have an item at hand. Those whose next item must be fetched queue apart from the others, because
-    one kind can go on while the other's slots are taken.
-    """
+class Kind(Enum):
+    """What a turn needs room for. One kind can go on while the room of the other is taken."""
+
+    STORED = auto()
+    FETCHED = auto()
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a member stands. `queued` has, for each kind that it waits for, the number of its entry in the queue."""
+
+    pass_ms: float = float("-inf")
+    queued: dict[Kind, int] = field(default_factory=dict)
+
+
+class Turns(Generic[M]):
+    """Members that wait for a turn of one kind or of both."""
 
     def __init__(self) -> None:
-        self._stored: list[tuple[float, int, RunningBatch]] = []
-        self._fetched: list[tuple[float, int, RunningBatch]] = []
-        self._order = count()
-        self._now = 0.0
-        self._item_ms: dict[str, float] = {}
+        self._places: dict[M, _Place] = {}
+        self._queues: dict[Kind, list[tuple[float, int, M]]] = {kind: [] for kind in Kind}
+        self._numbers = count()
+        self._now_ms = 0.0
 
-    def enter(self, running: RunningBatch) -> None:
-        """The batch has an item at hand."""
-        if running.in_turns:
-            return
-        running.in_turns = True
-        running.turn = max(running.turn, self._now)
-        self._push(running)
+    def enter(self, member: M, kind: Kind, saved_ms: float = 0.0) -> None:
+        """Let a member wait for a turn of a kind.
 
-    def next(self, *, stored: bool, fetched: bool) -> RunningBatch | None:
-        """Take out the batch whose turn it is, among those whose next item may go now."""
-        queues = [queue for queue, open_ in ((self._stored, stored), (self._fetched, fetched)) if open_]
+        If it waited for none, it starts at the pass being served, so that it goes next; or before others that wait, by
+        the time that it let them have meanwhile, but at most by `saved_ms`.
+        """
+        place = self._places.setdefault(member, _Place())
+        if not place.queued:
+            place.pass_ms = max(place.pass_ms, self._now_ms - (saved_ms if any(self._queues.values()) else 0.0))
+        if kind not in place.queued:
+            self._push(member, place, kind)
+
+    def leave(self, member: M) -> None:
+        """Forget a member."""
+        self._places.pop(member, None)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no member."""
+        return not self._places
+
+    def waits(self, kind: Kind) -> bool:
+        """Whether any member may be waiting for a turn of a kind."""
+        return bool(self._queues[kind])
+
+    def next(self, kinds: Collection[Kind], before_ms: float = math.inf) -> tuple[M, Kind] | None:
+        """Take out the member whose turn it is, among those that wait for one of these kinds; None if it is not due."""
         while True:
-            queue = min((queue for queue in queues if queue), key=lambda queue: queue[0], default=None)
-            if queue is None:
+            waited_for = [kind for kind in kinds if self._queues[kind]]
+            if not waited_for:
                 return None
-            running = heapq.heappop(queue)[2]
-            if not running.window:
-                running.in_turns = False
-            elif self._queue_of(running) is not queue:
-                self._push(running)  # an item of the other kind came in front
-            else:
-                running.in_turns = False
-                self._now = max(self._now, running.turn)
-                return running
+            kind = min(waited_for, key=lambda kind: self._queues[kind][0])
+            queued_ms, number, member = heapq.heappop(self._queues[kind])
+            place = self._places.get(member)
+            if place is None or place.queued.get(kind) != number:
+                continue  # it left
+            if queued_ms < place.pass_ms:
+                self._push(member, place, kind)  # it had a turn of the other kind meanwhile
+                continue
+            if place.pass_ms >= before_ms:
+                self._push(member, place, kind)
+                return None
+            del place.queued[kind]
+            self._now_ms = max(self._now_ms, place.pass_ms)
+            return member, kind
 
-    def items_a_turn(self, running: RunningBatch) -> int:
-        """How many items the batch may dispatch in its turn."""
-        return max(1, min(MOST_ITEMS_A_TURN, int(SHARE_MS / self._estimate_ms(running))))
+    def pass_ms(self, member: M) -> float:
+        """Tell where a member stands."""
+        return self._places[member].pass_ms
 
-    def charge(self, running: RunningBatch) -> float:
-        """Charge one item in advance; answers the estimate (milliseconds)."""
-        estimated_ms = self._estimate_ms(running)
-        running.turn += estimated_ms / running.batch.options.priority
-        return estimated_ms
+    def advance(self, member: M, weighted_ms: float) -> None:
+        """Move a member's pass by what it was given or, negative, did not need after all (milliseconds by weight)."""
+        self._places[member].pass_ms += weighted_ms
 
-    def settle(self, running: RunningBatch, estimated_ms: float, actual_ms: float) -> None:
-        """Correct the charge by what the item took."""
-        actual_ms = max(actual_ms, LEAST_ITEM_MS)
-        running.turn += (actual_ms - estimated_ms) / running.batch.options.priority
-        operation = running.batch.options.operation
-        known_ms = self._item_ms.get(operation, actual_ms)
-        self._item_ms[operation] = known_ms + NEWEST_WEIGHT * (actual_ms - known_ms)
-
-    def _estimate_ms(self, running: RunningBatch) -> float:
-        return self._item_ms.get(running.batch.options.operation, SHARE_MS)
-
-    def _queue_of(self, running: RunningBatch) -> list[tuple[float, int, RunningBatch]]:
-        return self._fetched if running.window[0].is_fetched else self._stored
-
-    def _push(self, running: RunningBatch) -> None:
-        heapq.heappush(self._queue_of(running), (running.turn, next(self._order), running))
+    def _push(self, member: M, place: _Place, kind: Kind) -> None:
+        place.queued[kind] = next(self._numbers)
+        heapq.heappush(self._queues[kind], (place.pass_ms, place.queued[kind], member))

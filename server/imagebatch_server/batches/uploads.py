@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 
-from imagebatch_server.batches.errors import LimitExceeded
+from imagebatch_server.batches.errors import (
+    InvalidRequest,
+    Limit,
+    LimitExceeded,
+    RequestError,
+    StoreUnavailable,
+    Violation,
+)
 from imagebatch_server.batches.model import ImageHeader, StoredObject
-from imagebatch_server.batches.ports import BlobStore, ObjectRows
+from imagebatch_server.batches.ports.objects import BlobStore, ObjectRows
+from imagebatch_server.batches.quotas import QuotasOf
 
 
 class Uploads:
-    """Stores any bytes as objects. What is wrong with an image is the outcome of the item that uses it."""
+    """Store any bytes as objects. What is wrong with an image is the outcome of the item that uses it."""
 
     def __init__(
         self,
         blobs: BlobStore,
         rows: ObjectRows,
+        quotas: QuotasOf,
         read_header: Callable[[bytes], ImageHeader | None],
         *,
         max_image_bytes: int,
@@ -24,23 +35,33 @@ class Uploads:
     ) -> None:
         self._blobs = blobs
         self._rows = rows
+        self._quotas = quotas
+        self._coming: Counter[str] = Counter()
+        """Bytes of uploads under way, by tenant."""
         self._read_header = read_header
         self._max_image_bytes = max_image_bytes
         self._now = now
 
     async def store(
-        self, tenant: str, content_type: str, file_name: str, chunks: AsyncIterator[bytes]
+        self, tenant: str, content_type: str, file_name: str, sha256: str | None, chunks: AsyncIterator[bytes]
     ) -> tuple[StoredObject, ImageHeader | None]:
         """Store one image durably; a stream that ends by an exception leaves nothing.
 
-        Raises LimitExceeded, StoreUnavailable.
+        `sha256` is what the caller says of the bytes: if they are stored already, `chunks` are not read. Raises
+        InvalidRequest if the bytes that came are others, LimitExceeded, TenantDeleted, StoreUnavailable.
         """
+        if sha256 is not None and (known := await self._rows.reuse(tenant, sha256, content_type, self._now())):
+            return known, self._read_header(await self.head(known))
         key = self._blobs.new_key(tenant)
-        async with self._blobs.writer(key) as blob:
-            async for chunk in chunks:
-                await blob.write(chunk)
-                if blob.size_bytes > self._max_image_bytes:
-                    raise self._too_large(blob.size_bytes)
+        async with self._blobs.writer(key, content_type) as blob:
+            async with aclosing(self._within_quota(tenant, chunks)) as coming:
+                async for chunk in coming:
+                    await blob.write(chunk)
+                    if blob.size_bytes > self._max_image_bytes:
+                        raise too_large(blob.size_bytes, self._max_image_bytes)
+            if sha256 is not None and blob.sha256 != sha256:
+                description = f"{sha256} is not that of the {blob.size_bytes} bytes that came, which is {blob.sha256}"
+                raise InvalidRequest([Violation("header.sha256", f"{description}; send the image that it was made of")])
         stored = StoredObject(
             tenant=tenant,
             object_key=key,
@@ -50,22 +71,53 @@ class Uploads:
             file_name=file_name,
             created_at=self._now(),
         )
-        await self._rows.add(stored)
+        try:
+            await self._rows.add(stored)
+        except StoreUnavailable:
+            raise  # the row may have been committed; the sweeper sets the blob aside if it was not
+        except RequestError:
+            await self._blobs.delete([key])
+            raise
         return stored, self._read_header(blob.head)
 
     async def find(self, tenant: str, object_key: str) -> StoredObject:
-        """What is known of an object. Raises ObjectNotFound."""
+        """Look an object up. Raises ObjectNotFound."""
         return await self._rows.get(tenant, object_key)
 
-    def read(self, stored: StoredObject) -> AsyncGenerator[bytes, None]:
-        """An object's bytes. Raises ObjectNotFound, also if it is removed meanwhile."""
-        return self._blobs.read(stored.object_key)
+    def read(self, stored: StoredObject, start_bytes: int = 0) -> AsyncGenerator[bytes, None]:
+        """Read an object's bytes, from a place on. Raises ObjectNotFound, also if it is removed meanwhile."""
+        return self._blobs.read(stored.blob, start_bytes)
 
-    def _too_large(self, size_bytes: int) -> LimitExceeded:
-        return LimitExceeded(
-            "max_image_bytes",
-            f"the image has more than {self._max_image_bytes} bytes, the most that this server takes; "
-            "send it smaller, or raise IMAGEBATCH_MAX_IMAGE_BYTES",
-            value=size_bytes,
-            setting="IMAGEBATCH_MAX_IMAGE_BYTES",
-        )
+    async def _within_quota(self, tenant: str, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """Hold room for what comes while it comes, so that many uploads at once fill no more than there is.
+
+        Raises LimitExceeded. What counts is decided once more when the row is added.
+        """
+        quotas = self._quotas(tenant)
+        stored_bytes = await self._rows.stored_bytes(tenant) if quotas.max_stored_bytes is not None else 0
+        came = 0
+        try:
+            async for chunk in chunks:
+                came += len(chunk)
+                self._coming[tenant] += len(chunk)
+                quotas.check_stored(stored_bytes + self._coming[tenant])
+                yield chunk
+        finally:
+            self._coming[tenant] -= came
+            if not self._coming[tenant]:
+                del self._coming[tenant]
+
+    async def head(self, stored: StoredObject) -> bytes:
+        """Read an object's first bytes, enough to tell its format and size. Raises ObjectNotFound."""
+        chunks = self._blobs.read(stored.blob)
+        async with aclosing(chunks):
+            return await anext(chunks, b"")
+
+
+def too_large(size_bytes: int, most: int) -> LimitExceeded:
+    """Make the error of an image that is larger than the server takes."""
+    return LimitExceeded(
+        Limit("max_image_bytes", most, size_bytes, "IMAGEBATCH_MAX_IMAGE_BYTES"),
+        f"the image has more than {most} bytes, the most that this server takes; "
+        "send it smaller, or raise IMAGEBATCH_MAX_IMAGE_BYTES",
+    )

@@ -1,21 +1,28 @@
 """Watches: cursors over committed outcomes.
 
 Each watched batch has one bounded ring of recent outcomes, filled by the recorder, and so have the few newest that
-nobody watches yet. A watcher reads the ring, or the store in short reads when it is behind; nothing grows with a slow
+nobody watches yet, from their submission on. The ring of a batch that another server records is filled by one reader,
+which the news wakes. A watcher reads the ring, or the store in short reads when it is behind; nothing grows with a slow
 one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from imagebatch.v1.enums import BatchItemStatus
+from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.cursor import Cursor
 from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
+from imagebatch_server.batches.handover import Handover
+from imagebatch_server.batches.lookup import Lookup
 from imagebatch_server.batches.model import Batch, ItemResult, Outcome
-from imagebatch_server.batches.ports import BatchStore, OutcomeStore
+from imagebatch_server.batches.ports.batches import BatchStore, OutcomeStore
+from imagebatch_server.batches.ports.servers import News, NewsKind
 from imagebatch_server.batches.ring import Outcomes, Place, Render, Ring, Statuses, Update
 
 STORE_ROWS = 1_000
@@ -28,34 +35,61 @@ UNWATCHED_RINGS = 4
 """Batches whose outcomes are kept from the first on although nobody watches them yet: somebody usually soon does."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A batch as the store has it, with the outcomes after `held_to`, unless this server's recorder tells of them."""
+
+    batch: Batch
+    results: Sequence[ItemResult] = ()
+    held_to: int | None = None
+
+    def latest(self) -> Sequence[ItemResult] | None:
+        """Answer the outcomes if they are the last ones and there is none between; a retry leaves gaps."""
+        first = self.batch.last_sequence - len(self.results) + 1
+        is_whole = all(result.sequence == sequence for sequence, result in enumerate(self.results, start=first))
+        return self.results if is_whole else None
+
+
 class Watchers:
-    """All watches of this server. A listener of the recorder."""
+    """All watches of this server. A listener of the recorder, and a subscriber of the news."""
 
     def __init__(
         self,
         batches: BatchStore,
         outcomes: OutcomeStore,
+        news: News,
+        handover: Handover,
         render: Render,
         pack: Callable[[Sequence[bytes], Batch | None, int], bytes],
         *,
+        owner: str,
         max_update_bytes: int,
+        kept_s: float = math.inf,
         on_delay: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """`render` makes an outcome's bytes, `pack` a message of several, with status and sequence.
 
-        `on_delay` hears how long after its commit an outcome was handed to a watcher (seconds).
+        `owner` is this server's name as an owner of batches. What was rendered is sent within `kept_s`, or rendered
+        anew. `on_delay` hears how long after its commit an outcome was handed to a watcher (seconds).
         """
         self._batches = batches
         self._outcomes = outcomes
+        self._news = news
+        self._handover = handover
+        self._owner = owner
         self._render = render
         self._pack = pack
         self._max_update_bytes = max_update_bytes
+        self._kept_s = kept_s
         self._on_delay = on_delay
         self._rings: dict[str, Ring] = {}
         self._unwatched: dict[str, None] = {}
         self._cursors: set[Cursor] = set()
         self._commits = 0
         self._draining = False
+        self._lookup = Lookup(self._look_up, self._found)
+        news.subscribe(self._on_news)
+        news.when_missed(self._look)
 
     @property
     def watchers(self) -> int:
@@ -76,21 +110,66 @@ class Watchers:
             ring.append(batch, results, time.monotonic())
 
     def lost(self, batch_id: str, owner_epoch: int) -> None:
-        """Nothing to do: another server records the batch now, and watchers read the store."""
-
-    def reopened(self, batch: Batch) -> None:
-        """A retry took outcomes of the batch away."""
-        ring = self._rings.get(batch.batch_id)
+        """Look who records the batch now."""
+        ring = self._rings.get(batch_id)
         if ring is not None:
-            ring.append(batch, None, time.monotonic())
+            self._lookup.ask(ring.batch.tenant, batch_id)
 
-    def deleted(self, batch_id: str) -> None:
-        """End the batch's watches with BatchNotFound."""
-        ring = self._rings.pop(batch_id, None)
-        self._unwatched.pop(batch_id, None)
-        if ring is not None:
+    def _on_news(self, kind: NewsKind, tenant: str, batch_id: str) -> None:
+        new = self._handover.look(batch_id)
+        if new is not None and self._is_own(new) and batch_id not in self._rings:
+            self._expect(new)
+        elif batch_id in self._rings and kind is not NewsKind.WATCHED:
+            self._lookup.ask(tenant, batch_id)
+
+    def _look(self) -> None:
+        """Look for what was missed of batches that other servers record, and tell these who is watched still."""
+        for ring in self._rings.values():
+            if not self._is_own(ring.batch):
+                self._tell_of_watch(ring.batch)
+                self._lookup.ask(ring.batch.tenant, ring.batch.batch_id)
+
+    def _is_own(self, batch: Batch) -> bool:
+        """Whether the recorder of this server fills the batch's ring, as far as is known."""
+        return batch.owner == self._owner
+
+    def _tell_of_watch(self, batch: Batch) -> None:
+        if not lifecycle.is_terminal(batch.status):
+            self._news.tell_others(NewsKind.WATCHED, batch.tenant, batch.batch_id)
+
+    async def _look_up(self, tenant: str, batch_id: str) -> _Found:
+        ring = self._rings.get(batch_id)
+        if ring is None or self._is_own(ring.batch):
+            return _Found(await self._batches.get(tenant, batch_id))
+        held_to = ring.held_to
+        batch, results = await self._outcomes.news(tenant, batch_id, held_to, STORE_ROWS)
+        return _Found(batch, results, held_to)
+
+    def _found(self, batch_id: str, found: _Found | None) -> None:
+        """Tell a batch's watchers how it stands now; if it is gone, their watches end with BatchNotFound."""
+        ring = self._rings.get(batch_id)
+        if ring is None:
+            return
+        if found is None:
+            del self._rings[batch_id]
+            self._unwatched.pop(batch_id, None)
             ring.deleted = True
-            ring.wake()
+        elif found.held_to == ring.held_to:
+            ring.append(found.batch, found.latest(), None)
+        else:
+            self._take(ring, found.batch)
+        ring.wake()
+
+    def _take(self, ring: Ring, batch: Batch) -> None:
+        """Take a state of a batch that was read; if it is another server's now, that one is told who watches it."""
+        was_own = self._is_own(ring.batch)
+        ring.refresh(batch)
+        if was_own and ring.bells and not self._is_own(ring.batch):
+            self._tell_of_watch(ring.batch)
+
+    async def close(self) -> None:
+        """Give up what is still looked up."""
+        await self._lookup.close()
 
     def drain(self) -> None:
         """End every watch with Draining."""
@@ -106,14 +185,20 @@ class Watchers:
         Raises BatchNotFound, SequenceOutOfRange, StoreUnavailable, Draining.
         """
         commits, listening = self._commits, self._rings.get(batch_id)
-        batch = await self._batches.get(tenant, batch_id)
-        ring = self._rings.setdefault(batch_id, Ring(batch))
+        if listening is not None and self._is_up_to_date(listening, tenant, after_sequence):
+            batch = listening.batch
+        else:
+            batch = await self._batches.get(tenant, batch_id)
+        ring = self._rings.setdefault(batch_id, self._new_ring(batch))
         heard_all = ring is listening or commits == self._commits
+        is_first = not ring.bells
         self._unwatched.pop(batch_id, None)
         cursor = Cursor(ring, after_sequence)
         self._cursors.add(cursor)
         try:
             ring.refresh(batch)
+            if is_first and not self._is_own(ring.batch):
+                self._tell_of_watch(batch)  # whoever records it answers, for what came between that read and this
             if not heard_all:  # what was committed during that read may have been told to nobody
                 await self._refresh(ring)
             if after_sequence > ring.last_sequence:
@@ -126,21 +211,34 @@ class Watchers:
             if not ring.bells and self._rings.get(batch_id) is ring:
                 del self._rings[batch_id]
 
+    def _is_up_to_date(self, ring: Ring, tenant: str, after_sequence: int) -> bool:
+        """Whether the store would tell a tenant nothing of a batch that its ring does not hold."""
+        is_running = not lifecycle.is_terminal(ring.batch.status)
+        is_known = ring.batch.tenant == tenant and after_sequence <= ring.last_sequence
+        return is_known and is_running and self._is_own(ring.batch)
+
     def _expect(self, batch: Batch) -> Ring:
-        """A ring for a batch whose first outcomes came before anybody watched it."""
-        ring = self._rings[batch.batch_id] = Ring(batch)
+        """Keep a ring for a batch whose outcomes may come before anybody watches it."""
+        ring = self._rings[batch.batch_id] = self._new_ring(batch)
         self._unwatched[batch.batch_id] = None
         if len(self._unwatched) > UNWATCHED_RINGS:
             oldest = next(iter(self._unwatched))
             del self._unwatched[oldest], self._rings[oldest]
         return ring
 
+    def _new_ring(self, batch: Batch) -> Ring:
+        return Ring(batch, kept_s=self._kept_s)
+
     async def _follow(self, cursor: Cursor, statuses: Statuses) -> AsyncGenerator[Update, None]:
         ring = cursor.ring
         while True:
             self._check(ring)
             cursor.bell.clear()
-            for update in await self._updates(cursor, statuses):
+            updates = await self._updates(cursor, statuses)
+            stale_at = time.monotonic() + self._kept_s
+            for update in updates:
+                if time.monotonic() > stale_at:
+                    break  # the reader was slow: what it is still to get is made again
                 cursor.sequence = update.sequence
                 if update.results or update.is_last or cursor.is_due:
                     if update.committed_at is not None:
@@ -162,11 +260,12 @@ class Watchers:
             raise BatchNotFound(ring.batch.batch_id)
 
     async def _updates(self, cursor: Cursor, statuses: Statuses) -> Sequence[Update]:
-        """The messages that follow: the same for every watcher at this place, so made once.
+        """Make the messages that follow: the same for every watcher at this place, so made once.
 
         One without outcomes if none follow, or if a retry took away those that did: nobody waits for their numbers.
         """
         ring, place = cursor.ring, (cursor.sequence, statuses)
+        ring.renew()
         known = ring.memo(place)
         if known is not None:
             return known
@@ -189,7 +288,7 @@ class Watchers:
         sequence, statuses = place
         last_sequence = ring.last_sequence
         results = await self._outcomes.after(ring.batch.tenant, ring.batch.batch_id, sequence, STORE_ROWS)
-        outcomes = Outcomes(results, [self._render(result) for result in results], None)
+        outcomes = Outcomes(results, [self._render(ring.batch.tenant, result) for result in results], None)
         return self._packed(ring, outcomes, statuses, last_sequence)
 
     def _packed(self, ring: Ring, outcomes: Outcomes, statuses: Statuses, last_sequence: int) -> Sequence[Update]:
@@ -209,7 +308,7 @@ class Watchers:
         return Update(results, batch, sequence, self._pack(results, batch, sequence), committed_at)
 
     async def _refresh(self, ring: Ring) -> None:
-        ring.refresh(await self._batches.get(ring.batch.tenant, ring.batch.batch_id))
+        self._take(ring, await self._batches.get(ring.batch.tenant, ring.batch.batch_id))
 
 
 def _parts(data: Sequence[bytes], max_bytes: int) -> Iterator[tuple[int, int]]:

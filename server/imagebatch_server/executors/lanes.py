@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Protocol
 
 from imagebatch_server.batches.model import Dispatch
-from imagebatch_server.batches.ports import DispatchEvents
-from imagebatch_server.executors.local import LocalExecutor
+from imagebatch_server.batches.ports.execution import DispatchEvents
 
 
 class Lane(StrEnum):
@@ -18,28 +18,65 @@ class Lane(StrEnum):
     ASYNCHRONOUS = "asynchronous"
 
 
+class LaneExecutor(Protocol):
+    """An executor that knows one lane only."""
+
+    @property
+    def alive(self) -> int:
+        """Workers that take items."""
+
+    @property
+    def restarts(self) -> int:
+        """Workers that were replaced."""
+
+    async def start(self, events: DispatchEvents) -> None:
+        """Start. Raises WorkersCannotStart."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Stop, as the port's `stop` says."""
+
+    def submit(self, dispatch: Dispatch) -> None:
+        """Take one attempt."""
+
+    def forget(self, dispatch: Dispatch) -> None:
+        """Drop an attempt."""
+
+    def withdraw(self, dispatch: Dispatch) -> bool:
+        """Drop an attempt that no worker has; answers whether it was dropped."""
+
+    def room(self) -> int:
+        """How many more stored images are wanted."""
+
+    def room_to_fetch(self) -> int:
+        """How many more fetches are wanted."""
+
+    @property
+    def last_turn_ms(self) -> float:
+        """The last turn that waits, where items take long; else -inf."""
+
+
 class Lanes:
-    """Implements the `Executor` port."""
+    """Implement the `Executor` port."""
 
     def __init__(
         self,
-        workers: LocalExecutor,
-        asynchronous: LocalExecutor,
+        workers: LaneExecutor,
+        asynchronous: LaneExecutor,
         is_asynchronous: Callable[[str, bytes | None], bool],
     ) -> None:
         """`is_asynchronous` says of an operation with its parameters where it runs."""
-        self._executors: dict[str, LocalExecutor] = {Lane.WORKERS: workers, Lane.ASYNCHRONOUS: asynchronous}
+        self._executors: dict[str, LaneExecutor] = {Lane.WORKERS: workers, Lane.ASYNCHRONOUS: asynchronous}
         self._is_asynchronous = is_asynchronous
 
     @property
-    def workers_alive(self) -> int:
+    def alive(self) -> int:
         """Workers whose child takes items; without the asynchronous process, which is there when it is needed."""
-        return self._executors[Lane.WORKERS].workers_alive
+        return self._executors[Lane.WORKERS].alive
 
     @property
-    def workers_restarted(self) -> int:
-        """Children that were replaced, in both lanes."""
-        return sum(executor.workers_restarted for executor in self._executors.values())
+    def restarts(self) -> int:
+        """Workers that were replaced, in both lanes."""
+        return sum(executor.restarts for executor in self._executors.values())
 
     async def start(self, events: DispatchEvents) -> None:
         """Start the workers. Raises WorkersCannotStart."""
@@ -62,6 +99,10 @@ class Lanes:
         """Drop an attempt."""
         self._executors[dispatch.lane].forget(dispatch)
 
+    def withdraw(self, dispatch: Dispatch) -> bool:
+        """Drop an attempt that no worker has; answers whether it was dropped."""
+        return self._executors[dispatch.lane].withdraw(dispatch)
+
     def room(self, lane: str) -> int:
         """How many more stored images a lane wants."""
         return self._executors[lane].room()
@@ -69,3 +110,7 @@ class Lanes:
     def room_to_fetch(self, lane: str) -> int:
         """How many more fetches a lane wants."""
         return self._executors[lane].room_to_fetch()
+
+    def last_turn_ms(self, lane: str) -> float:
+        """Tell the last turn that waits for a lane's worker, where items take long; else -inf."""
+        return self._executors[lane].last_turn_ms

@@ -80,7 +80,7 @@ _UNICAST = IPv6Network("2000::/3")
 
 
 def parse(text: str) -> Address:
-    """An address as resolvers give it, without a zone and without an IPv4-mapped form. Raises ValueError."""
+    """Read an address as resolvers give it, without a zone and an IPv4-mapped form. Raises ValueError."""
     address = ip_address(text.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped  # the socket connects to that IPv4 address, so rules for it apply
@@ -88,7 +88,7 @@ def parse(text: str) -> Address:
 
 
 def why_forbidden(address: Address) -> str | None:
-    """What kind of address it is, such as 'loopback', if it is no public host's; else None."""
+    """Say what kind of address it is, such as 'loopback', if it is no public host's; else None."""
     if address in METADATA:
         return "cloud metadata"
     if isinstance(address, IPv4Address):

@@ -3,52 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import warnings
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+import msgspec
 import PIL.Image
-from PIL import ImageFile
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
+from msgspec.structs import replace
+from PIL import ImageChops, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError
-from imagebatch_server.images.colour import to_rgb, to_rgb_or_rgba
-from imagebatch_server.images.exif import captured_at, exif_of, orientation
-from imagebatch_server.images.frames import count_frames
-from imagebatch_server.images.header import ACCEPTED, looks_like, sniff, stored_size
+from imagebatch_server.images.colour import flattened, to_rgb_or_rgba
+from imagebatch_server.images.core import Core
+from imagebatch_server.images.exif import CaptureTime, capture_time, exif_of, orientation
+from imagebatch_server.images.header import stored_size
+from imagebatch_server.images.opening import check_size, core_of, errors_of, open_core
 
-# Ours decides: Pillow's limit is one for the whole process, and no setting of a server.
-PIL.Image.MAX_IMAGE_PIXELS = None
-# What Pillow warns of is either the item's error or nobody's; each new text would also stay in memory for good.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-# Workers are processes; threads of AVIF's decoder on top would fight for their cores.
-PIL.AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-
-_MAX_JPEG_SCANS = 200
-"""Real progressive files have about ten; each costs a pass over all pixels however small it is."""
-
-# Plug-ins are called by name, so no other of Pillow's can be reached: neither the lenient ones nor Ghostscript's.
-_PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
-    "jpeg": JpegImageFile,
-    "png": PngImageFile,
-    "webp": WebPImageFile,
-    "gif": GifImageFile,
-    "bmp": BmpImageFile,
-    "tiff": TiffImageFile,
-    "avif": AvifImageFile,
-}
+_MOST_FRAMES = 10_000
 
 _TURNS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
@@ -60,46 +37,62 @@ _TURNS = {
     8: PIL.Image.Transpose.ROTATE_90,
 }
 _LYING = (5, 6, 7, 8)
+_OF_PAGES = ("tiff", "heif")
+"""Their pictures are several of a collection, and no movement."""
+_TURNED_IN_DECODING = ("heif", "jxl")
+"""Whatever EXIF says: in these the container's own word counts, and the decoder follows it."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Image:
+_decoding = threading.Lock()
+"""Held while Pillow decodes: whether it takes files that end early is one switch for the whole process."""
+
+
+class _Progress:
+    """What decoding found out."""
+
+    breaks_off = False
+
+
+class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
     """One image file and what its header says; pixels are decoded on first use."""
 
     data: bytes
     format: str
-    """`jpeg`, `png`, `webp`, `gif`, `bmp`, `tiff` or `avif`; by content, never by name."""
+    """A name of `formats.FORMATS`, such as `jpeg`; by content, never by the file's name."""
     width: int
     """Pixels as stored, before EXIF rotation; so is `height`."""
     height: int
     frame_count: int
-    """Frames of an animation, pages of a TIFF; counting stops at `frames.MAX_COUNTED`."""
+    """Frames of an animation, pages of a TIFF; counting stops at 10,000."""
     orientation: int
     """EXIF orientation, 1 to 8; 1 where the file says nothing usable."""
-    captured_at: datetime | None
-    """EXIF DateTimeOriginal; naive, because cameras don't say which zone they mean."""
     max_pixels: int
+    core: Core
+    """What of the file makes the picture."""
+    _exif: PIL.Image.Exif | None
+    _xmp: bytes | None
+    strict: bool = False
+    """Whether a picture of which a part is missing is refused when its pixels are asked for."""
+    frame: int = 0
+    """Which of the frames or pages it is, from 0."""
+    _progress: _Progress = msgspec.field(default_factory=_Progress)
+
+    def __repr__(self) -> str:
+        return f"<Image: {self.format}, {self.width} x {self.height}>"
 
     @classmethod
-    def open(cls, data: bytes, *, max_pixels: int = 100_000_000) -> Image:
+    def open(cls, data: bytes, *, max_pixels: int = 100_000_000, strict: bool = False) -> Image:
         """Read the header only.
 
         Raises ItemError: UNSUPPORTED_FORMAT, TOO_LARGE (more than `max_pixels` pixels), DECODE_FAILED.
         """
-        image_format = sniff(data)
-        if image_format is None:
-            raise _unsupported(data)
-        size = stored_size(image_format, data)
+        image_format, core = core_of(data)
+        size = stored_size(core.format, core.data)
         if size is not None:  # before Pillow sees the file, because it allocates a WebP's canvas on opening
-            _check_size(size, max_pixels)
-        if image_format == "jpeg" and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
-            raise ItemError(
-                ItemErrorCode.TOO_LARGE,
-                f"the JPEG has more than {_MAX_JPEG_SCANS} scans, which take long to decode; save it as baseline",
-            )
-        with _errors_of(image_format):
-            opened = _open(image_format, data, max_pixels)
-            exif = exif_of(opened, image_format, data)
+            check_size(size, max_pixels)
+        with errors_of(core, data):
+            opened = open_core(core, max_pixels)
+            exif = exif_of(opened, core.exif)
             # Pillow turns a TIFF's size by its orientation, and no other format's.
             width, height = size if size is not None and image_format == "tiff" else opened.size
             return cls(
@@ -107,10 +100,13 @@ class Image:
                 format=image_format,
                 width=width,
                 height=height,
-                frame_count=count_frames(image_format, data, lambda: getattr(opened, "n_frames", 1)),
-                orientation=orientation(exif),
-                captured_at=captured_at(exif),
+                frame_count=core.frame_count or max(1, min(getattr(opened, "n_frames", 1), _MOST_FRAMES)),
+                orientation=1 if image_format in _TURNED_IN_DECODING else orientation(exif),
                 max_pixels=max_pixels,
+                core=core,
+                _exif=exif,
+                _xmp=core.xmp or _xmp(opened),
+                strict=strict,
             )
 
     @property
@@ -124,7 +120,30 @@ class Image:
 
     @property
     def is_animated(self) -> bool:
-        return self.frame_count > 1 and self.format != "tiff"
+        return self.frame_count > 1 and self.format not in _OF_PAGES
+
+    @cached_property
+    def captured(self) -> CaptureTime | None:
+        """When it was taken, by EXIF or XMP, and which of their fields says so."""
+        return capture_time(self._exif, self._xmp)
+
+    @property
+    def captured_at(self) -> datetime | None:
+        """When it was taken; naive where the file names no zone."""
+        return None if self.captured is None else self.captured.at
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether it is the preview in a camera's raw file, whose own pixels aren't read."""
+        return self.core.format != self.format
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the file ends before its picture does; `pixels` is then what there is, the rest black or grey.
+
+        Of some formats that shows only once `pixels`, `reduced` or `resized` was asked for.
+        """
+        return self.core.is_truncated or self._progress.breaks_off
 
     @cached_property
     def sha256(self) -> str:
@@ -133,12 +152,14 @@ class Image:
 
     @cached_property
     def pixels(self) -> PIL.Image.Image:
-        """The whole first frame: RGB, alpha on white, turned as EXIF says.
+        """The frame: RGB, turned as EXIF says, alpha on white, or on black where it would vanish on white.
+
+        Of a truncated file it is what there is.
 
         Raises ItemError: DECODE_FAILED, TOO_LARGE.
         """
-        with _errors_of(self.format):
-            return self._upright(_open(self.format, self.data, self.max_pixels))
+        with errors_of(self.core, self.data):
+            return self._upright(self._loaded())
 
     def reduced(self, longest_side: int) -> PIL.Image.Image:
         """`pixels` with its longest side brought down to `longest_side` pixels; a smaller image keeps its size.
@@ -159,76 +180,136 @@ class Image:
         box: tuple[float, float, float, float] | None = None,
         keep_alpha: bool = False,
     ) -> PIL.Image.Image:
-        """The part `box` of `pixels` (left, top, right, bottom; absent: all) at exactly `size` (width, height).
+        """Scale the part `box` of `pixels` (left, top, right, bottom; absent: all) to exactly `size` (width, height).
 
         With `keep_alpha` it is RGBA where the image has transparency. As cheap as `reduced`. Not cached.
         Raises ItemError: DECODE_FAILED, TOO_LARGE.
         """
         width, height = self.upright_size
-        left, top, right, bottom = box or (0, 0, width, height)
+        box = box or (0, 0, width, height)
+        left, top, right, bottom = box
         scale = max(size[0] / (right - left), size[1] / (bottom - top))
-        with _errors_of(self.format):
+        with errors_of(self.core, self.data):
             if "pixels" in self.__dict__ and not keep_alpha:
                 whole = self.pixels
             else:
-                opened = _open(self.format, self.data, self.max_pixels)
                 # Twice the size asked for, so that the resampling below sees more than the decoder's coarse average.
-                opened.draft(None, (math.ceil(self.width * scale * 2), math.ceil(self.height * scale * 2)))
-                whole = self._upright(opened, keep_alpha=keep_alpha)
-            across, down = whole.width / width, whole.height / height
-            part = (left * across, top * down, min(right * across, whole.width), min(bottom * down, whole.height))
-            return whole.resize(size, PIL.Image.Resampling.LANCZOS, part, reducing_gap=2.0)
+                enough = math.ceil(self.width * scale * 2), math.ceil(self.height * scale * 2)
+                whole = self._upright(self._loaded(enough), keep_alpha=keep_alpha)
+            return _fitted(whole, size, box, (width, height))
 
-    def _upright(self, opened: ImageFile.ImageFile, *, keep_alpha: bool = False) -> PIL.Image.Image:
-        opened.load()
-        shown = to_rgb_or_rgba(opened) if keep_alpha else to_rgb(opened)
+    def _loaded(self, enough: tuple[int, int] | None = None) -> ImageFile.ImageFile:
+        """Decode the first frame, at a fraction of its size where that is `enough` and the decoder can do it."""
+        while True:
+            if self.strict and self.is_truncated:
+                raise ItemError(ItemErrorCode.DECODE_FAILED, _truncated(self.format))
+            opened = open_core(self.core, self.max_pixels, self.frame)
+            if enough is not None:
+                opened.draft(None, enough)
+            try:
+                with _decoding, _taking_parts(self.is_truncated):
+                    opened.load()
+                return opened
+            except OSError as error:
+                if self.is_truncated or "truncated" not in str(error):
+                    raise
+                self._progress.breaks_off = True
+
+    def at(self, frame: int) -> Image:
+        """Decode the frame or page of that number, from 0; the last one where there are fewer. Raises ItemError."""
+        number = min(frame, self.frame_count - 1)
+        if number == self.frame:
+            return self
+        with errors_of(self.core, self.data):
+            opened = open_core(self.core, self.max_pixels, number)
+            (width, height), turned = opened.size, self.orientation
+            if isinstance(opened, TiffImageFile):  # each page has a size and an orientation of its own
+                width, height = opened.tag_v2[256], opened.tag_v2[257]
+                turned = orientation(exif_of(opened, None))
+        return replace(self, frame=number, width=width, height=height, orientation=turned, _progress=_Progress())
+
+    def frames(self, size: tuple[int, int], box: tuple[float, float, float, float]) -> Iterator[Frame]:
+        """All frames of an animation, as `resized` makes them with alpha kept. Raises ItemError."""
+        with errors_of(self.core, self.data):
+            opened = open_core(self.core, self.max_pixels)
+            for number in range(self.frame_count):
+                try:
+                    opened.seek(number)
+                    check_size(opened.size, self.max_pixels)
+                    with _decoding, _taking_parts(self.is_truncated):
+                        opened.load()
+                except (EOFError, OSError):
+                    if number == 0 or not self.is_truncated:
+                        raise
+                    return
+                info = opened.info  # it is taken off what is shown, and the next frame needs it
+                shown = self._upright(opened, keep_alpha=True, frame=number)
+                yield Frame(_fitted(shown, size, box, self.upright_size), int(info.get("duration") or 0))
+                opened.info = info
+
+    def _upright(
+        self, opened: ImageFile.ImageFile, *, keep_alpha: bool = False, frame: int | None = None
+    ) -> PIL.Image.Image:
+        shown = to_rgb_or_rgba(opened, self.core.high_range)
+        shown = _uncovered(shown, self.core.areas[: (self.frame if frame is None else frame) + 1])
+        shown = shown if keep_alpha else flattened(shown)
         shown.info = {}  # whatever is made of it, and saved, is to carry nothing of the file but the picture
         turn = None if self.format == "tiff" else _TURNS.get(self.orientation)  # Pillow turns a TIFF itself
         return shown if turn is None else shown.transpose(turn)
 
 
-def _open(image_format: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    opened = _PLUGINS[image_format](io.BytesIO(data))
-    _check_size(opened.size, max_pixels)  # again: a GIF's first frame may exceed its screen, a JPEG have two headers
-    if isinstance(opened, TiffImageFile):
-        _check_size((opened.tag_v2.get(322, 1), opened.tag_v2.get(323, 1)), max_pixels)  # a tile is decoded whole
-    return opened
+@dataclass(frozen=True)
+class Frame:
+    """One frame of an animation."""
+
+    picture: PIL.Image.Image
+    duration_ms: int
 
 
-def _check_size(size: tuple[int, int], max_pixels: int) -> None:
-    width, height = size
-    if width < 1 or height < 1:
-        raise ItemError(
-            ItemErrorCode.DECODE_FAILED, f"the header states {width} x {height} pixels; save the image again"
-        )
-    if width * height > max_pixels:
-        raise ItemError(
-            ItemErrorCode.TOO_LARGE,
-            f"{width} x {height} pixels are above the limit of {max_pixels:,}; send the image scaled down",
-        )
+def _fitted(
+    whole: PIL.Image.Image,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
+    of_size: tuple[int, int],
+) -> PIL.Image.Image:
+    """Find a part, given in pixels of a picture of `of_size`, which was perhaps decoded smaller."""
+    (left, top, right, bottom), across, down = box, whole.width / of_size[0], whole.height / of_size[1]
+    part = (left * across, top * down, min(right * across, whole.width), min(bottom * down, whole.height))
+    return whole.resize(size, PIL.Image.Resampling.LANCZOS, part, reducing_gap=2.0)
 
 
-def _unsupported(data: bytes) -> ItemError:
-    found = f"the content looks like {looks_like(data)}" if data else "the file is empty"
-    return ItemError(ItemErrorCode.UNSUPPORTED_FORMAT, f"{found}; accepted are {ACCEPTED}")
+def _uncovered(shown: PIL.Image.Image, areas: Sequence[tuple[int, int, int, int]]) -> PIL.Image.Image:
+    """Clear a GIF's frame where no frame up to it has put anything: Pillow paints the background's colour there."""
+    if not areas or any(_covers(area, shown.size) for area in areas):
+        return shown
+    covered = PIL.Image.new("L", shown.size)
+    for area in areas:
+        covered.paste(255, area)
+    clear = shown.convert("RGBA")
+    clear.putalpha(ImageChops.darker(covered, clear.getchannel("A")))
+    return clear
+
+
+def _covers(area: tuple[int, int, int, int], size: tuple[int, int]) -> bool:
+    return area[:2] == (0, 0) and area[2] >= size[0] and area[3] >= size[1]
+
+
+def _xmp(opened: ImageFile.ImageFile) -> bytes | None:
+    found = opened.tag_v2.get(700) if isinstance(opened, TiffImageFile) else opened.info.get("xmp")
+    return found if isinstance(found, bytes) else None
+
+
+def _truncated(image_format: str) -> str:
+    return (
+        f"the {image_format.upper()} is truncated: it ends before its picture does; send it whole, or, where the "
+        "operation has the parameter strict, leave that out to use what there is"
+    )
 
 
 @contextmanager
-def _errors_of(image_format: str) -> Iterator[None]:
+def _taking_parts(takes_parts: bool) -> Iterator[None]:
+    ImageFile.LOAD_TRUNCATED_IMAGES = takes_parts
     try:
         yield
-    except ItemError:
-        raise
-    except MemoryError as error:
-        raise ItemError(
-            ItemErrorCode.TOO_LARGE, "decoding needs more memory than a worker has; send the image scaled down"
-        ) from error
-    except Exception as error:  # Pillow's plug-ins raise nearly anything on damaged input
-        raise ItemError(
-            ItemErrorCode.DECODE_FAILED,
-            f"the {image_format.upper()} can't be decoded ({_reason(error)}); check that it is whole and save it again",
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().replace("\n", " ") or type(error).__name__)[:200]
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -3,31 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import os
 import re
 import socket
 import ssl
-import threading
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from multidict import CIMultiDict
 from yarl import URL
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError
-from imagebatch_server.images.budget import MemoryBudget, Share
-from imagebatch_server.images.guard import ForbiddenAddress, Guard, shown
+from imagebatch_server.images.addresses import Address
+from imagebatch_server.images.connection import FrugalConnection
+from imagebatch_server.images.download import Download
+from imagebatch_server.images.downloads import Downloads
+from imagebatch_server.images.fetch_errors import connection_error, failed, refused
+from imagebatch_server.images.guard import Guard
+from imagebatch_server.images.host_headers import NO_HEADERS, headers_for
+from imagebatch_server.images.resolving import GuardedResolver, ProxyResolver, checked_address
+from imagebatch_server.images.shares import Shares, network_of
+from imagebatch_server.urls import WebUrl, read, shown
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_TRANSIENT_STATUSES = frozenset({408, 425, 429})
+_WITHOUT_BODY = frozenset({204, 205})
+
+_COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz"})
+"""Content codings that change the bytes. Servers also put other words there, such as `aws-chunked` and `utf-8`."""
+
+_MOST_ADDRESSES = 10_000
+"""Hosts whose last address is remembered."""
+
+_CONTENT_RANGE = re.compile(r"bytes +(\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
-_HOST: ContextVar[str] = ContextVar("host being fetched")
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What a task asks for now, so that resolver and sockets know it."""
+
+    url: WebUrl
+    download: Download
+    clock: asyncio.Timeout
+
+
+_REQUEST: ContextVar[_Request] = ContextVar("request under way")
 
 
 @dataclass(frozen=True)
@@ -37,34 +64,79 @@ class Fetched:
     data: bytes
     content_type: str | None
     """As the host named it, such as `image/png`, without parameters; only a hint. None for what is no media type."""
+    took_s: float
+    """From the request to the last byte, waiting for memory included."""
+
+
+async def _keep(_: Fetched) -> None:
+    """Deliver to nobody but the caller."""
+
+
+def trust(ca_pem: str) -> ssl.SSLContext:
+    """Trust the system's authorities, or those of SSL_CERT_FILE, and these. Raises ssl.SSLError for what is none."""
+    context = ssl.create_default_context()
+    if ca_pem:
+        context.load_verify_locations(cadata=ca_pem)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@asynccontextmanager
+async def _off(clock: asyncio.Timeout) -> AsyncIterator[None]:
+    """Let no time pass on a clock meanwhile."""
+    loop = asyncio.get_running_loop()
+    deadline, from_s = clock.when(), loop.time()
+    clock.reschedule(None)
+    yield
+    clock.reschedule(None if deadline is None else deadline + loop.time() - from_s)
 
 
 class Fetcher:
-    """Downloads files within limits on addresses, bytes, redirects and time.
+    """Download files within limits on addresses, bytes, redirects, work and time.
 
     Open with `async with`. How many run at once, and for which host, is the caller's to limit.
     """
 
     def __init__(
-        self, guard: Guard, *, max_bytes: int, max_redirects: int = 5, max_memory_bytes: int = 512 * 1024 * 1024
+        self,
+        guard: Guard,
+        *,
+        max_bytes: int,
+        max_redirects: int = 5,
+        max_memory_bytes: int = 512 * 1024 * 1024,
+        shares: Shares | None = None,
+        ca_pem: str = "",
+        proxy: str = "",
     ) -> None:
+        """`ca_pem` are certificates that are trusted beside the system's; `proxy` is a URL, empty for none.
+
+        Raises ssl.SSLError for what is no certificate.
+        """
         self._guard = guard
+        self._tls = trust(ca_pem)
+        self._proxy = _proxy(proxy)
+        self.headers = NO_HEADERS
+        """What the operator has sent to hosts."""
+        self._addresses: OrderedDict[str, Address] = OrderedDict()
         self._max_bytes = max_bytes
         self._max_redirects = max_redirects
-        self._max_memory_bytes = max_memory_bytes
+        self._downloads = Downloads(max_memory_bytes, shares)
 
     async def __aenter__(self) -> Self:
-        self._budget = MemoryBudget(self._max_memory_bytes)
+        self._watch = asyncio.get_running_loop().create_task(self._downloads.watch())
         connector = aiohttp.TCPConnector(
-            resolver=_GuardedResolver(self._guard),
+            resolver=ProxyResolver() if self._proxy else GuardedResolver(self._guard, self._enter),
             use_dns_cache=False,  # a cached answer is one that was not checked when it was connected to
             limit=0,
-            socket_factory=self._socket,
+            socket_factory=None if self._proxy else self._socket,
+            ssl=self._tls,
         )
+        factory: Any = partial(FrugalConnection, loop=asyncio.get_running_loop())
+        connector._factory = factory  # noqa: SLF001 - aiohttp has no setting for it; a test holds that it is used
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,  # a proxy would connect for us, where no guard stands
+            trust_env=False,  # a proxy connects for us, where no guard stands: the operator is to know of it
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             headers={
@@ -76,134 +148,170 @@ class Fetcher:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._watch.cancel()
+        await asyncio.gather(self._watch, return_exceptions=True)
         await self._session.close()
 
-    async def fetch(self, url: str, *, timeout_s: float) -> Fetched:
-        """Download one file. Waiting for memory, because other downloads hold it, does not count as time.
+    async def fetch(
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        tenant: str = "",
+        batch_id: str = "",
+        on_slow: Callable[[], None] = lambda: None,
+        deliver: Callable[[Fetched], Awaitable[None]] = _keep,
+    ) -> Fetched:
+        """Download one file. Waiting while others hold the memory, or its network, does not count as time.
 
-        Raises ItemError: FETCH_FORBIDDEN, FETCH_FAILED, TIMEOUT, TOO_LARGE.
+        `tenant` and `batch_id` say whose shares it takes of. `on_slow` is called once if it takes long. `deliver` is
+        given the file while its memory is still counted. Raises ItemError: FETCH_FORBIDDEN, FETCH_FAILED, TIMEOUT,
+        TOO_LARGE; and Displaced.
         """
+        began = asyncio.get_running_loop().time()
+        with self._downloads.begin(on_slow, tenant, batch_id) as download:
+            content_type = await self._download(url, timeout_s, download)
+            self._downloads.came(download)
+            took_s = asyncio.get_running_loop().time() - began
+            fetched = Fetched(download.body.getvalue(), content_type, took_s)
+            download.body.close()
+            await deliver(fetched)
+            return fetched
+
+    async def _download(self, text: str, timeout_s: float, download: Download) -> str | None:
+        # Errors are made anew, without the ones that they come of: these hold what was going on, in cycles.
+        target = self._guard.check_url(text)
         try:
             async with asyncio.timeout(timeout_s) as clock:
-                return await self._follow(url, clock)
-        except TimeoutError as error:
-            raise ItemError(
+                for _ in range(self._max_redirects + 1):
+                    found = await self._ask(target, download, clock)
+                    if not isinstance(found, WebUrl):
+                        return found
+                    target = found
+                problem = failed(
+                    target, f"is reached only after more than {self._max_redirects} redirects; give the image's own URL"
+                )
+        except TimeoutError:
+            problem = ItemError(
                 ItemErrorCode.TIMEOUT,
-                f"{shown(url)} did not arrive within {timeout_s:g} s; try a faster host or upload it",
-            ) from error
-        except aiohttp.ClientError as error:
-            raise _connection_error(url, error) from error
-
-    async def _follow(self, url: str, clock: asyncio.Timeout) -> Fetched:
-        target = self._guard.check_url(url)
-        for _ in range(self._max_redirects + 1):
-            _HOST.set(target.raw_host or "")
-            async with self._session.get(target, allow_redirects=False) as response:
-                if response.status not in _REDIRECTS:
-                    return await self._read(target, response, clock)
-                location = response.headers.get("Location")
-            if location is None:
-                raise _failed(target, "answered with a redirect that leads nowhere; give the image's own URL")
-            target = self._guard.check_redirect(target, location)
-        raise _failed(
-            target, f"is reached only after more than {self._max_redirects} redirects; give the image's own URL"
-        )
-
-    async def _read(self, target: URL, response: aiohttp.ClientResponse, clock: asyncio.Timeout) -> Fetched:
-        if response.status != 200:
-            transient = response.status in _TRANSIENT_STATUSES or response.status >= 500
-            remedy = "the host may recover" if transient else "check that the URL is right and public"
-            raise _failed(target, f"answered with status {response.status}; {remedy}", transient=transient)
-        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding not in ("", "identity"):
-            # Not inflated: an image gains nothing by it, and a bomb all.
-            raise _failed(
-                target, f"answered with Content-Encoding {encoding[:40]!r}, unasked; serve the image as it is"
+                f"{shown(target)} did not arrive within {timeout_s:g} s; try a faster host or upload it",
             )
+        except aiohttp.ClientError as error:
+            problem = connection_error(target, error)
+            _let_go(error)
+        except ItemError as error:
+            problem = error
+            _let_go(error)
+        raise problem
+
+    async def _ask(self, target: WebUrl, download: Download, clock: asyncio.Timeout) -> WebUrl | str | None:
+        """Ask for a file; answers where to ask for it instead, or its media type once it is read."""
+        _REQUEST.set(_Request(target, download, clock))
+        known = target.address or self._addresses.get(target.host)
+        if self._proxy and target.address is None:
+            known = await checked_address(self._guard, target.host)
+        if known is not None:  # a connection may be open already, so that nobody will be resolved
+            await self._enter(known)
+        url = URL(target.href, encoded=True)
+        async with self._session.get(
+            url, headers=self._headers(target), allow_redirects=False, **self._proxy
+        ) as response:
+            if response.status in _REDIRECTS:
+                return self._redirected(target, response)
+            _check_status(target, response)
+            _check_encoding(target, response)
+            await self._read(target, response, download, clock)
+            return _media_type(response.headers.get("Content-Type", ""))
+
+    async def _enter(self, address: Address) -> None:
+        request = _REQUEST.get()
+        self._addresses[request.url.host] = address
+        self._addresses.move_to_end(request.url.host)
+        if len(self._addresses) > _MOST_ADDRESSES:
+            self._addresses.popitem(last=False)
+        async with _off(request.clock):
+            await self._downloads.enter(request.download, network_of(address))
+
+    def _headers(self, target: WebUrl) -> CIMultiDict[str]:
+        headers = CIMultiDict(headers_for(self.headers, target))
+        if target.credentials is not None:
+            headers["Authorization"] = target.credentials.as_basic()
+        if (
+            target.scheme == "http"
+        ):  # the proxy reads it as its own; for https it gets `proxy_headers`, and the host none
+            headers.update(self._proxy.get("proxy_headers", {}))
+        return headers
+
+    def _redirected(self, target: WebUrl, response: aiohttp.ClientResponse) -> WebUrl:
+        location = response.headers.get("Location")
+        if not location:
+            raise failed(target, "answered with a redirect that leads nowhere; give the image's own URL")
+        found = self._guard.check_redirect(target, location)
+        if found.credentials is None and found.origin == target.origin:
+            return replace(found, credentials=target.credentials)
+        return found
+
+    async def _read(
+        self, target: WebUrl, response: aiohttp.ClientResponse, download: Download, clock: asyncio.Timeout
+    ) -> None:
         if (response.content_length or 0) > self._max_bytes:
             raise self._too_large(target, f"{response.content_length:,} bytes")
-        body = io.BytesIO()
-        with self._budget.share() as share:
+        try:
             async for chunk in response.content.iter_any():
-                if share.held_bytes + len(chunk) > self._max_bytes:
+                if download.size_bytes + len(chunk) > self._max_bytes:
                     raise self._too_large(target, "more bytes")
-                if not self._budget.try_take(share, len(chunk)):
-                    await self._take_off_the_clock(share, len(chunk), clock)
-                body.write(chunk)
-            return Fetched(body.getvalue(), _media_type(response.headers.get("Content-Type", "")))
+                if self._downloads.fits(download, len(chunk)):
+                    await self._downloads.add(download, chunk)
+                else:
+                    async with _off(clock):
+                        await self._downloads.add(download, chunk)
+        except BaseException:
+            with suppress(Exception):  # what came and was not read: aiohttp's objects stay, in cycles
+                response.content.read_nowait()
+            raise
 
-    async def _take_off_the_clock(self, share: Share, size_bytes: int, clock: asyncio.Timeout) -> None:
-        loop = asyncio.get_running_loop()
-        deadline, waited_from = clock.when(), loop.time()
-        clock.reschedule(None)
-        await self._budget.take(share, size_bytes)
-        clock.reschedule(None if deadline is None else deadline + loop.time() - waited_from)
-
-    def _too_large(self, target: URL, size: str) -> ItemError:
+    def _too_large(self, target: WebUrl, size: str) -> ItemError:
         return ItemError(
             ItemErrorCode.TOO_LARGE,
-            f"{shown(str(target))} has {size}, the limit is {self._max_bytes:,}; send the image smaller",
+            f"{shown(target)} has {size}, the limit is {self._max_bytes:,}; send the image smaller",
         )
 
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
-        """The socket that connects to an address: nothing can come between this check and the connection."""
+        """Open the socket that connects to an address: nothing can come between this check and the connection."""
         family, kind, protocol, _, endpoint = address
-        self._guard.check_address(_HOST.get(), endpoint[0])
+        self._guard.check_address(_REQUEST.get().url.host, endpoint[0])
         return socket.socket(family, kind, protocol)
 
 
-class _GuardedResolver(AbstractResolver):
-    """Names to addresses, all of which are allowed."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await _lookup(host, port, family)
-        self._guard.check_answer(host, [str(endpoint[0]) for *_, endpoint in found])
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(endpoint[0]),
-                port=port,
-                family=address_family,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for address_family, _, protocol, _, endpoint in found
-        ]
-
-    async def close(self) -> None:
-        """Nothing to close."""
+def _proxy(text: str) -> dict[str, Any]:
+    """Tell the HTTP client of a proxy."""
+    if not text:
+        return {}
+    url = read(text)
+    options: dict[str, Any] = {"proxy": URL(url.href, encoded=True)}
+    if url.credentials is not None:
+        options["proxy_headers"] = {"Proxy-Authorization": url.credentials.as_basic()}
+    return options
 
 
-async def _lookup(host: str, port: int, family: int) -> list[Any]:
-    # A daemon thread each, and no pool: a name server that hangs must hold up neither other hosts' names, nor other
-    # work on the loop's threads, nor the end of the process. The number of fetches bounds the number of threads.
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[Any]] = loop.create_future()
+def _check_status(target: WebUrl, response: aiohttp.ClientResponse) -> None:
+    """Take any answer that brings a whole file, as browsers do. Raises ItemError."""
+    status = response.status
+    if not 200 <= status < 300:
+        raise refused(target, status, response.headers)
+    if status in _WITHOUT_BODY:
+        raise failed(target, f"answered with status {status}, without an image; check that the URL is an image's own")
+    part = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip()) if status == 206 else None
+    if part is not None and (int(part[1]) != 0 or int(part[2]) + 1 != int(part[3])):
+        raise failed(target, "answered with only a part of the image, unasked; serve the whole, or upload it")
 
-    def deliver(result: list[Any] | Exception) -> None:
-        if answer.done():
-            return
-        if isinstance(result, Exception):
-            answer.set_exception(result)
-        else:
-            answer.set_result(result)
 
-    def ask() -> None:
-        result: list[Any] | Exception
-        try:
-            result = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            result = error if isinstance(error, OSError) else OSError(str(error))
-        with suppress(RuntimeError):  # the loop was closed meanwhile, and nobody waits any more
-            loop.call_soon_threadsafe(deliver, result)
-
-    threading.Thread(target=ask, name=f"lookup {host}", daemon=True).start()
-    return await answer
+def _check_encoding(target: WebUrl, response: aiohttp.ClientResponse) -> None:
+    """Refuse what is compressed: an image gains nothing by it, and a bomb all. What is no coding is passed over."""
+    named = ",".join(response.headers.getall("Content-Encoding", []))
+    for coding in (part.strip().lower() for part in named.split(",")):
+        if coding in _COMPRESSIONS:
+            raise failed(target, f"answered with Content-Encoding {coding!r}, unasked; serve the image as it is")
 
 
 def _media_type(header: str) -> str | None:
@@ -211,31 +319,10 @@ def _media_type(header: str) -> str | None:
     return media_type if _MEDIA_TYPE.fullmatch(media_type) else None
 
 
-def _failed(target: URL, what: str, *, transient: bool = False) -> ItemError:
-    return ItemError(ItemErrorCode.FETCH_FAILED, f"{shown(str(target))} {what}", transient=transient)
-
-
-def _connection_error(url: str, error: aiohttp.ClientError) -> ItemError:
-    """The error's own text is not used where it may hold the URL's query."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, ForbiddenAddress):
-        return ItemError(ItemErrorCode.FETCH_FORBIDDEN, str(cause))
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        reason = getattr(error.certificate_error, "verify_message", "") or "it is not valid for this host"
-        what = f"{shown(url)} has a TLS certificate that is refused: {reason}"
-        return ItemError(ItemErrorCode.FETCH_FAILED, f"{what}; mend the host or upload the image")
-    return ItemError(
-        ItemErrorCode.FETCH_FAILED,
-        f"{shown(url)} can't be read: {_reason(cause)}; check the host's name and that it is up",
-        transient=True,
-    )
-
-
-def _reason(cause: Exception) -> str:
-    if isinstance(cause, ssl.SSLError):
-        return f"TLS failed ({cause.reason})"
-    if isinstance(cause, socket.gaierror):
-        return cause.strerror or "its name is not known"
-    if isinstance(cause, OSError) and cause.errno:
-        return os.strerror(cause.errno)  # asyncio's own words name the address, which is nobody's business
-    return type(cause).__name__
+def _let_go(error: BaseException | None) -> None:
+    """Drop what an error and its causes hold, so that no cycle keeps memory until the collector comes."""
+    while error is not None:
+        error.__traceback__ = None
+        cause = error.__cause__ or error.__context__
+        error.__cause__ = error.__context__ = None
+        error = cause

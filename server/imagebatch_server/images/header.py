@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from imagebatch_server.batches.model import ImageHeader
-
-PROBE_BYTES = 64 * 1024
-"""How much of a file's start `header` is worth giving."""
-
-ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF"
+from imagebatch_server.images import boxes
+from imagebatch_server.images.raw import is_raw
+from imagebatch_server.images.tiff import HEIGHT, WIDTH, Tiff
 
 
 def header(data: bytes) -> ImageHeader | None:
-    """The header in a file's first bytes; None when they are no accepted image or don't hold its size."""
+    """Read the header in a file's first bytes; None when they are no accepted image or don't hold its size."""
     image_format = sniff(data)
     size = None if image_format is None else stored_size(image_format, data)
     if image_format is None or size is None or not all(0 < side < 2**31 for side in size):  # the contract's int32
@@ -26,49 +26,64 @@ def header(data: bytes) -> ImageHeader | None:
 
 
 def sniff(data: bytes) -> str | None:
-    """The accepted format that the content is in, whatever the file is called; None for any other."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "gif"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "webp"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "tiff"
-    if data.startswith(b"BM") and data[14:18] in _BMP_HEADERS:
-        return "bmp"
-    if data[4:8] == b"ftyp" and _brands(data) & {b"avif", b"avis"}:
-        return "avif"
+    """Tell the format that the content is in, whatever the file is called; None for one that is never read."""
+    if is_raw(data):  # before TIFF, which most of them look like
+        return "raw"
+    if data[4:8] == b"ftyp":
+        return _by_brand(data)
+    for name, starts in _STARTS.items():
+        if data.startswith(starts):
+            is_other = (name == "webp" and data[8:12] != b"WEBP") or (name == "bmp" and data[14:18] not in _BMP_HEADERS)
+            return None if is_other else name
     return None
+
+
+def _by_brand(data: bytes) -> str | None:
+    brands = _brands(data)
+    if brands & {b"avif", b"avis"}:
+        return "avif"
+    return "heif" if brands & _HEIC_BRANDS else None
 
 
 def stored_size(image_format: str, data: bytes) -> tuple[int, int] | None:
     """Width and height as an accepted format's header states them, zeros included; None when they can't be read."""
+    read = _SIZES.get(image_format)
     try:
-        return _SIZES[image_format](data)
+        return None if read is None else read(data)
     except (struct.error, IndexError, OverflowError):  # cut off, or offsets beyond what can be counted
         return None
 
 
-def looks_like(data: bytes) -> str:
-    """What content in no accepted format seems to be, in words that complete 'the content looks like ...'."""
+@dataclass(frozen=True)
+class Seen:
+    """What content in no accepted format seems to be."""
+
+    words: str
+    """They complete 'the content looks like ...'."""
+    is_picture: bool = False
+
+
+def looks_like(data: bytes) -> Seen:
+    """Tell what content in no accepted format seems to be."""
     if data[4:8] == b"ftyp":
-        return "HEIC" if _brands(data) & _HEIC_BRANDS else "a video or another ISO media file"
-    for magic, name in _MAGICS:
-        if data.startswith(magic):
-            return name
-    start = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if re.search(rb"<svg[\s>]", start, re.IGNORECASE):
-        return "SVG, which is a drawing and no bitmap"
-    if re.match(rb"<(!doctype\s+html|html|head|body)", start, re.IGNORECASE):
-        return "an HTML page (a login page, or a link to a page instead of the picture?)"
-    if start.startswith(b"<"):
-        return "XML"
-    if start.startswith((b"{", b"[")):
-        return "JSON"
-    return "text" if _is_text(data[:4096]) else "no image format that is known here"
+        return (
+            Seen("HEIC", is_picture=True) if _brands(data) & _HEIC_BRANDS else Seen("a video or another ISO media file")
+        )
+    by_magic = [seen for magic, seen in _MAGICS if data.startswith(magic)]
+    return by_magic[0] if by_magic else _text_like(data[:4096])
+
+
+def _text_like(start: bytes) -> Seen:
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if re.search(rb"<svg[\s>]", text, re.IGNORECASE):
+        return Seen("SVG, which is a drawing and no bitmap", is_picture=True)
+    if re.match(rb"<(!doctype\s+html|html|head|body)", text, re.IGNORECASE):
+        return Seen("an HTML page (a login page, or a link to a page instead of the picture?)")
+    if text.startswith(b"<"):
+        return Seen("XML")
+    if text.startswith((b"{", b"[")):
+        return Seen("JSON")
+    return Seen("text" if _is_text(start) else "no image format that is known here")
 
 
 def _is_text(start: bytes) -> bool:
@@ -133,49 +148,90 @@ def _jpeg(data: bytes) -> tuple[int, int] | None:
 
 
 def _tiff(data: bytes) -> tuple[int, int] | None:
-    order = "<" if data.startswith(b"II") else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
-    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
-    first, entry_bytes, value_at = (start + 8, 20, 12) if big else (start + 2, 12, 8)
-    found: dict[int, int] = {}
-    for number in range(min(count, 65535)):
-        at = first + number * entry_bytes
-        tag, kind = struct.unpack_from(order + "HH", data, at)
-        if tag in (256, 257) and kind in _TIFF_INTEGERS:
-            (found[tag],) = struct.unpack_from(order + _TIFF_INTEGERS[kind], data, at + value_at)
-            if len(found) == 2:
-                return found[256], found[257]
-    return None
+    file = Tiff(data)
+    first = next(file.pages(), None)
+    found = {} if first is None else file.directory(first, (WIDTH, HEIGHT))
+    return (found[WIDTH][0], found[HEIGHT][0]) if found.get(WIDTH) and found.get(HEIGHT) else None
 
 
-def _avif(data: bytes) -> tuple[int, int] | None:
-    # A grid has a size for each tile and one for the whole, so the largest is the image's.
-    sizes = [struct.unpack_from(">II", data, at.end() + 4) for at in re.finditer(b"ispe", data[:PROBE_BYTES])]
-    width, height = max(sizes, key=lambda size: size[0] * size[1], default=(None, None))
-    return None if width is None or height is None else (width, height)
+def _item(data: bytes) -> tuple[int, int] | None:
+    item = boxes.primary(data)
+    return (item.width, item.height) if item.width or item.height else None
 
 
-_SIZES = {"jpeg": _jpeg, "png": _png, "gif": _gif, "webp": _webp, "tiff": _tiff, "bmp": _bmp, "avif": _avif}
-_TIFF_INTEGERS = {3: "H", 4: "I", 16: "Q"}
+def _psd(data: bytes) -> tuple[int, int]:
+    height, width = struct.unpack_from(">II", data, 14)
+    return width, height
+
+
+def _jpeg2000(data: bytes) -> tuple[int, int] | None:
+    if data.startswith(_J2K):
+        right, bottom, left, top = struct.unpack_from(">4I", data, 8)
+        return right - left, bottom - top
+    box = boxes.find(data, b"jp2h", b"ihdr")
+    if box is None:
+        return None
+    height, width = struct.unpack_from(">II", data, box.body)
+    return width, height
+
+
+_SIZES: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
+    "jpeg": _jpeg,
+    "png": _png,
+    "gif": _gif,
+    "webp": _webp,
+    "tiff": _tiff,
+    "bmp": _bmp,
+    "avif": _item,
+    "heif": _item,
+    "psd": _psd,
+    "jpeg2000": _jpeg2000,
+}
+_J2K = b"\xff\x4f\xff\x51"
+_STARTS = {
+    "jpeg": (b"\xff\xd8",),
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "gif": (b"GIF87a", b"GIF89a"),
+    "webp": (b"RIFF",),
+    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "bmp": (b"BM",),
+    "jpeg2000": (b"\0\0\0\x0cjP  ", _J2K),
+    "jxl": (b"\0\0\0\x0cJXL ", b"\xff\x0a"),
+    "psd": (b"8BPS",),
+}
 _BMP_HEADERS = {struct.pack("<I", size) for size in (12, 40, 52, 56, 64, 108, 124)}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_MAGICS = (
+_PICTURES = (
+    (b"\0\0\1\0", "an icon (ICO)"),
+    (b"\0\0\2\0", "a cursor (CUR)"),
+    (b"qoif", "QOI"),
+    (b"II\xbc\1", "JPEG XR"),
+    (b"v/1\1", "OpenEXR"),
+    (b"DDS ", "a DirectDraw surface (DDS)"),
+    (b"#?RADIANCE", "a Radiance picture (HDR)"),
+    (b"icns", "an icon (ICNS)"),
+    (b"gimp xcf", "a GIMP document (XCF)"),
+    (b"\x8aMNG", "an animation (MNG)"),
+    (b"\x8bJNG", "JNG"),
+    (b"BPG\xfb", "BPG"),
+    (b"FLIF", "FLIF"),
+    (b"DJVU", "DjVu"),
+    (b"SIMPLE  =", "FITS"),
+    (b"\xab\x4b\x54\x58", "a texture (KTX)"),
+    *((b"P%d" % kind + space, "PNM") for kind in range(1, 8) for space in (b"\n", b" ", b"\t", b"\r\n")),
+)
+_OTHERS = (
     (b"%PDF", "PDF"),
     (b"%!PS", "PostScript"),
     (b"\xc5\xd0\xd3\xc6", "PostScript"),
-    (b"8BPS", "a Photoshop document"),
-    (b"\0\0\1\0", "an icon (ICO)"),
-    (b"\0\0\2\0", "a cursor (CUR)"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (b"qoif", "QOI"),
     (b"PK\3\4", "a ZIP archive or an office document"),
     (b"\x1f\x8b", "gzip"),
     (b"RIFF", "audio or video (RIFF)"),
     (b"\x1aE\xdf\xa3", "video (Matroska or WebM)"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
+)
+_MAGICS = (
+    *((magic, Seen(words, is_picture=True)) for magic, words in _PICTURES),
+    *((magic, Seen(words)) for magic, words in _OTHERS),
 )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, InitErrorDetails
 
 from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.images.decode import Image
-from imagebatch_server.operations.configuration import Configuration
+from imagebatch_server.operations.configuration import OperationSettings
 
 
 class Parameters(BaseModel):
@@ -19,11 +21,62 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Self:
+        """Validate what a caller sent, with JSON's kinds kept apart: true is not 1, "3" is no number.
+
+        Raises pydantic's ValidationError.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(given), strict=True)
+        except ValidationError as strict:
+            details = strict.errors(include_url=False)
+            try:
+                cls.model_validate(given)
+            except ValidationError as lax:  # which says more of a text that is no number, but nothing of wrong kinds
+                said = {detail["loc"]: detail for detail in lax.errors(include_url=False)}
+                details = [*said.values(), *(detail for detail in details if detail["loc"] not in said)]
+            raise ValidationError.from_exception_data(cls.__name__, [_again(detail) for detail in details]) from None
+
+
+def _again(detail: ErrorDetails) -> InitErrorDetails:
+    """Make what pydantic takes of what it gave."""
+    return InitErrorDetails(type=detail["type"], loc=detail["loc"], input=detail["input"], ctx=detail.get("ctx", {}))
+
+
+class StrictParameters(Parameters):
+    """Base of the parameters of an operation that uses what there is of a truncated picture, unless told not to.
+
+    Its output says so (`PictureOutput`). Operations with other parameters are given whole pictures only.
+    """
+
+    strict: bool = Field(
+        default=False,
+        description="Whether a truncated file is refused (DECODE_FAILED), for lack of the end of its picture. If not, "
+        "what there is of the picture is used, the rest is black or grey, and the output's `is_truncated` says so.",
+    )
+
 
 class Output(BaseModel):
-    """Base of an operation's output; its JSON becomes the item's `output_data`."""
+    """Base of an operation's output; its JSON becomes the item's `output_data`.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    It may have 30 levels, and its numbers are finite; an item whose output breaks that fails with INTERNAL.
+    """
+
+    # A number that JSON can't say is to be found, not turned into null.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+
+class PictureOutput(Output):
+    """Base of an output that rests on a picture: whether all of it was there."""
+
+    is_truncated: bool = Field(
+        default=False, description="Whether the file ends before its picture does, so that a part is missing."
+    )
+    is_preview: bool = Field(
+        default=False,
+        description="Whether it is of the preview that a camera put into its raw file; sizes are the preview's.",
+    )
 
 
 class MeteredOutput(Output):
@@ -54,6 +107,9 @@ class Stored:
     content_type: str
 
 
+MOST_IN_FLIGHT = 64
+"""Items of asynchronous operations, where an operation doesn't ask for more."""
+
 P = TypeVar("P", bound=Parameters)
 
 
@@ -72,12 +128,14 @@ class BaseOperation(Generic[P]):
     """Other classes that run the operation, of any kind, by the value of the parameter `backend` that asks for them.
     They have the same parameters and output.
     """
-    configuration: Configuration = Configuration()
-    """What the operator set for operations; given before `load`, and only to asynchronous ones."""
+    settings: ClassVar[type[OperationSettings]] = OperationSettings
+    """What the operator of a server may set for the operation, or for several that name the same class."""
+    configured: Any = OperationSettings()
+    """What the operator did set, of the class `settings`; given before `load`."""
 
     @classmethod
-    def refusals(cls, parameters: P, configuration: Configuration) -> Mapping[str, str]:
-        """Why a server so configured can't run with these parameters, by parameter; empty if it can."""
+    def refusals(cls, parameters: P, configured: Any) -> Mapping[str, str]:
+        """Say why a server so configured can't run with these parameters, by parameter; empty if it can."""
         return {}
 
     def load(self) -> None:
@@ -119,6 +177,11 @@ class AsyncOperation(BaseOperation[P]):
     That process has one event loop: what blocks it delays all, and what blocks it past an item's time ends it. Decoding
     and other work for the processor belongs into `in_thread`.
     """
+
+    @classmethod
+    def most_in_flight(cls, configured: Any) -> int:
+        """Say how many items its process may hold at one time, those that wait in `slot` included."""
+        return MOST_IN_FLIGHT
 
     def slot(self) -> AbstractAsyncContextManager[object]:
         """Wait for whatever limits the operation: entered before an item is begun, held to its end.

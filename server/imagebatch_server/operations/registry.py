@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -15,6 +16,7 @@ from imagebatch_server import structs
 from imagebatch_server.batches.errors import UnknownOperation, Violation
 from imagebatch_server.batches.model import OperationInfo
 from imagebatch_server.operations.base import (
+    MOST_IN_FLIGHT,
     AsyncOperation,
     BaseOperation,
     ChunkOperation,
@@ -22,13 +24,16 @@ from imagebatch_server.operations.base import (
     Output,
     Parameters,
 )
-from imagebatch_server.operations.configuration import Configuration
+from imagebatch_server.operations.configuration import Configuration, OperationSettings
 
 ENTRY_POINT_GROUP = "imagebatch.operations"
 
 _log = structlog.get_logger(__name__)
 
 AnyOperation = type[BaseOperation[Any]]
+
+_BROUGHT_BY = {"describe": "vision", "verify": "vision"}
+"""Which extra of the distribution `imagebatch` brings the operations that the documentation speaks of."""
 
 _KINDS = (Operation, ChunkOperation, AsyncOperation)
 _MOST_RESOLVED = 4_096
@@ -63,6 +68,7 @@ class OperationRegistry:
             by_name[point.name].append(point)
         self._configuration = configuration or Configuration()
         self._operations: dict[str, AnyOperation] = {}
+        self._left_out: set[str] = set()
         self._infos: dict[str, OperationInfo] = {}
         self._resolved: dict[tuple[str, bytes | None], str] = {}
         for name, points in sorted(by_name.items()):
@@ -82,7 +88,7 @@ class OperationRegistry:
     def get(self, name: str) -> AnyOperation:
         """Return the operation's class; raises UnknownOperation."""
         if name not in self._operations:
-            raise UnknownOperation(name, self.names())
+            raise UnknownOperation(name, self.names(), self._remedy(name))
         return self._operations[name]
 
     def describe_all(self) -> list[OperationInfo]:
@@ -96,6 +102,17 @@ class OperationRegistry:
     def chunk_items(self) -> dict[str, int]:
         """Say how many items the chunk operations take at once, by the class's name."""
         return {name: found.most_items for name, found in self._classes() if issubclass(found, ChunkOperation)}
+
+    def configuration(self, *, asynchronous: bool) -> Configuration:
+        """Answer the settings of the operations that are asynchronous, or of those that are not."""
+        kinds = [found for _, found in self._classes() if issubclass(found, AsyncOperation) is asynchronous]
+        return self._configuration.only({kind.settings.section for kind in kinds})
+
+    def most_in_flight(self) -> int:
+        """Say how many items of asynchronous operations their process may hold at one time."""
+        kinds = [found for _, found in self._classes() if issubclass(found, AsyncOperation)]
+        asked = [kind.most_in_flight(self._configuration.of(kind.settings)) for kind in kinds]
+        return max([MOST_IN_FLIGHT, *asked])
 
     def resolve(self, operation: str, parameters: bytes | None) -> str:
         """Name the class that runs an operation with these parameters, a serialised Struct.
@@ -119,20 +136,26 @@ class OperationRegistry:
         """Check a serialised Struct of parameters; paths begin with `options.parameters`. Raises UnknownOperation."""
         found = self.get(operation)
         try:
-            given = found.parameters.model_validate(structs.to_dict(parameters))
+            given = found.parameters.parse(structs.to_dict(parameters))
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False)
             return [_violation(operation, found.parameters, detail) for detail in details]
         runs = found.backends.get(getattr(given, "backend", ""), found)
-        refusals = runs.refusals(given, self._configuration)
+        refusals = runs.refusals(given, self._configuration.of(runs.settings))
         return [Violation(f"options.parameters.{name}", why) for name, why in refusals.items()]
+
+    def _remedy(self, name: str) -> str | None:
+        if name in self._left_out:
+            return f"{name} is installed but can't be used: the server's log says why at its start, operations.left_out"
+        extra = _BROUGHT_BY.get(name)
+        return extra and f"its operator adds {name} with: pip install 'imagebatch[{extra}]'"
 
     def _resolve(self, operation: str, parameters: bytes | None) -> str:
         found = self._operations.get(operation)
         if found is None or not found.backends:
             return operation
         try:
-            given = found.parameters.model_validate(structs.to_dict(parameters))
+            given = found.parameters.parse(structs.to_dict(parameters))
         except ValueError:
             return operation
         backend = getattr(given, "backend", "")
@@ -149,10 +172,21 @@ class OperationRegistry:
             operation = _checked(point)
             info = _info(operation)
         except Exception as error:  # a third party's module may raise anything, and must not stop the server
-            _log.warning("operation left out", operation=point.name, origin=_origin(point), error=repr(error))
+            self._left_out.add(point.name)
+            _log.warning("operations.left_out", operation=point.name, origin=_origin(point), error=repr(error))
             return
         self._operations[point.name] = operation
         self._infos[point.name] = info
+
+
+def installed_settings() -> list[type[OperationSettings]]:
+    """Find the settings of the installed operations; of one that is broken there are none."""
+    kinds: dict[type[OperationSettings], None] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        with suppress(Exception):
+            operation = _checked(point)
+            kinds |= dict.fromkeys(kind.settings for kind in (operation, *operation.backends.values()))
+    return [kind for kind in kinds if kind.section]
 
 
 def check_operation(operation: object, where: str) -> AnyOperation:
@@ -164,7 +198,7 @@ def check_operation(operation: object, where: str) -> AnyOperation:
     for attribute, kind in (("name", str), ("version", str), ("description", str)):
         if not isinstance(getattr(operation, attribute, None), kind):
             raise InvalidOperation(f"{where} has no class attribute {attribute!r} of type {kind.__name__}")
-    for attribute, base in (("parameters", Parameters), ("output", Output)):
+    for attribute, base in (("parameters", Parameters), ("output", Output), ("settings", OperationSettings)):
         model = getattr(operation, attribute, None)
         if not (isinstance(model, type) and issubclass(model, base)):
             raise InvalidOperation(f"{where} has no class attribute {attribute!r} derived from {base.__name__}")

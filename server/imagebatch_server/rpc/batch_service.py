@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
-from grpc import aio
-
-from imagebatch.v1 import batch_service_pb2, batch_service_pb2_grpc, types_pb2
+from imagebatch.v1 import batch_service_pb2, types_pb2
 from imagebatch_server.batches.control import Batches
 from imagebatch_server.batches.submission import Submission
+from imagebatch_server.batches.tenants import Tenants
 from imagebatch_server.batches.watcher import Watchers
 from imagebatch_server.rpc import parse, render
-from imagebatch_server.rpc.auth import tenant_of
+from imagebatch_server.rpc.call import Call
 from imagebatch_server.rpc.catalog import Catalog
-
-Context = aio.ServicerContext[Any, Any]
 
 MAX_RESPONSE_BYTES = 3 * 1024 * 1024
 RESULTS_BYTES = MAX_RESPONSE_BYTES - 64 * 1024
 """What results may take of a response, leaving room for a status with its labels."""
 
 
-class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
-    """Batches over gRPC. Responses full of results are handed over as bytes, which the interceptor lets pass."""
+A_PAGE_BYTES = 3 * MAX_RESPONSE_BYTES
+"""What a page takes while it is made: rows, results, and the response."""
+
+RENDERING_BYTES = 16 * A_PAGE_BYTES
+"""What pages may take that are made at one time; the others wait."""
+
+
+class BatchServicer:
+    """Batches. Responses full of results are handed over as bytes, which stand for their messages."""
 
     def __init__(
         self,
@@ -32,19 +36,24 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
         batches: Batches,
         watchers: Watchers,
         catalog: Catalog,
+        tenants: Tenants,
         result: render.ResultRenderer,
+        *,
+        max_rendering_bytes: int = RENDERING_BYTES,
     ) -> None:
         self._submission = submission
+        self._pages = asyncio.Semaphore(max(1, max_rendering_bytes // A_PAGE_BYTES))
         self._batches = batches
         self._watchers = watchers
         self._catalog = catalog
+        self._tenants = tenants
         self._result = result
 
     async def SubmitBatch(
-        self, request: batch_service_pb2.SubmitBatchRequest, context: Context
+        self, request: batch_service_pb2.SubmitBatchRequest, call: Call
     ) -> types_pb2.BatchSubmissionResult:
         batch = await self._submission.submit(
-            tenant_of(context),
+            call.tenant,
             parse.options(request.options),
             parse.items(request.items),
             content_sha256=parse.content_sha256(request),
@@ -52,11 +61,11 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
         return render.submission(batch)
 
     async def SubmitBatchStream(
-        self, requests: AsyncIterator[batch_service_pb2.SubmitBatchStreamRequest], context: Context
+        self, requests: AsyncIterator[batch_service_pb2.SubmitBatchStreamRequest], call: Call
     ) -> types_pb2.BatchSubmissionResult:
         options = await parse.first_options(requests)
         batch = await self._submission.submit_stream(
-            tenant_of(context),
+            call.tenant,
             parse.options(options),
             parse.item_chunks(requests),
             content_sha256=parse.content_sha256(batch_service_pb2.SubmitBatchStreamRequest(options=options)),
@@ -64,26 +73,23 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
         return render.submission(batch)
 
     async def GetBatchStatus(
-        self, request: batch_service_pb2.GetBatchStatusRequest, context: Context
+        self, request: batch_service_pb2.GetBatchStatusRequest, call: Call
     ) -> types_pb2.BatchStatusResult:
-        batch = await self._batches.get(tenant_of(context), parse.batch_id(request.batch_id))
+        batch = await self._batches.get(call.tenant, parse.batch_id(request.batch_id))
         return render.status(batch, with_parameters=True)
 
-    async def GetBatchResults(  # type: ignore[override]  # the page's bytes stand for it
-        self, request: batch_service_pb2.GetBatchResultsRequest, context: Context
-    ) -> bytes:
-        limit = request.limit or parse.DEFAULT_PAGE_LIMIT
-        batch, total, results = await self._batches.page(
-            tenant_of(context), parse.batch_id(request.batch_id), parse.item_filter(request), request.offset, limit
-        )
-        rendered = [self._result(result) for result in results]
-        return render.page(batch, rendered, offset=request.offset, limit=limit, total=total, max_bytes=RESULTS_BYTES)
+    async def GetBatchResults(self, request: batch_service_pb2.GetBatchResultsRequest, call: Call) -> bytes:
+        limit, offset = request.limit or parse.DEFAULT_PAGE_LIMIT, request.offset
+        async with self._pages:
+            batch, total, results = await self._batches.page(
+                call.tenant, parse.batch_id(request.batch_id), parse.item_filter(request), offset, limit
+            )
+            rendered = [self._result(call.tenant, result) for result in results]
+            return render.page(batch, rendered, offset=offset, limit=limit, total=total, max_bytes=RESULTS_BYTES)
 
-    async def WatchBatch(  # type: ignore[override]  # bytes that are rendered once for all watchers
-        self, request: batch_service_pb2.WatchBatchRequest, context: Context
-    ) -> AsyncIterator[bytes]:
+    async def WatchBatch(self, request: batch_service_pb2.WatchBatchRequest, call: Call) -> AsyncGenerator[bytes, None]:
         updates = self._watchers.watch(
-            tenant_of(context),
+            call.tenant,
             parse.batch_id(request.batch_id),
             request.after_sequence,
             parse.item_statuses(request.statuses),
@@ -93,25 +99,21 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
                 yield update.message
 
     async def CancelBatch(
-        self, request: batch_service_pb2.CancelBatchRequest, context: Context
+        self, request: batch_service_pb2.CancelBatchRequest, call: Call
     ) -> types_pb2.BatchStatusResult:
-        batch = await self._batches.cancel(tenant_of(context), parse.batch_id(request.batch_id))
+        batch = await self._batches.cancel(call.tenant, parse.batch_id(request.batch_id))
         return render.status(batch, with_parameters=True)
 
-    async def RetryBatch(
-        self, request: batch_service_pb2.RetryBatchRequest, context: Context
-    ) -> types_pb2.BatchStatusResult:
-        batch = await self._batches.retry(
-            tenant_of(context), parse.batch_id(request.batch_id), parse.error_codes(request.error_codes)
-        )
+    async def RetryBatch(self, request: batch_service_pb2.RetryBatchRequest, call: Call) -> types_pb2.BatchStatusResult:
+        batch = await self._batches.retry(call.tenant, parse.batch_id(request.batch_id), parse.retry_request(request))
         return render.status(batch, with_parameters=True)
 
     async def ListBatches(
-        self, request: batch_service_pb2.ListBatchesRequest, context: Context
+        self, request: batch_service_pb2.ListBatchesRequest, call: Call
     ) -> batch_service_pb2.ListBatchesResponse:
         size = request.page_size or parse.DEFAULT_LIST_SIZE
         batches = await self._batches.list(
-            tenant_of(context), parse.batch_filter(request), size + 1, parse.after_batch_id(request)
+            call.tenant, parse.batch_filter(request), size + 1, parse.after_batch_id(request)
         )
         statuses = render.within(
             (render.status(batch, with_parameters=False) for batch in batches[:size]), MAX_RESPONSE_BYTES
@@ -122,17 +124,31 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
         return response
 
     async def DeleteBatch(
-        self, request: batch_service_pb2.DeleteBatchRequest, context: Context
+        self, request: batch_service_pb2.DeleteBatchRequest, call: Call
     ) -> batch_service_pb2.DeleteBatchResponse:
-        await self._batches.delete(tenant_of(context), parse.batch_id(request.batch_id))
+        await self._batches.delete(call.tenant, parse.batch_id(request.batch_id))
         return batch_service_pb2.DeleteBatchResponse()
 
     async def ListOperations(
-        self, request: batch_service_pb2.ListOperationsRequest, context: Context
+        self, request: batch_service_pb2.ListOperationsRequest, call: Call
     ) -> batch_service_pb2.ListOperationsResponse:
         return self._catalog.operations()
 
     async def GetServerInfo(
-        self, request: batch_service_pb2.GetServerInfoRequest, context: Context
+        self, request: batch_service_pb2.GetServerInfoRequest, call: Call
     ) -> batch_service_pb2.GetServerInfoResponse:
-        return self._catalog.server_info()
+        return self._catalog.server_info(call.tenant)
+
+    async def GetUsage(
+        self, request: batch_service_pb2.GetUsageRequest, call: Call
+    ) -> batch_service_pb2.GetUsageResponse:
+        usage = await self._tenants.usage(
+            call.tenant, parse.optional_day(request, "day_from"), parse.optional_day(request, "day_before")
+        )
+        return render.usage(usage)
+
+    async def DeleteTenant(
+        self, request: batch_service_pb2.DeleteTenantRequest, call: Call
+    ) -> batch_service_pb2.DeleteTenantResponse:
+        await self._tenants.delete(request.tenant)
+        return batch_service_pb2.DeleteTenantResponse()

@@ -6,25 +6,47 @@ from collections.abc import Callable, Sequence
 
 from imagebatch.v1 import batch_service_pb2
 from imagebatch_server.batches.model import OperationInfo
+from imagebatch_server.batches.quotas import QuotasOf
 from imagebatch_server.structs import from_dict
+
+FEATURES = (
+    "batch_options_in_status",
+    "delete_tenant",
+    "get_usage",
+    "json_values_only",
+    "limit_observed",
+    "retry_item_ids",
+    "retry_request_id",
+    "tenant_quotas",
+    "unknown_fields_refused",
+    "upload_sha256",
+)
+"""What has come to the contract since its first release; GetServerInfoResponse.features says what each is."""
 
 
 class Catalog:
-    """Answers ListOperations and GetServerInfo."""
+    """Answer ListOperations and GetServerInfo."""
 
     def __init__(
         self,
         version: str,
         operations: Sequence[OperationInfo],
         limits: batch_service_pb2.ServerLimits,
+        quotas: QuotasOf,
         workers: Callable[[], tuple[int, int]],
         draining: Callable[[], bool],
+        image_formats: Sequence[str],
+        features: Sequence[str],
     ) -> None:
+        """`features` are those that depend on how the server is set up."""
         self._version = version
         self._operations = operations
         self._limits = limits
+        self._quotas = quotas
         self._workers = workers
         self._draining = draining
+        self._image_formats = image_formats
+        self._features = sorted([*FEATURES, *features])
 
     def operations(self) -> batch_service_pb2.ListOperationsResponse:
         """All operations, by name."""
@@ -35,12 +57,25 @@ class Catalog:
             message.output_schema.ParseFromString(from_dict(info.output_schema))
         return response
 
-    def server_info(self) -> batch_service_pb2.GetServerInfoResponse:
-        """Version, limits, workers (alive, restarted) and whether the server is stopping."""
+    def server_info(self, tenant: str) -> batch_service_pb2.GetServerInfoResponse:
+        """Version, the tenant's limits, formats, workers (alive, restarted) and whether the server is stopping."""
         alive, restarted = self._workers()
         return batch_service_pb2.GetServerInfoResponse(
             version=self._version,
-            limits=self._limits,
+            limits=self._limits_of(tenant),
             workers=batch_service_pb2.WorkerInfo(alive=alive, restarted=restarted),
             draining=self._draining(),
+            features=self._features,
+            image_formats=self._image_formats,
         )
+
+    def _limits_of(self, tenant: str) -> batch_service_pb2.ServerLimits:
+        quotas = self._quotas(tenant)
+        limits = batch_service_pb2.ServerLimits()
+        limits.CopyFrom(self._limits)
+        limits.max_running_batches = quotas.max_running_batches
+        limits.max_waiting_items = quotas.max_waiting_items or 0
+        limits.max_stored_bytes = quotas.max_stored_bytes or 0
+        limits.max_requests_per_s = quotas.max_requests_per_s or 0.0
+        limits.max_requests_burst = quotas.max_requests_burst or 0
+        return limits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
@@ -21,6 +21,7 @@ VIOLATIONS_SENT = 20
 # A peer may refuse a trailer of more than 8 KiB. Base64 makes the details a third longer, and the message stands in
 # them and beside them, where percent-encoding may make it three times as long.
 MAX_VIOLATIONS_BYTES = 3_000
+MAX_FIELD_BYTES = 200
 MAX_DESCRIPTION_BYTES = 400
 MAX_MESSAGE_BYTES = 600
 
@@ -39,7 +40,7 @@ class GrpcError:
     retry_after_s: float | None = None
 
     def details(self) -> bytes:
-        """The serialised `google.rpc.Status` for the trailer."""
+        """Serialise the `google.rpc.Status` for the trailer."""
         info = error_details_pb2.ErrorInfo(reason=self.reason.value, domain=DOMAIN, metadata=self.metadata)
         details: list[Message] = [info]
         if self.retry_after_s is not None:
@@ -61,11 +62,12 @@ def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadReques
     request = error_details_pb2.BadRequest()
     left = MAX_VIOLATIONS_BYTES
     for violation in violations[:VIOLATIONS_SENT]:
+        path = clip(violation.field, MAX_FIELD_BYTES)  # which may end in a label's key, or in one of the caller's data
         description = clip(violation.description, MAX_DESCRIPTION_BYTES)
-        left -= len(violation.field.encode()) + len(description.encode()) + 8
+        left -= len(path.encode()) + len(description.encode()) + 8
         if left < 0:
             break
-        request.field_violations.add(field=violation.field, description=description)
+        request.field_violations.add(field=path, description=description)
     return request
 
 
@@ -81,7 +83,9 @@ _Translate = Callable[..., GrpcError]
 def _invalid(reason: ErrorReason) -> _Translate:
     def translate(error: errors.InvalidRequest) -> GrpcError:
         first = error.violations[0]
-        text = clip(f"{first.field}: {first.description}" if first.field else first.description, MAX_DESCRIPTION_BYTES)
+        text = clip(first.description, MAX_DESCRIPTION_BYTES)
+        if first.field:
+            text = f"{clip(first.field, MAX_FIELD_BYTES)}: {text}"
         if len(error.violations) > 1:
             named = (
                 "" if len(error.violations) <= VIOLATIONS_SENT else f"; BadRequest names the first {VIOLATIONS_SENT}"
@@ -94,20 +98,31 @@ def _invalid(reason: ErrorReason) -> _Translate:
     return translate
 
 
+def _invalid_or_large(error: errors.InvalidRequest) -> GrpcError:
+    """Tell a request that is too large in places from one that is wrong in any other way too."""
+    limit = error.violations[0].limit
+    if limit is None or any(violation.limit is None for violation in error.violations):
+        return _invalid(ErrorReason.INVALID_REQUEST)(error)
+    return replace(_invalid(ErrorReason.LIMIT_EXCEEDED)(error), metadata=_metadata(limit))
+
+
 def _limit(error: errors.LimitExceeded) -> GrpcError:
-    metadata = {"limit": error.limit, "value": str(error.value)}
-    if error.setting is not None:
-        metadata["setting"] = error.setting
-    if error.field is not None:
-        violations = [Violation(error.field, str(error))]
-        return GrpcError(StatusCode.INVALID_ARGUMENT, ErrorReason.LIMIT_EXCEEDED, str(error), metadata, violations)
     return GrpcError(
         StatusCode.RESOURCE_EXHAUSTED,
         ErrorReason.LIMIT_EXCEEDED,
-        str(error),
-        metadata,
+        clip(str(error), MAX_MESSAGE_BYTES),
+        _metadata(error.limit),
         retry_after_s=error.retry_after_s,
     )
+
+
+def _metadata(limit: errors.Limit) -> Mapping[str, str]:
+    metadata = {"limit": limit.name, "value": _number(limit.value), "observed": _number(limit.observed)}
+    return metadata if limit.setting is None else {**metadata, "setting": limit.setting}
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _plain(code: StatusCode, reason: ErrorReason, *attributes: str, retry_after_s: float | None = None) -> _Translate:
@@ -122,7 +137,7 @@ def _plain(code: StatusCode, reason: ErrorReason, *attributes: str, retry_after_
 _TABLE: Sequence[tuple[type[RequestError], _Translate]] = (
     (errors.UnknownOperation, _invalid(ErrorReason.UNKNOWN_OPERATION)),
     (errors.InvalidParameters, _invalid(ErrorReason.INVALID_PARAMETERS)),
-    (errors.InvalidRequest, _invalid(ErrorReason.INVALID_REQUEST)),
+    (errors.InvalidRequest, _invalid_or_large),
     (errors.BatchNotFound, _plain(StatusCode.NOT_FOUND, ErrorReason.BATCH_NOT_FOUND, "batch_id")),
     (errors.ObjectNotFound, _plain(StatusCode.NOT_FOUND, ErrorReason.OBJECT_NOT_FOUND, "object_key")),
     (
@@ -142,6 +157,9 @@ _TABLE: Sequence[tuple[type[RequestError], _Translate]] = (
         _plain(StatusCode.OUT_OF_RANGE, ErrorReason.SEQUENCE_OUT_OF_RANGE, "batch_id", "last_sequence"),
     ),
     (errors.LimitExceeded, _limit),
+    (errors.TenantDeleted, _plain(StatusCode.FAILED_PRECONDITION, ErrorReason.TENANT_DELETED, "tenant")),
+    (errors.Unauthenticated, _plain(StatusCode.UNAUTHENTICATED, ErrorReason.UNAUTHENTICATED)),
+    (errors.PermissionDenied, _plain(StatusCode.PERMISSION_DENIED, ErrorReason.PERMISSION_DENIED)),
     (errors.Draining, _plain(StatusCode.UNAVAILABLE, ErrorReason.DRAINING, retry_after_s=RETRY_AFTER_S)),
     (
         errors.StoreUnavailable,
@@ -152,7 +170,7 @@ _TABLE: Sequence[tuple[type[RequestError], _Translate]] = (
 
 
 def translate(error: RequestError) -> GrpcError:
-    """What a call that raised `error` is ended with."""
+    """Choose what a call that raised `error` is ended with."""
     for kind, to_grpc in _TABLE:
         if isinstance(error, kind):
             return to_grpc(error)

@@ -1,141 +1,120 @@
-"""Stands before every method of the contract: checks requests by the contract's rules, turns errors into statuses."""
+"""The contract over gRPC: hands calls to `rpc.calls`, and ends them as it answers."""
 
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
-from typing import Any, NoReturn, TypeAlias
+from functools import partial
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
-import structlog
-from google.protobuf.message import Message
 from grpc import aio
 
-from imagebatch_server.batches.errors import LimitExceeded, RequestError
+from imagebatch_server.access.certificate import from_pem
+from imagebatch_server.access.permissions import REFLECTION
 from imagebatch_server.rpc import errors
-from imagebatch_server.rpc.unbroken import UnbrokenWork
-from imagebatch_server.rpc.validate import RequestValidator
-
-log = structlog.get_logger(__name__)
+from imagebatch_server.rpc.call import IncomingCall
+from imagebatch_server.rpc.calls import Calls
+from imagebatch_server.rpc.methods import Method
 
 Context = aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+A = TypeVar("A")
 
 
 class ContractInterceptor(aio.ServerInterceptor):
-    """Hands servicers parsed requests that keep the contract's rules, and ends calls that raise a domain error.
+    """Answer the contract's rpcs; what else is called goes on to gRPC's own services."""
 
-    A servicer may answer a message or the bytes of one.
-    """
-
-    def __init__(self, validator: RequestValidator, *, max_request_bytes: int) -> None:
-        self._validator = validator
-        self._max_request_bytes = max_request_bytes
-        self._unbroken = UnbrokenWork()
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not self._validator.knows(method):
+        method = self._calls.find(handler_call_details.method)
+        if method is None:
+            return await self._beside(await continuation(handler_call_details), handler_call_details.method)
+        # All of them take streams, so that one request, too, is received once its caller was let in.
+        if method.answers_stream:
+            return grpc.stream_stream_rpc_method_handler(self._to_stream(method))
+        answer = self._from_stream(method) if method.takes_stream else self._unary(method)
+        return grpc.stream_unary_rpc_method_handler(answer)
+
+    def _unary(self, method: Method) -> Any:
+        async def behavior(stream: AsyncIterator[bytes], context: Context) -> bytes:
+            return await _ended(await self._calls.unary(method, partial(_only, stream), _incoming(context)), context)
+
+        return behavior
+
+    def _from_stream(self, method: Method) -> Any:
+        async def behavior(stream: AsyncIterator[bytes], context: Context) -> bytes:
+            messages = _to_half_close(stream, context)
+            return await _ended(await self._calls.from_stream(method, messages, _incoming(context)), context)
+
+        return behavior
+
+    def _to_stream(self, method: Method) -> Any:
+        # No generator: what it yields would be waited for by gRPC, where no end can be put to it.
+        async def behavior(stream: AsyncIterator[bytes], context: Context) -> None:
+            receive = partial(_only, stream)
+            await _ended(await self._calls.to_stream(method, receive, _incoming(context), context.write), context)
+
+        return behavior
+
+    async def _beside(self, handler: Handler | None, path: str) -> Handler | None:
+        """Pass on what is none of the contract's; of that only reflection asks who calls."""
+        rpc = path.rpartition("/")[2]
+        if handler is None or rpc != REFLECTION:
             return handler
-        return self._guarded(handler, method)
+        answer: Any = handler.stream_stream
 
-    def _guarded(self, handler: Any, method: str) -> Handler:
-        def read(data: bytes) -> Any:
-            if len(data) > self._max_request_bytes:
-                raise _too_large(len(data), self._max_request_bytes)
-            return self._validator.read(method, data, handler.request_deserializer)
+        async def behavior(stream: AsyncIterator[Any], context: Context) -> None:
+            async def work() -> None:
+                async for response in answer(stream, context):
+                    await context.write(response)
 
-        if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(
-                self._unary_unary(handler.unary_unary, read, method), None, _serialise
-            )
-        if handler.unary_stream is not None:
-            behavior = _unary_stream(handler.unary_stream, read, method)
-            return grpc.unary_stream_rpc_method_handler(behavior, None, _serialise)
-        return grpc.stream_unary_rpc_method_handler(
-            self._stream_unary(handler.stream_unary, read, method), None, _serialise
+            await _ended(await self._calls.beside(rpc, _incoming(context), work), context)
+
+        return grpc.stream_stream_rpc_method_handler(
+            behavior, handler.request_deserializer, handler.response_serializer
         )
 
-    def _unary_unary(self, answer: Any, read: Callable[[bytes], Any], method: str) -> Any:
-        async def behavior(data: bytes, context: Context) -> Any:
-            async with _Statuses(method, context):
-                return await self._unbroken.finish(answer(read(data), context))
 
-        return behavior
-
-    def _stream_unary(self, answer: Any, read: Callable[[bytes], Any], method: str) -> Any:
-        async def read_all(stream: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
-            async for data in stream:
-                yield read(data)
-            await _half_closed(context)
-
-        async def behavior(stream: AsyncIterator[bytes], context: Context) -> Any:
-            async with _Statuses(method, context):
-                return await self._unbroken.finish(answer(read_all(stream, context), context))
-
-        return behavior
+def _incoming(context: Context) -> IncomingCall:
+    metadata = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+    shown = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
+    return IncomingCall(context.peer(), metadata, None if shown is None else from_pem(shown))
 
 
-def _unary_stream(answer: Any, read: Callable[[bytes], Any], method: str) -> Any:
-    async def behavior(data: bytes, context: Context) -> AsyncIterator[Any]:
-        async with _Statuses(method, context), aclosing(answer(read(data), context)) as responses:
-            async for response in responses:
-                yield response
-
-    return behavior
+async def _only(stream: AsyncIterator[bytes]) -> bytes:
+    """Wait for the one request of a call."""
+    async for message in stream:
+        return message
+    raise asyncio.CancelledError  # it was cut
 
 
-def _too_large(size_bytes: int, most: int) -> LimitExceeded:
-    return LimitExceeded(
-        "max_request_bytes",
-        f"the request has {size_bytes} bytes, more than {most}, the most that this server takes; upload images by "
-        "UploadImage, stream items by SubmitBatchStream, or raise IMAGEBATCH_MAX_REQUEST_BYTES",
-        value=size_bytes,
-        setting="IMAGEBATCH_MAX_REQUEST_BYTES",
-    )
-
-
-async def _half_closed(context: Context) -> None:
-    """Make sure that a stream came to its end; one that was cut raises CancelledError.
+async def _to_half_close(stream: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+    """Pass a stream on to its end; one that was cut raises CancelledError.
 
     gRPC ends the iteration alike in both cases. But nothing can be sent on a call that was cut.
     """
+    async for message in stream:
+        yield message
     try:
         await context.send_initial_metadata(())
     except aio.BaseError as error:
         raise asyncio.CancelledError from error
 
 
-class _Statuses:
-    """Ends the call with the right status if the block raises."""
-
-    def __init__(self, method: str, context: Context) -> None:
-        self._method = method
-        self._context = context
-
-    async def __aenter__(self) -> None: ...
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, RequestError):
-            await _end(self._context, errors.translate(error))
-        # AbortError passes: the call was ended already. So do cancellations, which are no errors.
-        if isinstance(error, Exception) and not isinstance(error, aio.AbortError):
-            error_id = uuid.uuid4().hex
-            log.error("call failed", method=self._method, error_id=error_id, exc_info=error)
-            await _end(self._context, errors.internal(error_id))
+async def _ended(answer: A | errors.GrpcError, context: Context) -> A:
+    """Pass an answer on, or end the call with the error that it is."""
+    if isinstance(answer, errors.GrpcError):
+        await _abort(context, answer)
+    return answer
 
 
-async def _end(context: Context, error: errors.GrpcError) -> NoReturn:
+async def _abort(context: Context, error: errors.GrpcError) -> NoReturn:
     await context.abort(error.code, error.message, ((errors.DETAILS_KEY, error.details()),))
     raise AssertionError("abort returned")
-
-
-def _serialise(response: Message | bytes) -> bytes:
-    return response if isinstance(response, bytes) else response.SerializeToString()

@@ -7,7 +7,9 @@ import binascii
 import hashlib
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Literal
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -18,11 +20,10 @@ from imagebatch.v1.enums import (
     BATCH_STATUS_BY_NUMBER,
     ITEM_ERROR_CODE_BY_NUMBER,
     BatchItemStatus,
-    ItemErrorCode,
 )
 from imagebatch_server.batches.errors import InvalidRequest, Violation
-from imagebatch_server.batches.intake import NewItem
-from imagebatch_server.batches.model import BatchFilter, BatchOptions, ItemFilter
+from imagebatch_server.batches.item_admission import NewItem
+from imagebatch_server.batches.model import BatchFilter, BatchOptions, ItemFilter, RetryRequest
 
 DEFAULT_PRIORITY = 5
 DEFAULT_ITEM_TIMEOUT_S = 60.0
@@ -46,11 +47,12 @@ def options(message: batch_service_pb2.BatchOptions) -> BatchOptions:
         skip_duplicates=message.skip_duplicates,
         canary=message.canary if message.HasField("canary") else None,
         failure_limit=message.failure_limit if message.HasField("failure_limit") else None,
+        output_prefix=message.output_prefix if message.HasField("output_prefix") else None,
     )
 
 
 def items(messages: Iterable[types_pb2.BatchImageInput]) -> Sequence[NewItem]:
-    """The images of a batch."""
+    """Read the images of a batch."""
     return [_item(message) for message in messages]
 
 
@@ -66,10 +68,23 @@ def _item(message: types_pb2.BatchImageInput) -> NewItem:
     )
 
 
+def optional_day(request: batch_service_pb2.GetUsageRequest, field: Literal["day_from", "day_before"]) -> date | None:
+    """Read a day; None if it is absent. Raises InvalidRequest for one that the calendar doesn't have."""
+    if not request.HasField(field):
+        return None
+    text: str = getattr(request, field)
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidRequest(
+            [Violation(field, f"{text} is no day of the calendar; give one as in 2026-01-31")]
+        ) from error
+
+
 async def first_options(
     requests: AsyncIterator[batch_service_pb2.SubmitBatchStreamRequest],
 ) -> batch_service_pb2.BatchOptions:
-    """The options in the first message of a streamed submit. Raises InvalidRequest."""
+    """Read the options in the first message of a streamed submit. Raises InvalidRequest."""
     try:
         first = await anext(requests, None)
     except InvalidRequest as error:
@@ -82,7 +97,7 @@ async def first_options(
 async def item_chunks(
     requests: AsyncIterator[batch_service_pb2.SubmitBatchStreamRequest],
 ) -> AsyncIterator[Sequence[NewItem]]:
-    """The items of a streamed submit, after its first message. Raises InvalidRequest, with paths of the whole batch."""
+    """Read a streamed submit's items after its first message. Raises InvalidRequest, with paths of the whole batch."""
     count = 0
     try:
         async for request in requests:
@@ -95,24 +110,40 @@ async def item_chunks(
 
 
 def _moved(violation: Violation, by: int) -> Violation:
-    """A violation in one message of a stream, with its item's index in the whole batch."""
+    """Give a violation in one message of a stream its item's index in the whole batch."""
     match = _ITEM_OF_MESSAGE.match(violation.field)
     if match is None:
         return violation
     place = "" if match[1] is None else f"[{int(match[1]) + by}]"
-    return Violation(f"items{place}{violation.field[match.end() :]}", violation.description)
+    return replace(violation, field=f"items{place}{violation.field[match.end() :]}")
 
 
 _ITEM_OF_MESSAGE = re.compile(r"items\.items(?:\[(\d+)\])?")
 
 
-def content_sha256(request: Message) -> str:
-    """What tells two requests of one request_id apart: the hash of the message serialised deterministically."""
+def content_sha256(request: batch_service_pb2.SubmitBatchRequest | batch_service_pb2.SubmitBatchStreamRequest) -> str:
+    """Hash what a submit means, serialised deterministically: it tells two submits of one request_id apart.
+
+    An option that says its default is as good as absent, so those are taken out of the request.
+    """
+    options = request.options
+    if options.priority == DEFAULT_PRIORITY:
+        options.ClearField("priority")
+    if options.max_attempts == DEFAULT_MAX_ATTEMPTS:
+        options.ClearField("max_attempts")
+    if options.item_timeout.ToNanoseconds() == DEFAULT_ITEM_TIMEOUT_S * 1e9:
+        options.ClearField("item_timeout")
+    if not options.parameters.fields:
+        options.ClearField("parameters")
+    return _sha256(request)
+
+
+def _sha256(request: Message) -> str:
     return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
 
 
 def batch_id(text: str) -> str:
-    """A batch's id in the form in which it is stored."""
+    """Write a batch's id in the form in which it is stored."""
     return text.lower()
 
 
@@ -130,9 +161,16 @@ def item_statuses(numbers: Iterable[int]) -> Sequence[BatchItemStatus]:
     return tuple(BATCH_ITEM_STATUS_BY_NUMBER[number] for number in numbers)
 
 
-def error_codes(numbers: Iterable[int]) -> Sequence[ItemErrorCode]:
-    """Codes to retry."""
-    return tuple(ITEM_ERROR_CODE_BY_NUMBER[number] for number in numbers)
+def retry_request(request: batch_service_pb2.RetryBatchRequest) -> RetryRequest:
+    """Which items to reopen; in which order, and how often, they were named makes no difference."""
+    codes, item_ids = sorted(set(request.error_codes)), sorted(set(request.item_ids))
+    content = batch_service_pb2.RetryBatchRequest(error_codes=codes, item_ids=item_ids)
+    return RetryRequest(
+        error_codes=tuple(ITEM_ERROR_CODE_BY_NUMBER[number] for number in codes),
+        item_ids=tuple(item_ids),
+        request_id=request.request_id if request.HasField("request_id") else None,
+        content_sha256=_sha256(content),
+    )
 
 
 def batch_filter(request: batch_service_pb2.ListBatchesRequest) -> BatchFilter:
@@ -158,12 +196,12 @@ def _time(request: batch_service_pb2.ListBatchesRequest, field: str) -> datetime
 
 
 def page_token(request: batch_service_pb2.ListBatchesRequest, last_batch_id: str) -> str:
-    """An opaque token that continues this listing after a batch, and no other one."""
+    """Make an opaque token that continues this listing after a batch, and no other one."""
     return base64.urlsafe_b64encode(f"{_filter_mark(request)}{last_batch_id}".encode()).decode()
 
 
 def after_batch_id(request: batch_service_pb2.ListBatchesRequest) -> str | None:
-    """The batch after which to continue. Raises InvalidRequest for a token of another listing, or none of ours."""
+    """Read the batch after which to continue. Raises InvalidRequest for a token of another listing, or none of ours."""
     if not request.page_token:
         return None
     try:
@@ -182,4 +220,4 @@ def _filter_mark(request: batch_service_pb2.ListBatchesRequest) -> str:
     filters.CopyFrom(request)
     filters.ClearField("page_size")
     filters.ClearField("page_token")
-    return content_sha256(filters)[:8] + "/"
+    return _sha256(filters)[:8] + "/"

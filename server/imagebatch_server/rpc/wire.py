@@ -20,6 +20,8 @@ STRING, STRUCT = 3, 5
 """Fields of a `google.protobuf.Value`."""
 
 _NUMBER_TAG = b"\x11"
+_NUMBER_BYTES = 9
+"""Of a Value that is a number: its tag and a double."""
 
 
 class Table(dict[int, bytes]):
@@ -57,13 +59,13 @@ class Integer(dict[int, bytes]):
 
 
 def head(number: int) -> Table:
-    """What stands before the data of a length-delimited field (a message, a string, bytes), by the data's length."""
+    """Make what stands before the data of a length-delimited field (a message, a string, bytes), by its length."""
     tag = VARINT[number << 3 | _LENGTH_DELIMITED]
     return Table(lambda size: tag + VARINT[size])
 
 
 def entry_head(name: str, kind: int) -> Table:
-    """What stands before the data of an entry of a `google.protobuf.Struct`, by the data's length.
+    """Make what stands before the data of an entry of a `google.protobuf.Struct`, by the data's length.
 
     The entry is a STRING or a STRUCT; a Struct is its entries joined.
     """
@@ -78,11 +80,11 @@ def entry_head(name: str, kind: int) -> Table:
     return Table(make)
 
 
-def number_entry(name: str, number: float) -> bytes:
-    """An entry that is a number."""
-    value = _NUMBER_TAG + _PACK_DOUBLE(number)
-    entry = _key(name) + head(2)[len(value)] + value
-    return head(1)[len(entry)] + entry
+def number_entry(name: str) -> Callable[[float], bytes]:
+    """Make what makes an entry that is a number."""
+    key = _key(name) + head(2)[_NUMBER_BYTES]
+    begin = head(1)[len(key) + _NUMBER_BYTES] + key + _NUMBER_TAG
+    return lambda number: begin + _PACK_DOUBLE(number)
 
 
 def _key(name: str) -> bytes:

@@ -1,13 +1,13 @@
-"""Holds a batch's row against its items and outcomes, for tests: the server itself never recounts."""
+"""Hold a batch's row against its items and outcomes, for tests: the server itself never recounts."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, func, select
 
 from imagebatch_server.batches import lifecycle
+from imagebatch_server.store.batch_row import read_batch
 from imagebatch_server.store.counters import counted
 from imagebatch_server.store.keys import of_batch, parameters
-from imagebatch_server.store.reading import read_batch
 from imagebatch_server.store.tables import COUNTERS, batches, items, outcomes
 
 

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import CTE, Connection, bindparam, select, tuple_, update
 
-from imagebatch.v1.enums import ItemErrorCode
-from imagebatch_server.batches.model import Batch, BatchFilter, Item, StoredObject
-from imagebatch_server.batches.ports import NewBatch
+from imagebatch_server.batches.model import Batch, BatchFilter, Item, RetryRequest, StoredObject
+from imagebatch_server.batches.ports.batches import NewBatch
+from imagebatch_server.batches.quotas import QuotasOf
 from imagebatch_server.store import removal, rows, staging
+from imagebatch_server.store.batch_row import read_batch
 from imagebatch_server.store.database import Database
+from imagebatch_server.store.dialects import INSERTS
+from imagebatch_server.store.file_space import give_back
 from imagebatch_server.store.items import items_at, unrecorded_indexes
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.listing import list_batches
-from imagebatch_server.store.reading import read_batch
 from imagebatch_server.store.retry import retry
+from imagebatch_server.store.servers import living
 from imagebatch_server.store.submit import create, find_request
 from imagebatch_server.store.tables import RUNNING, batches
+from imagebatch_server.store.tenant_rows import OF_NO_DELETED_TENANT
+
+TAKEN_AT_ONCE = 200
+"""Batches of one takeover: the servers that are left take them in turn, and none locks many rows for long."""
 
 
 class SqlBatchStore:
-    """The port `BatchStore`. Batches that are submitted here are owned by `owner`."""
+    """The port `BatchStore` as the server `owner` has it."""
 
-    def __init__(self, database: Database, *, owner: str, max_running_batches: int) -> None:
+    def __init__(
+        self, database: Database, *, owner: str, quotas: QuotasOf, owner_for: Callable[[str], str] | None = None
+    ) -> None:
+        """`owner_for` says whose the batches of an operation are that are submitted here; absent: this server's."""
         self._database = database
         self._owner = owner
-        self._max_running_batches = max_running_batches
+        self._owner_for = owner_for or (lambda _operation: owner)
+        self._quotas = quotas
 
     async def create(
         self, batch: NewBatch, items: Sequence[Item], objects: Sequence[StoredObject]
@@ -38,8 +49,8 @@ class SqlBatchStore:
             batch=batch,
             new_items=items,
             new_objects=objects,
-            owner=self._owner,
-            max_running_batches=self._max_running_batches,
+            owner=self._owner_for(batch.options.operation),
+            quotas=self._quotas(batch.tenant),
         )
         return await self._database.write(work)
 
@@ -61,30 +72,42 @@ class SqlBatchStore:
         await self._database.write(partial(staging.stage, batch=batch, owner=self._owner))
 
     async def stage_items(self, batch: NewBatch, items: Sequence[Item], objects: Sequence[StoredObject]) -> None:
-        await self._database.write(partial(staging.stage_items, batch=batch, new_items=items, new_objects=objects))
+        work = partial(
+            staging.stage_items,
+            batch=batch,
+            new_items=items,
+            new_objects=objects,
+            quotas=self._quotas(batch.tenant),
+        )
+        await self._database.write(work)
 
     async def known_item_ids(self, tenant: str, batch_id: str, item_ids: Sequence[str]) -> Mapping[str, int]:
         return await self._database.read(partial(staging.known_item_ids, key=(tenant, batch_id), item_ids=item_ids))
 
     async def publish(self, batch: NewBatch, total_items: int) -> Batch:
-        limit = self._max_running_batches
-        return await self._database.write(
-            partial(staging.publish, batch=batch, total_items=total_items, max_running_batches=limit)
+        work = partial(
+            staging.publish,
+            batch=batch,
+            total_items=total_items,
+            owner=self._owner_for(batch.options.operation),
+            quotas=self._quotas(batch.tenant),
         )
+        return await self._database.write(work)
 
     async def discard(self, tenant: str, batch_id: str) -> None:
         await self._database.write(partial(staging.discard, key=(tenant, batch_id)))
 
-    async def discard_staged(self, owner: str) -> int:
-        return await self._database.write(partial(staging.discard_staged, owner=owner))
+    async def discard_staged(self) -> int:
+        return await self._database.write(partial(staging.discard_staged, owner=self._owner))
 
-    async def retry(self, tenant: str, batch_id: str, error_codes: Sequence[ItemErrorCode]) -> tuple[Batch, bool]:
+    async def retry(self, tenant: str, batch_id: str, request: RetryRequest, at: datetime) -> tuple[Batch, bool]:
         work = partial(
             retry,
             key=(tenant, batch_id),
-            error_codes=error_codes,
-            owner=self._owner,
-            max_running_batches=self._max_running_batches,
+            request=request,
+            at=at,
+            owner_for=self._owner_for,
+            quotas=self._quotas(tenant),
         )
         return await self._database.write(work)
 
@@ -97,11 +120,21 @@ class SqlBatchStore:
     async def remove_hidden(self, limit_rows: int) -> int:
         return await self._database.write(partial(removal.remove_hidden, limit_rows=limit_rows))
 
-    async def take_over(self, owner: str) -> Sequence[Batch]:
-        return await self._database.write(partial(_take_over, owner=owner))
+    async def give_back_space(self) -> int:
+        return await self._database.write(give_back)
 
-    async def owned(self, owner: str) -> Sequence[Batch]:
-        return await self._database.read(partial(_owned, owner=owner))
+    async def take_over(self, operations: Sequence[str]) -> Sequence[Batch]:
+        return await self._database.write(partial(_take_over, owner=self._owner, operations=operations))
+
+    async def give(self, tenant: str, batch_id: str, owner_epoch: int, owner: str) -> None:
+        values = {**parameters((tenant, batch_id)), "epoch": owner_epoch, "new_owner": owner}
+        await self._database.write(lambda connection: connection.execute(_GIVE, values))
+
+    async def running(self) -> Sequence[Batch]:
+        return await self._database.read(_running)
+
+    async def owned(self) -> Mapping[tuple[str, str], int]:
+        return await self._database.read(partial(_owned, owner=self._owner))
 
     async def pending_items(self, tenant: str, batch_id: str, after_index: int, limit: int) -> Sequence[Item]:
         return await self._database.read(
@@ -117,13 +150,30 @@ def _request_cancel(connection: Connection, key: BatchKey, at: datetime) -> Batc
     return read_batch(connection, key) if row is None else rows.to_batch(row)
 
 
-def _take_over(connection: Connection, owner: str) -> Sequence[Batch]:
-    taken = connection.execute(_TAKE_OVER, {"new_owner": owner})
+def _take_over(connection: Connection, owner: str, operations: Sequence[str]) -> Sequence[Batch]:
+    taken = connection.execute(_TAKE_OVER[connection.dialect.name], {"new_owner": owner, "operations": operations})
     return sorted((rows.to_batch(row) for row in taken), key=lambda batch: batch.batch_id)
 
 
-def _owned(connection: Connection, owner: str) -> Sequence[Batch]:
-    return [rows.to_batch(row) for row in connection.execute(_OWNED, {"of_owner": owner})]
+def _running(connection: Connection) -> Sequence[Batch]:
+    return [rows.to_batch(row) for row in connection.execute(_RUNNING)]
+
+
+def _owned(connection: Connection, owner: str) -> Mapping[tuple[str, str], int]:
+    found = connection.execute(_OWNED, {"of_owner": owner})
+    return {(row.tenant, row.batch_id): row.owner_epoch for row in found}
+
+
+def _left_behind(dialect: str) -> CTE:
+    is_left = batches.c.owner.not_in(living(dialect)) & (batches.c.owner != bindparam("new_owner"))
+    return (
+        select(batches.c.tenant, batches.c.batch_id)
+        .where(RUNNING, is_left, _CAN_RUN)
+        .order_by(batches.c.batch_id)
+        .limit(TAKEN_AT_ONCE)
+        .with_for_update(skip_locked=True, of=batches)  # whoever has one locked takes it over, or records of it
+        .cte("left_behind")
+    )
 
 
 def _pending_items(connection: Connection, key: BatchKey, after_index: int, limit: int) -> Sequence[Item]:
@@ -135,14 +185,21 @@ def _pending_items(connection: Connection, key: BatchKey, after_index: int, limi
 _TOTAL_ITEMS = select(batches.c.total_items).where(of_batch(batches))
 _CANCEL = (
     update(batches)
-    .where(of_batch(batches), RUNNING, batches.c.cancel_requested_at.is_(None))
+    .where(of_batch(batches), RUNNING, OF_NO_DELETED_TENANT["batches"], batches.c.cancel_requested_at.is_(None))
     .values(cancel_requested_at=bindparam("at"))
     .returning(batches)
 )
-_TAKE_OVER = (
-    update(batches)
-    .where(RUNNING)
-    .values(owner=bindparam("new_owner"), owner_epoch=batches.c.owner_epoch + 1)
+_MOVED = {"owner": bindparam("new_owner"), "owner_epoch": batches.c.owner_epoch + 1}
+_CAN_RUN = batches.c.operation.in_(bindparam("operations", expanding=True)) | batches.c.cancel_requested_at.is_not(None)
+_TAKE_OVER = {
+    dialect: update(batches)
+    .where(tuple_(batches.c.tenant, batches.c.batch_id).in_(select(_left_behind(dialect))))
+    .values(_MOVED)
     .returning(batches)
+    for dialect in INSERTS
+}
+_GIVE = update(batches).where(of_batch(batches), RUNNING, batches.c.owner_epoch == bindparam("epoch")).values(_MOVED)
+_OWNED = select(batches.c.tenant, batches.c.batch_id, batches.c.owner_epoch).where(
+    RUNNING, batches.c.owner == bindparam("of_owner")
 )
-_OWNED = select(batches).where(RUNNING, batches.c.owner == bindparam("of_owner")).order_by(batches.c.batch_id)
+_RUNNING = select(batches).where(RUNNING).order_by(batches.c.batch_id)

@@ -11,7 +11,7 @@ from imagebatch_server.store.tables import COUNTERS, FAILURE_CODES, outcomes
 
 
 def counted() -> Select[Any]:
-    """A query of one row with each of `COUNTERS`, over the outcomes that its conditions choose."""
+    """Build a query of one row with each of `COUNTERS`, over the outcomes that its conditions choose."""
     columns = outcomes.c
     failed = columns.status == BatchItemStatus.FAILED.value
     values: dict[str, ColumnElement[Any]] = {

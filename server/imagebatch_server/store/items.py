@@ -91,7 +91,7 @@ class _ByStatus:
         self._unsuccessful = self._any.where(UNSUCCESSFUL)
 
     def of(self, statuses: Sequence[str]) -> Select[Any]:
-        """The query, so that it goes by the index of what was not successful, if that is all it asks for."""
+        """Make the query go by the index of what was not successful, if that is all it asks for."""
         return self._any if BatchItemStatus.SUCCESS.value in statuses else self._unsuccessful
 
 

@@ -14,11 +14,11 @@ BatchKey = tuple[str, str]
 
 
 def of_batch(table: Table) -> ColumnElement[bool]:
-    """The condition that a row belongs to the batch of `parameters`."""
+    """Make the condition that a row belongs to the batch of `parameters`."""
     return and_(table.c.tenant == bindparam("of_tenant"), table.c.batch_id == bindparam("of_batch_id"))
 
 
 def parameters(key: BatchKey) -> dict[str, Any]:
-    """The values for `of_batch`."""
+    """Make the values for `of_batch`."""
     tenant, batch_id = key
     return {"of_tenant": tenant, "of_batch_id": batch_id}

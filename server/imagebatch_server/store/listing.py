@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, bindparam, select, text
 from imagebatch_server.batches.model import Batch, BatchFilter
 from imagebatch_server.store import rows
 from imagebatch_server.store.tables import batch_labels, batches
+from imagebatch_server.store.tenant_rows import OF_NO_DELETED_TENANT
 
 LABELLED_A_READ = 500
 """Batches with a label that are looked at in one go for whether all the rest matches."""
@@ -18,7 +19,7 @@ LABELLED_A_READ = 500
 def list_batches(
     connection: Connection, tenant: str, match: BatchFilter, limit: int, before_batch_id: str | None
 ) -> Sequence[Batch]:
-    """What the port's `list` says."""
+    """Do what the port's `list` says."""
     query = _matching(tenant, match)
     if match.labels:
         return _labelled(connection, query, tenant, match.labels, limit, before_batch_id)
@@ -29,7 +30,7 @@ def list_batches(
 
 def _matching(tenant: str, match: BatchFilter) -> Select[Any]:
     """Batches that match in all but their labels."""
-    query = select(batches).where(batches.c.tenant == tenant, text("visible")).order_by(batches.c.batch_id.desc())
+    query = select(batches).where(*_SHOWN, batches.c.tenant == tenant).order_by(batches.c.batch_id.desc())
     if match.statuses:
         query = query.where(batches.c.status.in_([status.value for status in match.statuses]))
     if match.operation is not None:
@@ -63,6 +64,7 @@ def _labelled(
         before_batch_id = ids[-1]
 
 
+_SHOWN = (text("visible"), OF_NO_DELETED_TENANT["batches"])
 _WITH_LABEL = (
     select(batch_labels.c.batch_id)
     .where(

@@ -1,4 +1,4 @@
-"""Brings a database's schema up to date when the server starts.
+"""Bring a database's schema up to date when the server starts.
 
 A migration is a file `migrations/versions/v<revision>_<what>.py`, written after the example of the first one; a test
 holds what the migrations make against what `tables` declares.
@@ -6,28 +6,43 @@ holds what the migrations make against what `tables` declares.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from imagebatch_server.batches.errors import CannotStart
 from imagebatch_server.store import dialects
 from imagebatch_server.store.database import Database
+from imagebatch_server.store.tables import schema_bears
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
-class SchemaTooNew(Exception):
-    """The database was migrated by a newer server."""
+class SchemaTooNew(CannotStart):
+    """The database was migrated by a newer server, to what this one can't work with."""
 
 
-async def migrate(database: Database) -> None:
-    """Run the migrations that are missing, one server at a time.
+async def migrate(database: Database, then: Callable[[Connection], T] | None = None) -> T | None:
+    """Run the migrations that are missing, one server at a time, and `then` this, all in one transaction.
 
-    Raises SchemaTooNew if the schema is one that this version does not know, StoreUnavailable.
+    A schema that this version does not know is left as it is, if it says that it bears servers of this version, which
+    so go on beside newer ones. Raises SchemaTooNew if it does not, StoreUnavailable.
     """
-    await database.write(_migrate, timeout_s=None)
+
+    def work(connection: Connection) -> T | None:
+        _migrate(connection)
+        return None if then is None else then(connection)
+
+    return await database.write(work, timeout_s=None)
 
 
 def _migrate(connection: Connection) -> None:
@@ -36,11 +51,16 @@ def _migrate(connection: Connection) -> None:
     folder = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", folder.replace("%", "%%"))  # the option's text is a format
     config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in known:
+    if current is None or current in known:
+        command.upgrade(config, "head")
+        return
+    oldest = connection.execute(select(schema_bears.c.oldest_revision)).scalar_one()
+    if max(known) < oldest:
         raise SchemaTooNew(
-            f"the database's schema has revision {current}, which this version does not know: "
-            "it was written by a newer Imagebatch; start that version, or restore a backup"
+            f"the database's schema has revision {current}, which bears servers from revision {oldest} on, and this "
+            f"version knows no more than {max(known)}: it was written by a newer Imagebatch; start that version, or "
+            "restore a backup"
         )
-    command.upgrade(config, "head")
+    log.warning("schema.newer", revision=current, known=max(known))

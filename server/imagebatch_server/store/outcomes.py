@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from imagebatch_server.batches.model import Batch, ItemFilter, ItemResult
-from imagebatch_server.batches.ports import BatchCommit
+from imagebatch_server.batches.ports.batches import BatchCommit
 from imagebatch_server.store import pages
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.record import record
@@ -35,4 +35,10 @@ class SqlOutcomeStore:
         key = (tenant, batch_id)
         return await self._database.read(
             partial(pages.after, key=key, sequence=sequence, limit=limit, max_bytes=self._max_read_bytes)
+        )
+
+    async def news(self, tenant: str, batch_id: str, sequence: int, limit: int) -> tuple[Batch, Sequence[ItemResult]]:
+        key = (tenant, batch_id)
+        return await self._database.read(
+            partial(pages.news, key=key, sequence=sequence, limit=limit, max_bytes=self._max_read_bytes)
         )

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 
 from imagebatch.v1.enums import BatchItemStatus
-from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.model import Batch, ItemFilter, ItemResult
 from imagebatch_server.store import results
-from imagebatch_server.store.items import items_at, recorded_indexes, recorded_statuses, unrecorded_indexes
-from imagebatch_server.store.keys import BatchKey, of_batch, parameters
-from imagebatch_server.store.reading import read_batch
-from imagebatch_server.store.tables import items
+from imagebatch_server.store.batch_row import read_batch
+from imagebatch_server.store.item_ids import named_indexes
+from imagebatch_server.store.items import recorded_indexes, recorded_statuses, unrecorded_indexes
+from imagebatch_server.store.keys import BatchKey
 
 RECORDED = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKIPPED)
 
@@ -25,7 +24,7 @@ RECORDED = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKI
 def page(
     connection: Connection, key: BatchKey, match: ItemFilter, offset: int, limit: int, max_bytes: int
 ) -> tuple[Batch, int, Sequence[ItemResult]]:
-    """A page in index order, with the batch and the number of matches. Raises BatchNotFound."""
+    """Read a page in index order, with the batch and the number of matches. Raises BatchNotFound."""
     batch = read_batch(connection, key)
     total, indexes = _matching(connection, key, batch, match, offset, limit)
     return batch, total, results.at_indexes(connection, key, indexes, max_bytes)
@@ -33,8 +32,14 @@ def page(
 
 def after(connection: Connection, key: BatchKey, sequence: int, limit: int, max_bytes: int) -> Sequence[ItemResult]:
     """Outcomes that follow `sequence`, in sequence order. Raises BatchNotFound."""
-    read_batch(connection, key)
-    return results.after(connection, key, sequence, limit, max_bytes)
+    return news(connection, key, sequence, limit, max_bytes)[1]
+
+
+def news(
+    connection: Connection, key: BatchKey, sequence: int, limit: int, max_bytes: int
+) -> tuple[Batch, Sequence[ItemResult]]:
+    """Read a batch, and its outcomes that follow `sequence`. Raises BatchNotFound."""
+    return read_batch(connection, key), results.after(connection, key, sequence, limit, max_bytes)
 
 
 def _matching(
@@ -45,7 +50,7 @@ def _matching(
     if not match.include_failed:
         wanted.discard(BatchItemStatus.FAILED)
     if match.item_ids:
-        named = _named(connection, key, batch, match.item_ids)
+        named = named_indexes(connection, key, batch, match.item_ids)
         statuses = recorded_statuses(connection, key, named)
         indexes = [index for index in named if statuses.get(index, BatchItemStatus.PENDING.value) in wanted]
         return len(indexes), indexes[offset : offset + limit]
@@ -67,15 +72,3 @@ def _matching(
         return total, recorded_indexes(connection, key, recorded, offset, limit)
     hidden = [status.value for status in unwanted]
     return total, unrecorded_indexes(connection, key, everything, offset, limit, statuses=hidden)
-
-
-def _named(connection: Connection, key: BatchKey, batch: Batch, item_ids: Sequence[str]) -> list[int]:
-    """Indexes of the items with these ids, the callers' own or those that stand in for them."""
-    own = connection.execute(_OWN_IDS, {**parameters(key), "item_ids": item_ids}).scalars()
-    derived = {lifecycle.derived_index(batch.batch_id, item_id) for item_id in item_ids}
-    candidates = sorted(index for index in derived if 0 <= index < batch.total_items)
-    without_id = [item.item_index for item in items_at(connection, key, candidates) if item.item_id is None]
-    return sorted({*own, *without_id})
-
-
-_OWN_IDS = select(items.c.item_index).where(of_batch(items), items.c.item_id.in_(bindparam("item_ids", expanding=True)))

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, and_, bindparam, func, select, text, update
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus
 from imagebatch_server.batches import lifecycle
-from imagebatch_server.batches.model import Batch, Outcome
-from imagebatch_server.batches.ports import BatchCommit
+from imagebatch_server.batches.model import Batch, Outcome, StoredObject
+from imagebatch_server.batches.ports.batches import BatchCommit
 from imagebatch_server.store import rows
 from imagebatch_server.store.dialects import insert_rows, time_value
 from imagebatch_server.store.items import recorded_statuses
 from imagebatch_server.store.keys import of_batch, parameters
-from imagebatch_server.store.tables import COUNTERS, FAILURE_CODES, RUNNING, UtcDateTime, batches, objects, outcomes
+from imagebatch_server.store.tables import COUNTERS, FAILURE_CODES, RUNNING, UtcDateTime, batches, outcomes
+from imagebatch_server.store.tenant_rows import insert_objects
+from imagebatch_server.store.usage import add_usage
 
 
 def record(
     connection: Connection, commits: Sequence[BatchCommit], at: datetime, recheck: bool
 ) -> Sequence[Batch | None]:
-    """What the port's `record` says, in one transaction."""
+    """Do what the port's `record` says, in one transaction."""
     recorded: dict[tuple[str, str], Batch | None] = {}
     new_outcomes: list[tuple[Any, ...]] = []
-    new_objects: list[dict[str, Any]] = []
+    new_objects: list[StoredObject] = []
+    used: list[tuple[Batch, Sequence[Outcome]]] = []
     completed_at = time_value(connection, at)
     # In the order of their ids, so that two servers never lock two batches crosswise.
     for commit in sorted(commits, key=lambda commit: (commit.tenant, commit.batch_id)):
@@ -38,13 +42,15 @@ def record(
         recorded[key] = batch
         if batch is None:
             continue
+        used.append((batch, fresh))
         for sequence, outcome in enumerate(fresh, start=batch.last_sequence - len(fresh) + 1):
             new_outcomes.append(rows.from_outcome(key, sequence, outcome, completed_at))
-            if outcome.stored_object is not None:
-                new_objects.append(rows.from_object(outcome.stored_object))
-    if new_objects:
-        connection.execute(insert(objects), new_objects)
+        if commit.objects:
+            named = {outcome.stored_object_key for outcome in fresh}
+            new_objects += [stored for stored in commit.objects if stored.object_key in named]
+    insert_objects(connection, new_objects)
     insert_rows(connection, outcomes, new_outcomes)
+    add_usage(connection, used, at)
     return [recorded[commit.tenant, commit.batch_id] for commit in commits]
 
 
@@ -57,7 +63,7 @@ def _unrecorded(connection: Connection, commit: BatchCommit) -> Sequence[Outcome
 
 
 def _owned(connection: Connection, commit: BatchCommit) -> Batch | None:
-    """The batch as an earlier try left it, terminal perhaps."""
+    """Read the batch as an earlier try left it, terminal perhaps."""
     key = (commit.tenant, commit.batch_id)
     row = connection.execute(_OWNED, {**parameters(key), "epoch": commit.owner_epoch}).one_or_none()
     return None if row is None else rows.to_batch(row)
@@ -77,8 +83,9 @@ def _move_counters(connection: Connection, commit: BatchCommit, fresh: Sequence[
     batch = rows.to_batch(row)
     if batch.processed_items < batch.total_items:
         return batch
-    ended = connection.execute(_END, {**values, "end": lifecycle.terminal_status(batch).value, "at": at}).one()
-    return rows.to_batch(ended)
+    status = lifecycle.terminal_status(batch)
+    connection.execute(_END, {**values, "end": status.value, "at": at})  # the row is locked: it is as it was answered
+    return replace(batch, status=status, completed_at=at)
 
 
 def _moves(fresh: Sequence[Outcome]) -> dict[str, int]:
@@ -107,10 +114,14 @@ _MOVE_OF_CODE = {code: f"by_{code.value}" for code in FAILURE_CODES}
 _IS_OWNED = and_(of_batch(batches), batches.c.owner_epoch == bindparam("epoch"))
 _LOCK = select(batches.c.batch_id).where(of_batch(batches)).with_for_update()
 _OWNED = select(batches).where(_IS_OWNED, text("visible"))
-_UPDATE = update(batches).where(_IS_OWNED, RUNNING).returning(batches)
-_MOVE = _UPDATE.values(
-    {counter: batches.c[counter] + bindparam(f"by_{counter}") for counter in ("last_sequence", *COUNTERS)}
-).values(outcomes_per_s=bindparam("rate"), rated_at=bindparam("at"))
+_UPDATE = update(batches).where(_IS_OWNED, RUNNING)
+_MOVE = (
+    _UPDATE.values(
+        {counter: batches.c[counter] + bindparam(f"by_{counter}") for counter in ("last_sequence", *COUNTERS)}
+    )
+    .values(outcomes_per_s=bindparam("rate"), rated_at=bindparam("at"))
+    .returning(batches)
+)
 _MOVE_AND_START = _MOVE.values(
     started_at=func.coalesce(batches.c.started_at, bindparam("start", type_=UtcDateTime())),
     status=BatchStatus.PROCESSING.value,

@@ -9,13 +9,13 @@ from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.errors import BatchNotTerminal
+from imagebatch_server.store.batch_row import read_batch
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
-from imagebatch_server.store.reading import read_batch
-from imagebatch_server.store.tables import DISCARDED, ENDED, batch_labels, batches, items, outcomes
+from imagebatch_server.store.tables import DISCARDED, ENDED, batch_labels, batches, items, outcomes, retries
 
 
 def hide(connection: Connection, key: BatchKey) -> None:
-    """What the port's `hide` says."""
+    """Do what the port's `hide` says."""
     batch = read_batch(connection, key, lock=True)
     if not lifecycle.is_terminal(batch.status):
         raise BatchNotTerminal(batch.batch_id, batch.status)
@@ -23,13 +23,13 @@ def hide(connection: Connection, key: BatchKey) -> None:
 
 
 def expire(connection: Connection, before: datetime, limit: int) -> Sequence[BatchKey]:
-    """What the port's `expire` says."""
+    """Do what the port's `expire` says."""
     expired = connection.execute(_EXPIRE, {"before": before, "most": limit})
     return [(row.tenant, row.batch_id) for row in expired]
 
 
 def remove_hidden(connection: Connection, limit_rows: int) -> int:
-    """What the port's `remove_hidden` says; the labels of the last batch may come on top."""
+    """Do what the port's `remove_hidden` says; the labels of the last batch may come on top."""
     removed = 0
     while removed < limit_rows:
         row = connection.execute(_NEXT).one_or_none()
@@ -79,4 +79,4 @@ _SHRINK = update(batches).where(of_batch(batches)).values(total_items=bindparam(
 _REMOVE_FROM = [
     delete(table).where(of_batch(table), table.c.item_index >= bindparam("first")) for table in (outcomes, items)
 ]
-_REMOVE = [delete(table).where(of_batch(table)) for table in (batch_labels, batches)]
+_REMOVE = [delete(table).where(of_batch(table)) for table in (batch_labels, retries, batches)]

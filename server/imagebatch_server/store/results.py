@@ -77,7 +77,7 @@ class _ByIndex:
     def read(
         self, connection: Connection, key: BatchKey, indexes: Sequence[int], dense: int = 1
     ) -> Sequence[tuple[Any, ...]]:
-        """The rows of ascending indexes, and those between them if at least one of `dense` is wanted."""
+        """Read the rows of ascending indexes, and those between them if at least one of `dense` is wanted."""
         if not indexes:
             return ()
         first, last = indexes[0], indexes[-1]

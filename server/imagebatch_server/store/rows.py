@@ -10,22 +10,20 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from msgspec.structs import astuple
 from sqlalchemy import Row
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
-from imagebatch_server.batches import lifecycle
+from imagebatch_server.batches.errors import plain_text
 from imagebatch_server.batches.model import Batch, BatchOptions, Item, ItemResult, Outcome, StoredObject
-from imagebatch_server.batches.ports import NewBatch
+from imagebatch_server.batches.ports.batches import NewBatch
 from imagebatch_server.store.keys import BatchKey
 from imagebatch_server.store.tables import FAILURE_CODES, items, outcomes
 
 ITEM_COLUMNS = [items.c[name] for name in Item.__struct_fields__]
 
-RESULT_COLUMNS = [
-    outcomes.c.item_index,
-    *[outcomes.c[name] for name in ItemResult.__struct_fields__ if name not in ("batch_id", "item")],
-]
-"""The index, and then what an outcome sets of an `ItemResult`, the sequence and the time last."""
+RESULT_COLUMNS = [outcomes.c[name] for name in (*Outcome.__struct_fields__[:-1], "sequence", "completed_at")]
+"""An outcome, and then what an `ItemResult` has besides it."""
 
 SEQUENCE = -2
 """Where `RESULT_COLUMNS` have the sequence."""
@@ -41,7 +39,7 @@ _item_values = attrgetter(*[column.name for column in items.columns if column.na
 
 
 def to_batch(row: Row[Any]) -> Batch:
-    """A row of `batches`."""
+    """Read a row of `batches`."""
     columns = row._mapping
     return Batch(
         tenant=row.tenant,
@@ -57,6 +55,7 @@ def to_batch(row: Row[Any]) -> Batch:
             skip_duplicates=row.skip_duplicates,
             canary=row.canary,
             failure_limit=row.failure_limit,
+            output_prefix=row.output_prefix,
         ),
         status=BatchStatus(row.status),
         total_items=row.total_items,
@@ -69,6 +68,7 @@ def to_batch(row: Row[Any]) -> Batch:
         input_tokens=row.input_tokens,
         output_tokens=row.output_tokens,
         last_sequence=row.last_sequence,
+        owner=row.owner,
         owner_epoch=row.owner_epoch,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -82,7 +82,7 @@ def to_batch(row: Row[Any]) -> Batch:
 
 
 def from_new_batch(batch: NewBatch, total_items: int, owner: str) -> dict[str, Any]:
-    """The row of a batch that was just submitted."""
+    """Make the row of a batch that was just submitted."""
     options = batch.options
     return {
         "tenant": batch.tenant,
@@ -99,6 +99,7 @@ def from_new_batch(batch: NewBatch, total_items: int, owner: str) -> dict[str, A
         "skip_duplicates": options.skip_duplicates,
         "canary": options.canary,
         "failure_limit": options.failure_limit,
+        "output_prefix": options.output_prefix,
         "status": BatchStatus.PENDING.value,
         "total_items": total_items,
         "owner": owner,
@@ -108,12 +109,12 @@ def from_new_batch(batch: NewBatch, total_items: int, owner: str) -> dict[str, A
 
 
 def to_item(row: Sequence[Any]) -> Item:
-    """A row of `ITEM_COLUMNS`."""
+    """Read a row of `ITEM_COLUMNS`."""
     return Item(*row)
 
 
 def from_item(key: BatchKey, item: Item) -> tuple[Any, ...]:
-    """The row of an item."""
+    """Make the row of an item."""
     return (*key, *_item_values(item))
 
 
@@ -126,41 +127,31 @@ def to_item_results(
         if outcome is None:
             yield ItemResult(batch_id, Item(*item))
             continue
-        _, status, error_code, message, output, took_ms, attempts, sha256, stored, duplicate_of, sequence, time = (
-            outcome
-        )
+        time = outcome[-1]
         if time != at:  # all outcomes of a commit have one
             at, completed_at = time, to_time(time)
-        code = None if error_code is None else _ERROR_CODES[error_code]
-        yield ItemResult(
-            batch_id, Item(*item), _STATUSES[status], code, message, output, took_ms, attempts, sha256, stored,
-            duplicate_of, sequence, completed_at,
-        )  # fmt: skip
+        code = None if outcome[2] is None else _ERROR_CODES[outcome[2]]
+        whole = Outcome(outcome[0], _STATUSES[outcome[1]], code, *outcome[3:SEQUENCE])
+        yield ItemResult(batch_id, Item(*item), whole, outcome[SEQUENCE], completed_at)
 
 
 def from_outcome(key: BatchKey, sequence: int, outcome: Outcome, completed_at: Any) -> tuple[Any, ...]:
-    """The row of an outcome; `completed_at` is a `time_value`."""
+    """Make the row of an outcome, in the order of the table's columns; `completed_at` is a `time_value`."""
     return (
         *key,
         outcome.item_index,
         sequence,
         outcome.status.value,
         None if outcome.error_code is None else outcome.error_code.value,
-        lifecycle.plain_text(outcome.error_message),  # its words must never keep an outcome from being recorded
-        outcome.output_data,
-        outcome.processing_time_ms,
-        outcome.attempts,
-        outcome.image_sha256,
-        None if outcome.stored_object is None else outcome.stored_object.object_key,
-        outcome.duplicate_of_index,
-        outcome.input_tokens,
-        outcome.output_tokens,
+        # Its words must never keep an outcome from being recorded.
+        None if outcome.error_message is None else plain_text(outcome.error_message),
+        *astuple(outcome)[4:-1],
         completed_at,
     )
 
 
 def to_object(row: Row[Any]) -> StoredObject:
-    """A row of `objects`."""
+    """Read a row of `objects`."""
     return StoredObject(
         tenant=row.tenant,
         object_key=row.object_key,
@@ -173,7 +164,7 @@ def to_object(row: Row[Any]) -> StoredObject:
 
 
 def from_object(stored: StoredObject) -> dict[str, Any]:
-    """The row of an object."""
+    """Make the row of an object."""
     return {
         "tenant": stored.tenant,
         "object_key": stored.object_key,

@@ -11,7 +11,7 @@ times slower and looks for pending items 8 times slower, because every index sca
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Index, LargeBinary, TypeDecorator, text
@@ -146,6 +146,7 @@ class BatchRow(SQLModel, table=True):
     cancel_requested_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     outcomes_per_s: float | None = None
     rated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    output_prefix: str | None
 
 
 class BatchLabelRow(SQLModel, table=True):
@@ -158,6 +159,18 @@ class BatchLabelRow(SQLModel, table=True):
     batch_id: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
     value: str
+
+
+class RetryRow(SQLModel, table=True):
+    """The request_id of a retry that was answered, so that a repeat reopens nothing."""
+
+    __tablename__ = "retries"
+
+    tenant: str = Field(primary_key=True)
+    batch_id: str = Field(primary_key=True)
+    request_id: str = Field(primary_key=True)
+    content_sha256: str
+    requested_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class ItemRow(SQLModel, table=True):
@@ -223,7 +236,10 @@ class OutcomeRow(SQLModel, table=True):
 
 
 class ObjectRow(SQLModel, table=True):
-    """A stored blob. Its key is unique by itself, and the tenant tells whose it is."""
+    """A stored blob. Its key is unique by itself, and the tenant tells whose it is.
+
+    One with `awaited_until` has no blob yet: until then it may be uploaded to a signed URL. Its `sha256` is empty.
+    """
 
     __tablename__ = "objects"
 
@@ -234,6 +250,93 @@ class ObjectRow(SQLModel, table=True):
     content_type: str
     file_name: str
     created_at: datetime = Field(sa_type=UtcDateTime)
+    awaited_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    __table_args__ = (Index("objects_by_content", "tenant", "sha256"),)
+
+
+class UsageRow(SQLModel, table=True):
+    """What a tenant used of one operation in one day (UTC); the recorder adds to it, and no deletion takes from it."""
+
+    __tablename__ = "usage"
+
+    tenant: str = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    operation: str = Field(primary_key=True)
+    items: int = Field(sa_type=BigInteger)
+    processing_time_ms: int = Field(sa_type=BigInteger)
+    image_bytes: int = Field(sa_type=BigInteger)
+    input_tokens: int = Field(sa_type=BigInteger)
+    output_tokens: int = Field(sa_type=BigInteger)
+
+
+class TenantRow(SQLModel, table=True):
+    """What there is one of for each tenant: its row is made when something is first stored for it.
+
+    Whoever adds to what a quota bounds locks it first, so that no two can take the same room. A tenant with
+    `deleted_at` is being removed: nothing is stored for it, and no read answers anything of it.
+    """
+
+    __tablename__ = "tenants"
+
+    tenant: str = Field(primary_key=True)
+    stored_bytes: int = Field(sa_type=BigInteger)
+    deleted_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class RemovedObjectRow(SQLModel, table=True):
+    """An object whose row was removed, until its blob is gone too."""
+
+    __tablename__ = "removed_objects"
+
+    object_key: str = Field(primary_key=True)
+
+
+class ObjectStoreRow(SQLModel, table=True):
+    """The one object store that the rows of `objects` speak of, by its id."""
+
+    __tablename__ = "object_store"
+
+    id: str = Field(primary_key=True)
+
+
+class SigningKeyRow(SQLModel, table=True):
+    """A key that URLs are signed with; the numbers count up."""
+
+    __tablename__ = "signing_keys"
+
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    secret: bytes
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ServerRow(SQLModel, table=True):
+    """A server on PostgreSQL, which writes its row again and again; times are by the database's clock.
+
+    It lives while `lease_until` is to come and its session holds the lock of `lock_number`. A batch whose `owner` is
+    the name of no living server may be taken over.
+    """
+
+    __tablename__ = "servers"
+
+    server_id: str = Field(primary_key=True)
+    version: str
+    lock_number: int
+    operations: list[str] = Field(sa_type=JSON)
+    workers: int
+    waiting_items: int
+    draining: bool
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    renewed_at: datetime = Field(sa_type=UtcDateTime)
+    lease_until: datetime = Field(sa_type=UtcDateTime)
+
+
+class SchemaBearsRow(SQLModel, table=True):
+    """The one revision from which on servers may run on this schema, although it may be newer than they know."""
+
+    __tablename__ = "schema_bears"
+
+    oldest_revision: str = Field(primary_key=True)
 
 
 def _table(row: type[SQLModel]) -> Any:
@@ -242,6 +345,14 @@ def _table(row: type[SQLModel]) -> Any:
 
 batches = _table(BatchRow)
 batch_labels = _table(BatchLabelRow)
+retries = _table(RetryRow)
 items = _table(ItemRow)
 outcomes = _table(OutcomeRow)
 objects = _table(ObjectRow)
+removed_objects = _table(RemovedObjectRow)
+usage = _table(UsageRow)
+tenants = _table(TenantRow)
+object_store = _table(ObjectStoreRow)
+signing_keys = _table(SigningKeyRow)
+servers = _table(ServerRow)
+schema_bears = _table(SchemaBearsRow)

@@ -9,7 +9,7 @@ from tests.integration.batches.core import Core, core, fail, succeed
 from tests.unit.batches.samples import item
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
-from imagebatch_server.batches.model import AttemptResult, Dispatch, ItemFilter
+from imagebatch_server.batches.model import AttemptResult, Dispatch, ItemFilter, RetryRequest
 
 
 def broken(dispatch: Dispatch) -> AttemptResult:
@@ -48,7 +48,8 @@ async def test_past_the_failure_limit_the_rest_is_skipped(tmp_path: Path) -> Non
             "default", batch.batch_id, ItemFilter(statuses=(BatchItemStatus.SKIPPED,)), 0, 1
         )
         assert total == 2_990
-        assert results[0].error_code is ItemErrorCode.FAILURE_LIMIT
+        assert results[0].outcome is not None
+        assert results[0].outcome.error_code is ItemErrorCode.FAILURE_LIMIT
 
 
 async def test_without_a_canary_it_is_judged_from_twenty_outcomes_on(tmp_path: Path) -> None:
@@ -83,14 +84,14 @@ async def test_a_repaired_batch_resumes_by_retry(tmp_path: Path) -> None:
         batch = await made.submit([item(index) for index in range(500)], canary=10, failure_limit=0.5)
         first = await made.ended(batch)
         made.executor.answer = succeed
-        reopened = await made.batches.retry("default", batch.batch_id, ())
+        reopened = await made.batches.retry("default", batch.batch_id, RetryRequest())
         assert reopened.status is BatchStatus.PROCESSING
         assert (reopened.failed_items, reopened.skipped_items) == (0, 0)
         ended = await made.ended(batch)
         assert ended.status is BatchStatus.COMPLETED
         assert ended.successful_items == 500
         assert ended.last_sequence == first.last_sequence + 500
-        again = await made.batches.retry("default", batch.batch_id, ())
+        again = await made.batches.retry("default", batch.batch_id, RetryRequest())
         assert again.status is BatchStatus.COMPLETED
 
 
@@ -103,7 +104,7 @@ async def test_retrying_some_codes_leaves_the_others(tmp_path: Path) -> None:
         batch = await made.submit([item(index) for index in range(40)])
         await made.ended(batch)
         made.executor.answer = succeed
-        await made.batches.retry("default", batch.batch_id, (ItemErrorCode.PROVIDER_ERROR,))
+        await made.batches.retry("default", batch.batch_id, RetryRequest((ItemErrorCode.PROVIDER_ERROR,)))
         watching = asyncio.create_task(_count_watch(made, batch.batch_id, 40))
         ended = await made.ended(batch)
         assert ended.status is BatchStatus.PARTIALLY_COMPLETED
@@ -132,5 +133,6 @@ async def test_duplicates_run_once(tmp_path: Path) -> None:
             if index < 5 or index % 5 == 4:
                 assert result.status is BatchItemStatus.SUCCESS
             else:
-                assert result.error_code is ItemErrorCode.DUPLICATE
-                assert result.duplicate_of_index == index % 5
+                assert result.outcome is not None
+                assert result.outcome.error_code is ItemErrorCode.DUPLICATE
+                assert result.outcome.duplicate_of_index == index % 5

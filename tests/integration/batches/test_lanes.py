@@ -42,7 +42,8 @@ async def test_another_attempt_waits_as_long_as_it_was_asked_to_and_tokens_add_u
         at[dispatch.attempt] = monotonic()
         if dispatch.attempt == 1:
             return structs.replace(fail(dispatch, ItemErrorCode.PROVIDER_ERROR, transient=True), retry_after_s=0.4)
-        return structs.replace(succeed(dispatch), input_tokens=30, output_tokens=4)
+        success = succeed(dispatch)
+        return structs.replace(success, outcome=structs.replace(success.outcome, input_tokens=30, output_tokens=4))
 
     async with core(tmp_path, answer) as made:
         ended = await made.ended(await made.submit([item(0)]))

@@ -13,12 +13,12 @@ from tests.unit.batches.samples import item
 from imagebatch.v1.enums import BatchStatus
 from imagebatch_server.batches import recorder
 from imagebatch_server.batches.model import Batch
-from imagebatch_server.batches.ports import BatchCommit
+from imagebatch_server.batches.ports.batches import BatchCommit
 from imagebatch_server.store.outcomes import SqlOutcomeStore
 
 
 class Commits:
-    """Notes the outcomes of each transaction that carries some."""
+    """Note the outcomes of each transaction that carries some."""
 
     def __init__(self, made: Core, monkeypatch: pytest.MonkeyPatch) -> None:
         self.outcomes: list[int] = []

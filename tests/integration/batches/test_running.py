@@ -9,14 +9,15 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.integration.batches.core import OWNER, Core, core, fail, succeed
+from tests.integration.batches.core import Core, core, fail, succeed
 from tests.unit.batches.samples import item
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 from imagebatch_server.batches.errors import StoreUnavailable
+from imagebatch_server.batches.loops import running
 from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, ItemFilter, ItemResult
 from imagebatch_server.batches.ownership import Ownership
-from imagebatch_server.batches.ports import BatchCommit, OutcomeStore
+from imagebatch_server.batches.ports.batches import BatchCommit, OutcomeStore
 
 
 async def all_results(made: Core, batch: Batch) -> Sequence[ItemResult]:
@@ -63,7 +64,7 @@ async def test_transient_errors_run_again_and_permanent_ones_do_not(tmp_path: Pa
         ended = await made.ended(batch)
         assert ended.status is BatchStatus.PARTIALLY_COMPLETED
         assert ended.failure_counts == {"decode_failed": 1, "fetch_failed": 1}
-        assert [result.attempts for result in await all_results(made, batch)] == [1, 3, 3, 1]
+        assert [result.outcome and result.outcome.attempts for result in await all_results(made, batch)] == [1, 3, 3, 1]
         await assert_whole(made, batch, ended)
 
 
@@ -73,12 +74,13 @@ async def test_cancelling_skips_what_was_not_started(tmp_path: Path) -> None:
         await made.executor.holds(8)
         started = [made.executor.in_flight[batch.batch_id, index] for index in (0, 1)]
         for dispatch in started:
-            made.executor.start(dispatch)
+            made.executor.begin(dispatch)
         asked = await made.batches.cancel("default", batch.batch_id)
         assert asked.cancel_requested_at is not None
         assert asked.status is not BatchStatus.CANCELLED
         again = await made.batches.cancel("default", batch.batch_id)
         assert again.cancel_requested_at == asked.cancel_requested_at
+        await made.executor.let_go(but=len(started))
         made.executor.finish(succeed(started[0]))
         made.executor.finish(fail(started[1], ItemErrorCode.TIMEOUT, transient=True))
         ended = await made.ended(batch)
@@ -94,6 +96,7 @@ async def test_a_late_answer_to_a_dropped_attempt_is_not_recorded(tmp_path: Path
         await made.executor.holds(1)
         dispatch = made.executor.in_flight[batch.batch_id, 0]
         await made.batches.cancel("default", batch.batch_id)
+        await made.executor.let_go()
         assert made.executor.events is not None
         made.executor.events.finished(succeed(dispatch))
         ended = await made.ended(batch)
@@ -125,6 +128,7 @@ class LosingStore:
         self._store = store
         self._losses = losses
         self.page = store.page
+        self.news = store.news
         self.after = store.after
 
     async def record(self, commits: Sequence[BatchCommit], at: datetime, *, recheck: bool) -> Sequence[Batch | None]:
@@ -170,13 +174,44 @@ async def test_a_busy_host_parks_its_items_and_holds_up_no_others(tmp_path: Path
 
 async def test_a_batch_whose_submit_was_not_answered_is_found_and_run(tmp_path: Path) -> None:
     async with core(tmp_path) as made:
-        looking = asyncio.create_task(Ownership(made.batch_store, made.scheduler, OWNER, every_s=0.01).run())
-        stored = await made.store([item(index) for index in range(200)])
-        ended = await made.ended(stored)
+        async with running(
+            Ownership(made.batch_store, made.scheduler, made.claim, made.servers, made.news, every_s=0.01)
+        ):
+            stored = await made.store([item(index) for index in range(200)])
+            ended = await made.ended(stored)
         assert ended.status is BatchStatus.COMPLETED
         assert len(made.executor.dispatched) == 200
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+
+
+async def test_a_batch_of_another_server_is_not_run(tmp_path: Path) -> None:
+    """As a repeated request_id finds it that reaches a second server."""
+    async with core(tmp_path) as one, core(tmp_path) as two:
+        one.executor.answer = lambda dispatch: None
+        batch = await one.submit([item(0)])
+        two.scheduler.reconcile(batch)
+        assert two.scheduler.running_batches == 0
+        await one.executor.holds(1)
+        assert two.executor.dispatched == []
+
+
+async def test_a_batch_that_another_server_took_over_is_let_go(tmp_path: Path) -> None:
+    async with core(tmp_path) as one, core(tmp_path) as two:
+        one.executor.answer = lambda dispatch: None
+        batch = await one.submit([item(index) for index in range(20)])
+        await one.executor.holds(8)
+        await one.recorder.drained()  # or the writing of its start would tell that it is lost
+        await two.resume()
+        ended = await two.ended(batch)
+        assert (ended.status, ended.successful_items) == (BatchStatus.COMPLETED, 20)
+        again = await one.submit([item(0)])
+        await Ownership(one.batch_store, one.scheduler, one.claim, one.servers, one.news).look()
+        assert one.scheduler.running_batches == 2, "it has ended elsewhere, which its outcomes will tell"
+        one.executor.answer = succeed
+        for dispatch in list(one.executor.in_flight.values()):
+            one.executor.finish(succeed(dispatch))
+        await one.ended(again)
+        assert one.scheduler.running_batches == 0
+        assert await one.batch_store.get("default", batch.batch_id) == ended
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -185,11 +220,11 @@ async def test_a_batch_that_ended_while_it_was_being_adopted_is_let_go(tmp_path:
         stale = await made.store([item(0)])
         if cancelled:
             stale = await made.batch_store.request_cancel("default", stale.batch_id, stale.created_at)
-        made.scheduler.adopt(stale)
+        made.scheduler.reconcile(stale)
         ended = await made.ended(stale)
-        made.scheduler.adopt(ended)
+        made.scheduler.reconcile(ended)
         assert made.scheduler.running_batches == 0
-        made.scheduler.adopt(stale)
+        made.scheduler.reconcile(stale)
         assert made.scheduler.running_batches == 1
         other = await made.submit([item(0)])
         await made.ended(other)

@@ -10,11 +10,11 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from tests.integration.batches.core import OWNER, Core, core
-from tests.unit.batches.samples import options
+from tests.integration.batches.core import Core, core
+from tests.unit.batches.samples import allowing, options
 
-from imagebatch_server.batches.errors import InvalidRequest, LimitExceeded, RequestError, StoreUnavailable
-from imagebatch_server.batches.intake import Intake, NewItem
+from imagebatch_server.batches.errors import InvalidRequest, RequestError, StoreUnavailable
+from imagebatch_server.batches.item_admission import ItemAdmission, NewItem
 from imagebatch_server.batches.model import Batch, BatchOptions
 from imagebatch_server.batches.submission import ITEMS_A_STAGE, Submission
 from imagebatch_server.operations.registry import ENTRY_POINT_GROUP, OperationRegistry
@@ -34,10 +34,12 @@ def new_items(first: int, count: int) -> list[NewItem]:
 async def submit(made: Core, chunks: AsyncIterator[Sequence[NewItem]], chosen: BatchOptions | None = None) -> Batch:
     submission = Submission(
         made.batch_store,
-        Intake(made.blobs, made.objects),
+        ItemAdmission(made.blobs, made.objects),
         OperationRegistry([EntryPoint("paced", "tests.operations:Paced", ENTRY_POINT_GROUP)]),
-        made.scheduler,
+        made.news,
+        made.handover,
         made.janitor,
+        allowing(100),
         max_items_per_submit=1,
         max_items_per_batch=MOST_ITEMS,
     )
@@ -79,7 +81,7 @@ async def test_every_item_of_every_chunk_is_stored_in_order(tmp_path: Path, size
     [
         (new_items(0, 1), InvalidRequest),
         (new_items(3 * ITEMS_A_STAGE - 1, 1), InvalidRequest),
-        (new_items(3 * ITEMS_A_STAGE, 3 * ITEMS_A_STAGE), LimitExceeded),
+        (new_items(3 * ITEMS_A_STAGE, 3 * ITEMS_A_STAGE), InvalidRequest),
     ],
     ids=["repeats the first item_id", "repeats the item_id just before", "too many items"],
 )
@@ -127,7 +129,7 @@ async def test_a_part_that_can_not_be_written_ends_the_stream(tmp_path: Path, en
 
         async def given_up() -> AsyncIterator[Sequence[NewItem]]:
             yield new_items(0, 1)
-            await made.batch_store.discard_staged(OWNER)
+            await made.another_store.discard_staged()
             yield new_items(1, 1)
             if not ends:
                 yield new_items(2, 1)

@@ -16,7 +16,7 @@ from imagebatch_server.batches import cursor, lifecycle
 from imagebatch_server.batches.cursor import QUIET_S
 from imagebatch_server.batches.errors import BatchNotFound, Draining, SequenceOutOfRange
 from imagebatch_server.batches.model import AttemptResult, Batch, Dispatch, ItemResult, Outcome
-from imagebatch_server.batches.ports import BatchCommit, OutcomeStore
+from imagebatch_server.batches.ports.batches import BatchCommit, OutcomeStore
 from imagebatch_server.batches.ring import Update
 from imagebatch_server.batches.watcher import STORE_ROWS, UNWATCHED_RINGS
 
@@ -109,13 +109,14 @@ async def test_unknown_batches_and_stopping_servers_end_a_watch(tmp_path: Path) 
 
 
 class CountingStore:
-    """Counts the reads of watchers that are behind."""
+    """Count the reads of watchers that are behind."""
 
     def __init__(self, store: OutcomeStore) -> None:
         self.reads = 0
         self._store = store
         self.record = store.record
         self.page = store.page
+        self.news = store.news
 
     async def after(self, tenant: str, batch_id: str, sequence: int, limit: int) -> Sequence[ItemResult]:
         self.reads += 1
@@ -123,7 +124,7 @@ class CountingStore:
 
 
 class Told:
-    """Hears the end of every batch."""
+    """Hear the end of every batch."""
 
     def __init__(self) -> None:
         self._ended: dict[str, asyncio.Event] = {}
@@ -168,10 +169,10 @@ async def test_a_commit_during_the_opening_is_not_missed(tmp_path: Path) -> None
         async def get_and_commit(tenant: str, batch_id: str) -> Batch:
             found = await get(tenant, batch_id)
             for dispatch in list(made.executor.in_flight.values()):
-                made.executor.start(dispatch)
+                made.executor.begin(dispatch)
                 made.executor.finish(succeed(dispatch))
                 await told.ended(batch)
-                made.watchers.deleted(batch_id)  # forget the ring that the commit began
+                made.watchers._found(batch_id, None)  # forget the ring that the commit began
             return found
 
         made.batch_store.get = get_and_commit  # type: ignore[method-assign]
@@ -232,13 +233,14 @@ async def test_one_that_reads_everything_has_it_read_ahead_and_once(tmp_path: Pa
 
 
 class AheadStore:
-    """Reads for watchers, after `before_read` has been done once."""
+    """Read for watchers, after `before_read` has been done once."""
 
     def __init__(self, store: OutcomeStore) -> None:
         self.before_read: Callable[[], Awaitable[object]] | None = None
         self._store = store
         self.record = store.record
         self.page = store.page
+        self.news = store.news
 
     async def after(self, tenant: str, batch_id: str, sequence: int, limit: int) -> Sequence[ItemResult]:
         if self.before_read is not None:

@@ -5,10 +5,17 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import grpc
 import pytest
 from tests.integration.client.scripted import Attempt, ScriptedServer
 
 from imagebatch_client import AsyncBatchClient, BatchClient, ConnectionSettings
+
+
+class Closing(BatchClient):
+    """The synchronous client, with the other's name for closing it alone."""
+
+    close_only = BatchClient.close
 
 
 class Awaiting:
@@ -16,11 +23,7 @@ class Awaiting:
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._runner = asyncio.Runner()
-        self._client = self._runner.run(self._made(settings))
-
-    @staticmethod
-    async def _made(settings: ConnectionSettings) -> AsyncBatchClient:
-        return AsyncBatchClient(settings)
+        self._client = AsyncBatchClient(settings)
 
     def __getattr__(self, name: str) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -39,14 +42,18 @@ class Awaiting:
         finally:
             self._runner.run(answers.aclose())
 
-    def close(self) -> None:
+    def close_only(self) -> None:
+        """Close the client, but not the event loop in which it is then still called."""
         self._runner.run(self._client.close())
+
+    def close(self) -> None:
+        self.close_only()
         self._runner.close()
 
 
-@pytest.fixture(params=[BatchClient, Awaiting], ids=["sync", "aio"])
+@pytest.fixture(params=[Closing, Awaiting], ids=["sync", "aio"])
 def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
-    """Makes a client of the given server, synchronous in one run of the test and asynchronous in the other."""
+    """Make a client of the given server, synchronous in one run of the test and asynchronous in the other."""
     opened: list[Any] = []
 
     def make(server: ScriptedServer, **settings: Any) -> Any:
@@ -62,8 +69,10 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
 def serve() -> Iterator[Callable[..., ScriptedServer]]:
     servers: list[ScriptedServer] = []
 
-    def start(port: int = 0, **script: Sequence[Attempt]) -> ScriptedServer:
-        servers.append(ScriptedServer(port, **script))
+    def start(
+        port: int = 0, *, credentials: grpc.ServerCredentials | None = None, **script: Sequence[Attempt]
+    ) -> ScriptedServer:
+        servers.append(ScriptedServer(port, credentials=credentials, **script))
         return servers[-1]
 
     yield start

@@ -27,6 +27,8 @@ _SERVICES = {
     for service in file.services_by_name.values()
 }
 
+BATCH_ID = "01931c0e-7d2a-7cc3-98c4-dc0c0c0739b1"
+
 Answers = Sequence[Message] | Callable[[Any], Iterable[Message]]
 
 
@@ -49,16 +51,24 @@ class Attempt:
 
 
 class ScriptedServer(grpc.GenericRpcHandler):
-    """Serves on a port of this machine, 0 for a free one. What the script lacks is answered with UNIMPLEMENTED."""
+    """Serve on a port of this machine, 0 for a free one. What the script lacks is answered with UNIMPLEMENTED."""
 
-    def __init__(self, port: int = 0, **script: Sequence[Attempt]) -> None:
+    def __init__(
+        self, port: int = 0, *, credentials: grpc.ServerCredentials | None = None, **script: Sequence[Attempt]
+    ) -> None:
         self._script = {rpc: deque(attempts) for rpc, attempts in script.items()}
         self.requests: dict[str, list[Any]] = defaultdict(list)
         self.metadata: list[dict[str, str | bytes]] = []
+        self.began = threading.Event()  # a call has come, and as much of its requests as the script reads
+        self.uploading, self.submitting = threading.Event(), threading.Event()  # such a call has come
         self.ended = threading.Event()  # a call is over, by its answer or because the client left it
         self._server = grpc.server(ThreadPoolExecutor(8))
         self._server.add_generic_rpc_handlers([self])
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        where = f"127.0.0.1:{port}"
+        if credentials is None:
+            self.port = self._server.add_insecure_port(where)
+        else:
+            self.port = self._server.add_secure_port(where, credentials)
         self._server.start()
 
     @property
@@ -82,6 +92,9 @@ class ScriptedServer(grpc.GenericRpcHandler):
             if streams_in:
                 request = self._read(request, attempt.reads)
             self.requests[rpc].append(request)
+            self.began.set()
+            if event := {"UploadImage": self.uploading, "SubmitBatch": self.submitting}.get(rpc):
+                event.set()
             yield from attempt.answers(request) if callable(attempt.answers) else attempt.answers
             if attempt.hangs:
                 over.wait(60)
@@ -144,7 +157,7 @@ def unavailable(**more: Any) -> Attempt:
 
 
 def status(
-    batch_id: str = "b1", value: str = "COMPLETED", total: int = 0, done: int = 0
+    batch_id: str = BATCH_ID, value: str = "COMPLETED", total: int = 0, done: int = 0
 ) -> types_pb2.BatchStatusResult:
     return types_pb2.BatchStatusResult(
         batch_id=batch_id,
@@ -174,7 +187,7 @@ def outcome(sequence: int, index: int | None = None) -> types_pb2.BatchItemResul
 def watch_from(
     total: int, per_message: int = 1, cut_after: int | None = None
 ) -> Callable[[batch_service_pb2.WatchBatchRequest], Iterator[batch_service_pb2.WatchBatchResponse]]:
-    """A batch with `total` outcomes, sent from where the client is: the last message has the terminal status.
+    """Script a batch with `total` outcomes, sent from where the client is: the last has the terminal status.
 
     `cut_after` is the number of messages after which nothing more is sent.
     """

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from tests.integration.client.scripted import Attempt, ScriptedServer, outcome, 
 
 from imagebatch.v1 import batch_service_pb2, image_service_pb2, types_pb2
 from imagebatch_client import (
+    AsyncBatchClient,
     BatchImageInput,
     BatchNotFoundError,
+    DailyUsage,
     DeadlineExceededError,
     IncompatibleServerError,
     InvalidRequestError,
@@ -84,6 +87,23 @@ def test_more_than_fit_one_request_are_streamed(connect: Connect, serve: Serve) 
     assert streamed_keys(messages[1:]) == [f"key-{index}" for index in range(MANY)]
 
 
+@pytest.mark.parametrize("count", [3, MANY])
+async def test_items_may_come_asynchronously(serve: Serve, count: int) -> None:
+    async def coming() -> AsyncIterator[BatchImageInput]:
+        for item in items(count):
+            yield item
+
+    server = serve(SubmitBatch=[SUBMITTED], SubmitBatchStream=[SUBMITTED])
+    async with AsyncBatchClient(server.address) as client:
+        assert (await client.submit("describe", coming())).batch_id == "b1"
+    if count == MANY:
+        ((_, *messages),) = server.requests["SubmitBatchStream"]
+        assert streamed_keys(messages) == [f"key-{index}" for index in range(MANY)]
+    else:
+        (request,) = server.requests["SubmitBatch"]
+        assert [item.object_key for item in request.items] == ["key-0", "key-1", "key-2"]
+
+
 def test_a_cut_stream_is_repeated_whole_if_the_items_can_be_read_again(connect: Connect, serve: Serve) -> None:
     server = serve(SubmitBatchStream=[unavailable(reads=2), SUBMITTED])
     assert connect(server).submit("describe", items(MANY)).batch_id == "b1"
@@ -137,11 +157,11 @@ def test_a_call_that_is_not_answered_ends_with_the_timeout(connect: Connect, ser
         connect(serve(GetBatchStatus=[Attempt(hangs=True)]), timeout_s=0.3).get_status("b1")
 
 
-def test_a_server_that_was_never_reached_is_given_up_after_five_attempts(connect: Connect, serve: Serve) -> None:
-    server = serve(GetBatchStatus=[unavailable(retry_after_s=0.01)] * 6)
+def test_a_server_that_was_never_reached_is_given_up_after_six_attempts(connect: Connect, serve: Serve) -> None:
+    server = serve(GetBatchStatus=[unavailable(retry_after_s=0.01)] * 7)
     with pytest.raises(UnavailableError):
         connect(server).get_status("b1")
-    assert len(server.requests["GetBatchStatus"]) == 5
+    assert len(server.requests["GetBatchStatus"]) == 6
 
 
 def test_a_server_that_was_reached_is_waited_for_while_it_restarts(connect: Connect, serve: Serve) -> None:
@@ -166,6 +186,23 @@ def test_deleting_what_an_unanswered_attempt_deleted_is_done(connect: Connect, s
     connect(serve(DeleteBatch=[unavailable(), gone])).delete("b1")
     with pytest.raises(BatchNotFoundError):
         connect(serve(DeleteBatch=[gone])).delete("b1")
+
+
+def test_usage_is_asked_for_by_days(connect: Connect, serve: Serve) -> None:
+    used = batch_service_pb2.DailyUsage(day="2026-01-31", operation="describe", items=3, image_bytes=2**40)
+    server = serve(GetUsage=[Attempt([batch_service_pb2.GetUsageResponse(usage=[used])])] * 2)
+    client = connect(server)
+    expected = [DailyUsage("2026-01-31", "describe", 3, 0, 2**40, 0, 0)]
+    assert client.get_usage(date(2026, 1, 31), "2026-02-01") == client.get_usage() == expected
+    first, second = server.requests["GetUsage"]
+    assert (first.day_from, first.day_before) == ("2026-01-31", "2026-02-01")
+    assert not second.ListFields()
+
+
+def test_deleting_a_tenant_is_repeated_while_the_server_is_away(connect: Connect, serve: Serve) -> None:
+    server = serve(DeleteTenant=[unavailable(), Attempt([batch_service_pb2.DeleteTenantResponse()])])
+    connect(server).delete_tenant("acme")
+    assert [request.tenant for request in server.requests["DeleteTenant"]] == ["acme", "acme"]
 
 
 def page(indexes: list[int], offset: int, total: int) -> Attempt:
@@ -264,15 +301,47 @@ def test_operations_and_the_servers_state(connect: Connect, serve: Serve) -> Non
     assert (answered.limits.max_items_per_submit, answered.workers.alive, answered.draining) == (10_000, 2, False)
 
 
+def info(*features: str) -> Attempt:
+    return Attempt([batch_service_pb2.GetServerInfoResponse(features=features)])
+
+
+ALL_OF_RETRY = ("retry_item_ids", "retry_request_id")
+
+
 def test_cancel_and_retry_are_repeated(connect: Connect, serve: Serve) -> None:
-    client = connect(
-        serve(
-            CancelBatch=[unavailable(), Attempt([status(value="PROCESSING")])],
-            RetryBatch=[unavailable(), Attempt([status(value="PROCESSING")])],
-        )
+    server = serve(
+        CancelBatch=[unavailable(), Attempt([status(value="PROCESSING")])],
+        GetServerInfo=[info(*ALL_OF_RETRY)],
+        RetryBatch=[unavailable(), Attempt([status(value="PROCESSING")])],
     )
+    client = connect(server)
     assert client.cancel("b1").status == "processing"
     assert client.retry("b1", ["timeout"]).status == "processing"
+    first, second = server.requests["RetryBatch"]
+    assert first == second, "a repeat has the request_id of the first"
+    assert first.request_id
+    assert list(first.item_ids) == []
+
+
+def test_a_retry_of_named_items_under_an_own_id(connect: Connect, serve: Serve) -> None:
+    server = serve(GetServerInfo=[info(*ALL_OF_RETRY)], RetryBatch=[Attempt([status(value="PROCESSING")])])
+    connect(server).retry("b1", item_ids=["cat", "dog"], request_id="mine")
+    (request,) = server.requests["RetryBatch"]
+    assert (list(request.item_ids), request.request_id) == (["cat", "dog"], "mine")
+
+
+def test_what_an_old_server_would_overlook_is_not_sent(connect: Connect, serve: Serve) -> None:
+    server = serve(GetServerInfo=[info(), info(), info()], RetryBatch=[Attempt([status(value="PROCESSING")])])
+    client = connect(server)
+    with pytest.raises(NotSupportedError, match=r"item_ids: .*retry_item_ids.*upgrade the server"):
+        client.retry("b1", item_ids=["cat"])
+    with pytest.raises(NotSupportedError, match=r"request_id: .*retry_request_id") as raised:
+        client.retry("b1", request_id="mine")
+    assert raised.value.request_id == "mine"
+    assert not server.requests["RetryBatch"]
+    client.retry("b1", ["timeout"])
+    (request,) = server.requests["RetryBatch"]
+    assert not request.HasField("request_id")
 
 
 def test_a_status_of_a_newer_server_is_a_clear_error(connect: Connect, serve: Serve) -> None:

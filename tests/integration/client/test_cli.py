@@ -8,18 +8,24 @@ import pty
 import re
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from tests.integration.client.scripted import Attempt, ScriptedServer, outcome, status, unavailable, watch_from
-from typer.testing import CliRunner
+from tests.integration.client.scripted import (
+    BATCH_ID,
+    Attempt,
+    ScriptedServer,
+    outcome,
+    status,
+    unavailable,
+    watch_from,
+)
+from tests.integration.client.terminal import interrupted, run, started
 
 from imagebatch.v1 import batch_service_pb2, image_service_pb2, types_pb2
-from imagebatch_client.cli.app import app
 
 Serve = Callable[..., ScriptedServer]
 
@@ -28,13 +34,8 @@ DESCRIBE = Attempt(
 )
 INFO = Attempt([batch_service_pb2.GetServerInfoResponse(limits=batch_service_pb2.ServerLimits(max_image_bytes=1000))])
 SUBMITTED = Attempt(
-    [types_pb2.BatchSubmissionResult(batch_id="b1", status=types_pb2.BATCH_STATUS_PENDING, total_items=2)]
+    [types_pb2.BatchSubmissionResult(batch_id=BATCH_ID, status=types_pb2.BATCH_STATUS_PENDING, total_items=2)]
 )
-COMMAND = [sys.executable, "-c", "from imagebatch_client.cli.main import main; main()"]
-
-
-def run(server: ScriptedServer, *arguments: str | Path, stdin: str | None = None) -> Any:
-    return CliRunner().invoke(app, ["--address", server.address, *map(str, arguments)], input=stdin)
 
 
 def uploaded(key: str) -> Attempt:
@@ -57,8 +58,8 @@ def test_submit_uploads_files_and_sends_what_was_typed(serve: Serve, photos: Pat
     )
     chosen = ["--param", "size=3", "--label", "run=1", "--priority", "7", "--item-timeout", "2.5", "--request-id", "r1"]
     result = run(server, "submit", photos, "https://example.com/x.jpg", "-o", "describe", *chosen)
-    assert (result.stdout, result.exit_code) == ("b1\n", 0)
-    assert "imagebatch watch b1" in result.stderr
+    assert (result.stdout, result.exit_code) == (f"{BATCH_ID}\n", 0)
+    assert f"imagebatch watch {BATCH_ID}" in result.stderr
     (request,) = server.requests["SubmitBatch"]
     cat, dog, url = request.items
     assert (cat.item_id, dog.item_id, url.image_url) == ("a_cat.jpg", "dog.png", "https://example.com/x.jpg")
@@ -151,7 +152,10 @@ def test_submit_and_watch(serve: Serve) -> None:
     )
     result = run(server, "submit", "http://x.example/a.jpg", "-o", "describe", "--watch")
     assert result.stdout.splitlines() == ["success  item-1  picture 1", "success  item-2  picture 2"]
-    assert result.stderr.splitlines() == ["Batch b1: 2 items.", "Batch b1 completed: 2 succeeded, 0 failed."]
+    assert result.stderr.splitlines() == [
+        f"Batch {BATCH_ID}: 2 items.",
+        f"Batch {BATCH_ID} completed: 2 succeeded, 0 failed.",
+    ]
     assert result.exit_code == 0
 
 
@@ -159,26 +163,28 @@ def test_submit_and_watch(serve: Serve) -> None:
 def test_a_watch_exits_by_how_the_batch_ended(serve: Serve, value: str, code: int) -> None:
     end = batch_service_pb2.WatchBatchResponse(status=status(value=value))
     server = serve(GetBatchStatus=[Attempt([status(value="PROCESSING")])], WatchBatch=[Attempt([end])])
-    assert run(server, "watch", "b1").exit_code == code
+    assert run(server, "watch", BATCH_ID).exit_code == code
 
 
 def test_a_watch_as_json_prints_items_alone(serve: Serve) -> None:
     server = serve(GetBatchStatus=[Attempt([status(value="PROCESSING")])], WatchBatch=[Attempt(watch_from(3))])
-    result = run(server, "watch", "b1", "--json", "--after-sequence", "1", "--status", "success")
+    result = run(server, "watch", BATCH_ID, "--json", "--after-sequence", "1", "--status", "success")
     assert [json.loads(line)["sequence"] for line in result.stdout.splitlines()] == [2, 3]
     assert list(server.requests["WatchBatch"][0].statuses) == [types_pb2.BATCH_ITEM_STATUS_SUCCESS]
 
 
 def test_a_wrong_batch_is_told_at_once(serve: Serve) -> None:
-    missing = Attempt(code=grpc.StatusCode.NOT_FOUND, reason="BATCH_NOT_FOUND", message="batch b1 does not exist")
-    result = run(serve(GetBatchStatus=[missing]), "watch", "b1")
-    assert (result.exit_code, result.stderr) == (2, "imagebatch: batch b1 does not exist\n")
+    missing = Attempt(
+        code=grpc.StatusCode.NOT_FOUND, reason="BATCH_NOT_FOUND", message=f"batch {BATCH_ID} does not exist"
+    )
+    result = run(serve(GetBatchStatus=[missing]), "watch", BATCH_ID)
+    assert (result.exit_code, result.stderr) == (2, f"imagebatch: batch {BATCH_ID} does not exist\n")
 
 
 def test_no_server_is_a_message_and_not_a_traceback(serve: Serve) -> None:
     server = serve()
     server.stop()
-    result = run(server, "status", "b1")
+    result = run(server, "status", BATCH_ID)
     assert result.exit_code == 3
     assert result.stderr.startswith(f"imagebatch: no server answers at {server.address}")
     assert result.stderr.count("\n") == 1
@@ -188,7 +194,7 @@ def page(indexes: range, total: int, offset: int) -> Attempt:
     return Attempt(
         [
             types_pb2.BatchResults(
-                batch_id="b1",
+                batch_id=BATCH_ID,
                 status=types_pb2.BATCH_STATUS_COMPLETED,
                 results=[outcome(index + 1) for index in indexes],
                 pagination=types_pb2.BatchResultsPagination(
@@ -201,16 +207,16 @@ def page(indexes: range, total: int, offset: int) -> Attempt:
 
 def test_results_as_json_lines_are_all_pages(serve: Serve) -> None:
     server = serve(GetBatchResults=[page(range(3), 5, 0), page(range(3, 5), 5, 3)])
-    result = run(server, "results", "b1", "--format", "jsonl")
+    result = run(server, "results", BATCH_ID, "--format", "jsonl")
     assert [json.loads(line)["item_index"] for line in result.stdout.splitlines()] == [0, 1, 2, 3, 4]
 
 
 def test_results_as_a_table_tell_how_to_see_more(serve: Serve) -> None:
     server = serve(GetBatchResults=[page(range(2), 5, 0), page(range(1), 5, 0)])
-    result = run(server, "results", "b1", "--limit", "2")
+    result = run(server, "results", BATCH_ID, "--limit", "2")
     assert "picture 1" in result.stdout
     assert "picture 3" not in result.stdout
-    assert "2 of 5 items, from offset 0.\nMore with: imagebatch results b1 --offset 2" in result.stderr
+    assert f"2 of 5 items, from offset 0.\nMore with: imagebatch results {BATCH_ID} --offset 2" in result.stderr
 
 
 def test_a_long_description_wraps_in_the_table_and_is_not_cut(serve: Serve) -> None:
@@ -218,7 +224,7 @@ def test_a_long_description_wraps_in_the_table_and_is_not_cut(serve: Serve) -> N
     words = " ".join(f"word{number}" for number in range(80))
     message.output_data.fields["description"].string_value = words
     answer = types_pb2.BatchResults(status=types_pb2.BATCH_STATUS_COMPLETED, results=[message])
-    result = run(serve(GetBatchResults=[Attempt([answer]), Attempt([answer])]), "results", "b1")
+    result = run(serve(GetBatchResults=[Attempt([answer]), Attempt([answer])]), "results", BATCH_ID)
     found = re.findall(r"word\d+", result.stdout)
     assert found == words.split()
     assert max(map(len, result.stdout.splitlines())) <= 120
@@ -226,7 +232,7 @@ def test_a_long_description_wraps_in_the_table_and_is_not_cut(serve: Serve) -> N
 
 def test_failed_only_asks_the_server_for_those(serve: Serve) -> None:
     server = serve(GetBatchResults=[page(range(1), 1, 0)])
-    run(server, "results", "b1", "--failed-only", "--json")
+    run(server, "results", BATCH_ID, "--failed-only", "--json")
     assert list(server.requests["GetBatchResults"][0].statuses) == [types_pb2.BATCH_ITEM_STATUS_FAILED]
 
 
@@ -241,7 +247,7 @@ def test_list_prints_whole_ids(serve: Serve) -> None:
 
 
 def test_cancel_tells_when_there_was_nothing_to_cancel(serve: Serve) -> None:
-    result = run(serve(CancelBatch=[Attempt([status()])]), "cancel", "b1")
+    result = run(serve(CancelBatch=[Attempt([status()])]), "cancel", BATCH_ID)
     assert "The batch had already ended: completed." in result.stderr
     assert result.exit_code == 0
 
@@ -255,10 +261,7 @@ def download_of(name: str) -> Attempt:
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     header = image_service_pb2.DownloadImageHeader(file_name=name, sha256=sha256, size_bytes=3)
     return Attempt(
-        [
-            image_service_pb2.DownloadImageResponse(header=header),
-            image_service_pb2.DownloadImageResponse(chunk=b"abc"),
-        ]
+        [image_service_pb2.DownloadImageResponse(header=header), image_service_pb2.DownloadImageResponse(chunk=b"abc")]
     )
 
 
@@ -272,7 +275,7 @@ def test_download_writes_no_other_file_than_the_names_last_part(
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.jpg")] == [Path("here/evil.jpg")]
     again = run(server, "download", "k1")
     assert again.exit_code == 2
-    assert "--output: evil.jpg can't be written: File exists; give another name" in again.stderr
+    assert "--output: evil.jpg is there already; give another name, or --force" in again.stderr
 
 
 def test_download_to_standard_output_is_the_bytes_alone(serve: Serve) -> None:
@@ -294,21 +297,18 @@ def test_operations_tell_their_parameters(serve: Serve) -> None:
     )
     answer = Attempt([batch_service_pb2.ListOperationsResponse(operations=[operation])])
     result = run(serve(ListOperations=[answer]), "operations")
-    assert sorted(result.stdout.splitlines()) == sorted(
-        [
-            "resize (version 2)",
-            "  Makes it small.",
-            "  --param size=...  integer, default 256: Longest side (pixels).",
-            '  --param mode=...  one of "fit", "fill", required',
-            "  --param label=...  string or null, default null",
-        ]
-    )
+    assert result.stdout.splitlines() == [
+        "resize (version 2)",
+        "  Makes it small.",
+        "  --param mode=...  one of fit, fill, required",
+        "  --param label=...  string",
+        "  --param size=...  integer, default 256",
+        "      Longest side (pixels).",
+    ]
 
 
 def watched(server: ScriptedServer, **streams: Any) -> subprocess.Popen[bytes]:
-    # Buffered, as pipes are: a line is seen only once the watch has counted it as shown.
-    environ = os.environ | {"IMAGEBATCH_ADDRESS": server.address, "TERM": "xterm", "PYTHONUNBUFFERED": ""}
-    return subprocess.Popen([*COMMAND, "watch", "b1"], env=environ, **streams)
+    return started(server, "watch", BATCH_ID, **streams)
 
 
 def hanging_batch(serve: Serve) -> ScriptedServer:
@@ -318,16 +318,22 @@ def hanging_batch(serve: Serve) -> ScriptedServer:
     )
 
 
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background"])
+def started_in(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have SIGINT as in the foreground: in the background of a script it is ignored."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("started_in")
 def test_ctrl_c_says_how_to_go_on(serve: Serve) -> None:
     process = watched(hanging_batch(serve), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(2)][1] == b"success  item-2  picture 2\n"
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert stderr.decode().splitlines() == [
-        "Stopped watching; batch b1 goes on. Cancel it with: imagebatch cancel b1",
-        "Go on watching with: imagebatch watch b1 --after-sequence 2",
+    assert interrupted(process).splitlines() == [
+        f"Stopped watching; batch {BATCH_ID} goes on. Cancel it with: imagebatch cancel {BATCH_ID}",
+        f"Go on watching with: imagebatch watch {BATCH_ID} --after-sequence 2",
     ]
 
 
@@ -360,4 +366,4 @@ def test_a_terminal_gets_a_live_bar_with_items_above_it(serve: Serve) -> None:
         assert text.count(f"item-{number}  picture {number}") == 1
     assert "4/4" in text
     assert "4 ok 0 failed" in text
-    assert "Batch b1 completed" in text
+    assert f"Batch {BATCH_ID} completed" in text

@@ -123,6 +123,31 @@ def test_a_batch_that_fails_raises_when_waited_for(client: BatchClient) -> None:
     assert failed.value.status.failed_items == 1
 
 
+def test_a_retry_is_safe_to_repeat_and_chooses_items(client: BatchClient, server: ServerProcess) -> None:
+    items = [BatchImageInput(object_key="gone", item_id=name) for name in ("cat", "dog")]
+    batch_id = client.submit("thumbnail", items, request_id="to be retried", canary=1, max_attempts=2).batch_id
+    list(client.watch(batch_id))
+    client.retry(batch_id, item_ids=["dog"], request_id="mine")
+    (again,) = client.watch(batch_id, 2)
+    assert again.item_id == "dog"
+    assert client.retry(batch_id, item_ids=["dog"], request_id="mine").status is BatchStatus.FAILED
+    with pytest.raises(RequestIdReusedError):
+        client.retry(batch_id, request_id="mine")
+    ran = CliRunner().invoke(app, ["retry", batch_id, "--item-id", "cat", "--address", server.address])
+    assert ran.exit_code == 0, ran.output
+    assert [result.item_id for result in client.watch(batch_id, 3)] == ["cat"]
+
+    status = client.get_status(batch_id)
+    assert (status.canary, status.failure_limit, status.item_timeout) == (1, None, 60.0)
+    assert (status.max_attempts, status.request_id) == (2, "to be retried")
+    shown = CliRunner().invoke(app, ["status", batch_id, "--address", server.address]).output
+    assert "canary        1 items first" in shown
+    assert "item timeout  60 s an attempt" in shown
+    assert "attempts      at most 2 an item" in shown
+    assert "request id    to be retried" in shown
+    assert "failure limit" not in shown
+
+
 def test_refusals_name_what_is_wrong(client: BatchClient) -> None:
     two = BatchImageInput(image_url="https://example.com/a.jpg", object_key="k")
     with pytest.raises(InvalidRequestError) as refused:
@@ -141,7 +166,7 @@ def test_a_folder_by_the_command_line(server: ServerProcess, tmp_path: Path) -> 
     for number in range(4):
         (tmp_path / f"picture {number}.png").write_bytes(picture(number))
     (tmp_path / "text.jpg").write_text("not a picture")
-    (tmp_path / "cut.png").write_bytes(picture()[:200])
+    (tmp_path / "cut.png").write_bytes(picture()[:40])
     (tmp_path / "empty.png").write_bytes(b"")
     submitted = run(server, "submit", tmp_path, "--operation", "describe", "--label", "test=folder", "--watch")
     assert submitted.exit_code == 1

@@ -8,15 +8,26 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.integration.client.scripted import Attempt, ScriptedServer, outcome, status, unavailable, watch_from
+from tests.integration.client.scripted import (
+    BATCH_ID,
+    Attempt,
+    ScriptedServer,
+    outcome,
+    status,
+    unavailable,
+    watch_from,
+)
 
 from imagebatch.v1 import batch_service_pb2, types_pb2
 from imagebatch_client import (
+    AsyncBatchClient,
+    BatchClient,
     BatchFailedError,
     BatchItemStatus,
     BatchNotFoundError,
     BatchStatusResult,
     BatchTimeoutError,
+    ConnectionSettings,
     SequenceOutOfRangeError,
     ServerError,
     UnavailableError,
@@ -181,16 +192,126 @@ def test_waiting_has_an_end(connect: Connect, serve: Serve) -> None:
     assert caught.value.status.processed_items == 4
 
 
-def test_waiting_for_a_server_that_is_away_has_an_end(connect: Connect, serve: Serve) -> None:
+@pytest.mark.parametrize("timeout", [0, 0.4])
+def test_waiting_for_a_server_that_is_away_says_so(connect: Connect, serve: Serve, timeout: float) -> None:
     server = serve()
     server.stop()
-    with pytest.raises(BatchTimeoutError, match="no status was seen"):
-        connect(server).wait_for_completion("b1", timeout=0.4)
+    with pytest.raises(BatchTimeoutError) as caught:
+        connect(server).wait_for_completion("b1", timeout=timeout)
+    told = f"batch b1: no status was seen within {timeout} s: no server answers at {server.address}"
+    assert str(caught.value).startswith(told)
+    assert isinstance(caught.value.__cause__, UnavailableError)
+    assert caught.value.status is None
+
+
+def test_waiting_for_a_server_that_went_away_promises_nothing(connect: Connect, serve: Serve) -> None:
+    server = serve(WatchBatch=[Attempt(watch_from(9, cut_after=4))])
+    client = connect(server)
+
+    def stop(_: BatchStatusResult) -> None:
+        server.stop()
+
+    with pytest.raises(BatchTimeoutError, match="whether it goes on is not known: no server answers at") as caught:
+        client.wait_for_completion("b1", timeout=1.0, on_progress=stop)
+    assert caught.value.status is not None
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, 1e-9])
+def test_a_batch_that_has_ended_is_answered_however_short_the_timeout(
+    connect: Connect, serve: Serve, timeout: float
+) -> None:
+    server = serve(GetBatchStatus=[Attempt([status(total=9, done=9)])])
+    seen: list[BatchStatusResult] = []
+    answered = connect(server).wait_for_completion("b1", timeout=timeout, on_progress=seen.append)
+    assert (answered.status, answered.processed_items) == ("completed", 9)
+    assert seen == [answered]
+
+
+def test_a_batch_that_goes_on_is_said_to_after_one_look(connect: Connect, serve: Serve) -> None:
+    server = serve(GetBatchStatus=[Attempt([status(value="PROCESSING", total=9, done=4)])])
+    with pytest.raises(BatchTimeoutError, match="within 0 s: 4 of 9 items have an outcome; it goes on"):
+        connect(server).wait_for_completion("b1", timeout=0)
+
+
+def test_a_batch_that_is_not_there_is_no_timeout(connect: Connect, serve: Serve) -> None:
+    missing = Attempt(code=grpc.StatusCode.NOT_FOUND, reason="BATCH_NOT_FOUND")
+    with pytest.raises(BatchNotFoundError):
+        connect(serve(GetBatchStatus=[missing])).wait_for_completion("b1", timeout=0)
+
+
+def test_infinity_is_no_timeout(connect: Connect, serve: Serve) -> None:
+    server = serve(WatchBatch=[Attempt(watch_from(1))], GetBatchStatus=[Attempt([status()])])
+    assert connect(server).wait_for_completion("b1", timeout=float("inf")).status == "completed"
+
+
+def test_a_watch_has_an_end_when_one_is_set(connect: Connect, serve: Serve) -> None:
+    server = serve(WatchBatch=[Attempt(watch_from(9, cut_after=4), hangs=True)])
+    results = connect(server).watch("b1", timeout=0.5)
+    assert [next(results).sequence for _ in range(4)] == [1, 2, 3, 4]
+    with pytest.raises(BatchTimeoutError, match=r"not ended within 0\.5 s: 4 of 9"):
+        next(results)
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["waiting for an outcome", "waiting for the server"])
+def test_a_watch_that_waits_is_ended_from_another_thread(serve: Serve, away: bool) -> None:
+    first = watch_from(9, cut_after=2)
+    server = serve(
+        WatchBatch=[unavailable(answers=list(first(batch_service_pb2.WatchBatchRequest())))]
+        if away
+        else [Attempt(first, hangs=True)]
+    )
+    client = BatchClient(ConnectionSettings(server.address, reconnect_for_s=60.0))
+    watch = client.watch("b1")
+    seen: list[int | None] = []
+    has_two = threading.Event()
+
+    def read() -> None:
+        for result in watch:
+            seen.append(result.sequence)
+            if len(seen) == 2:
+                has_two.set()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert has_two.wait(10)
+    watch.close()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert seen == [1, 2]
+    assert list(watch) == []
+    client.close()
+
+
+def test_a_watch_that_is_closed_yields_nothing_more(serve: Serve) -> None:
+    with BatchClient(serve(WatchBatch=[Attempt(watch_from(9, per_message=9))]).address) as client:
+        with client.watch("b1") as watch:
+            assert next(watch).sequence == 1
+        assert list(watch) == []
+
+
+def test_a_watch_that_nobody_holds_ends_its_stream(serve: Serve) -> None:
+    server = serve(WatchBatch=[Attempt(watch_from(TOTAL, cut_after=2), hangs=True)])
+    with BatchClient(server.address) as client:
+        for _ in client.watch("b1"):
+            break
+        assert server.ended.wait(10)
+
+
+async def test_progress_may_be_told_to_a_coroutine(serve: Serve) -> None:
+    server = serve(WatchBatch=[Attempt(watch_from(9, per_message=4))], GetBatchStatus=[Attempt([status()])])
+    seen: list[int] = []
+
+    async def on_progress(status: BatchStatusResult) -> None:
+        seen.append(status.processed_items)
+
+    async with AsyncBatchClient(server.address) as client:
+        await client.wait_for_completion("b1", on_progress=on_progress)
+    assert seen == [4, 8, 9]
 
 
 def test_waiting_for_a_batch_that_fails_raises(connect: Connect, serve: Serve) -> None:
     end = batch_service_pb2.WatchBatchResponse(status=status(value="FAILED"))
     server = serve(WatchBatch=[Attempt([end])], GetBatchStatus=[Attempt([status(value="FAILED", total=2)])])
-    with pytest.raises(BatchFailedError, match="batch b1 failed") as caught:
+    with pytest.raises(BatchFailedError, match=f"batch {BATCH_ID} failed") as caught:
         connect(server).wait_for_completion("b1")
     assert caught.value.status.total_items == 2

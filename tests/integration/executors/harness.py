@@ -6,8 +6,7 @@ import asyncio
 import io
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -18,15 +17,19 @@ from tests.operations_for_tests import OPERATIONS
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server import structs
 from imagebatch_server.batches.errors import ItemError, ObjectNotFound
-from imagebatch_server.batches.model import AttemptResult, Dispatch, Item
-from imagebatch_server.batches.ports import BlobWriter
-from imagebatch_server.executors.local import LocalExecutor
+from imagebatch_server.batches.model import AttemptResult, BlobName, Dispatch, Item
+from imagebatch_server.batches.ports.objects import BlobWriter, NewBlob
+from imagebatch_server.executors.executor import PooledExecutor
+from imagebatch_server.executors.processes.child_session import ChildSettings
+from imagebatch_server.executors.processes.pool import LocalPool
+from imagebatch_server.executors.supply.fetch_session import FetchedFile, FetchRequest
+from imagebatch_server.images.downloads import SLOW_AFTER_S
 
 MIB = 1024 * 1024
 
 
 def png(width: int = 4, height: int = 4) -> bytes:
-    """A small picture."""
+    """Make a small picture."""
     file = io.BytesIO()
     PIL.Image.new("RGB", (width, height), (10, 20, 30)).save(file, "PNG")
     return file.getvalue()
@@ -35,11 +38,16 @@ def png(width: int = 4, height: int = 4) -> bytes:
 PICTURE = png()
 
 
+def file(data: bytes = PICTURE, content_type: str = "image/png") -> FetchedFile:
+    """Make what a host sent."""
+    return FetchedFile(data, content_type, took_s=0.0)
+
+
 class MemoryBlobs:
     """A blob store in memory. `before_read` and `before_write` may raise or wait in its stead."""
 
     def __init__(self) -> None:
-        self.blobs: dict[str, bytes] = {"picture": PICTURE}
+        self.blobs: dict[str, bytes] = {"tenant.picture": PICTURE}
         self._numbers = count()
         self.before_read: Callable[[], None] = lambda: None
         self.before_write: Callable[[], None] = lambda: None
@@ -47,85 +55,74 @@ class MemoryBlobs:
     def new_key(self, tenant: str) -> str:
         return f"{tenant}.{next(self._numbers)}"
 
-    async def put(self, key: str, data: bytes) -> None:
-        await self.put_many([(key, data)])
-
-    async def put_many(self, blobs: Sequence[tuple[str, bytes]]) -> None:
+    async def put_many(self, blobs: Sequence[NewBlob]) -> None:
         self.before_write()
-        self.blobs.update(blobs)
-
-    async def get(self, key: str, *, max_bytes: int) -> bytes:
-        found = self._get(key, max_bytes)
-        if isinstance(found, ItemError):
-            raise found
-        return found
+        self.blobs.update({blob.key: blob.data for blob in blobs})
 
     async def get_many(
-        self, keys: Sequence[str], *, max_bytes: int, max_total_bytes: int
+        self, names: Sequence[BlobName], *, max_bytes: int, max_total_bytes: int
     ) -> Sequence[bytes | ItemError]:
         self.before_read()
         found: list[bytes | ItemError] = []
         held_bytes = 0
-        for key in keys:
+        for name in names:
             if found and held_bytes >= max_total_bytes:
                 break
-            found.append(self._get(key, max_bytes))
-            held_bytes += len(self.blobs.get(key, b""))
+            found.append(self._get(name, max_bytes))
+            held_bytes += len(self.blobs.get(name.object_key, b""))
         return found
 
-    def writer(self, key: str) -> BlobWriter:
+    def writer(self, key: str, content_type: str) -> BlobWriter:
         raise NotImplementedError  # no executor writes in chunks
 
-    async def read(self, key: str) -> AsyncGenerator[bytes, None]:
-        if key not in self.blobs:
-            raise ObjectNotFound(key)
-        yield self.blobs[key]
+    async def read(self, name: BlobName, start_bytes: int = 0) -> AsyncGenerator[bytes, None]:
+        if name.object_key not in self.blobs:
+            raise ObjectNotFound(name.object_key)
+        yield self.blobs[name.object_key]
 
-    async def delete(self, key: str) -> None:
-        self.blobs.pop(key, None)
+    async def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.blobs.pop(key, None)
 
-    def written_before(self, at: datetime) -> AsyncGenerator[str, None]:
-        raise NotImplementedError  # sweeping is no executor's business
-
-    def url(self, key: str) -> str | None:
+    def url(self, name: BlobName) -> str | None:
         return None
 
-    def _get(self, key: str, max_bytes: int) -> bytes | ItemError:
-        if key not in self.blobs:
+    async def close(self) -> None:
+        self.blobs.clear()
+
+    def _get(self, name: BlobName, max_bytes: int) -> bytes | ItemError:
+        key = name.object_key
+        if key not in self.blobs or not key.startswith(f"{name.tenant}."):
             return ItemError(ItemErrorCode.OBJECT_NOT_FOUND, f"object {key} does not exist")
         if len(self.blobs[key]) > max_bytes:
             return ItemError(ItemErrorCode.TOO_LARGE, f"object {key} is too large")
         return self.blobs[key]
 
 
-@dataclass(frozen=True)
-class FetchedPicture:
-    """What the fetcher answers."""
-
-    data: bytes = PICTURE
-    content_type: str | None = "image/png"
-
-
 class ScriptedFetcher:
-    """Answers URLs with a picture, or as `answers` says; holds everything back while `gate` is clear."""
+    """Answer URLs with a picture, or as `answers` says; hold everything back while `gate` is clear."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, FetchedPicture | Exception] = {}
+        self.answers: dict[str, FetchedFile | Exception] = {}
         self.gate = asyncio.Event()
         self.gate.set()
         self.running = 0
         self.most_running = 0
 
-    async def fetch(self, url: str, *, timeout_s: float) -> FetchedPicture:
+    async def fetch(self, request: FetchRequest) -> FetchedFile:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
+        began = asyncio.get_running_loop().time()
+        slow = asyncio.get_running_loop().call_later(SLOW_AFTER_S, request.on_slow)
         try:
             await self.gate.wait()
-            answer = self.answers.get(url, FetchedPicture())
+            answer = self.answers.get(request.url, file())
             if isinstance(answer, Exception):
                 raise answer
-            return answer
+            await request.admit(len(answer.data))
+            return replace(answer, took_s=asyncio.get_running_loop().time() - began)
         finally:
+            slow.cancel()
             self.running -= 1
 
 
@@ -142,6 +139,9 @@ class Recorded:
     def fetched(self, dispatch: Dispatch) -> None:
         self._add("fetched", dispatch)
 
+    def answered(self, dispatch: Dispatch) -> None:
+        self._add("answered", dispatch)
+
     def started(self, dispatch: Dispatch) -> None:
         self._add("started", dispatch)
 
@@ -150,11 +150,11 @@ class Recorded:
         self.results[result.dispatch.item.item_index] = result
         self._add("finished", result.dispatch)
 
-    def room_changed(self) -> None:
+    def fetch_is_slow(self, dispatch: Dispatch) -> None:
         self._changed.set()
 
     def names_of(self, item_index: int) -> list[str]:
-        """The events of one item."""
+        """Collect the events of one item."""
         return self._names.get(item_index, [])
 
     async def until(self, holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
@@ -180,7 +180,8 @@ class Recorded:
 class Bench:
     """One executor with what is around it."""
 
-    executor: LocalExecutor
+    executor: PooledExecutor
+    pool: LocalPool
     blobs: MemoryBlobs
     fetcher: ScriptedFetcher
     recorded: Recorded
@@ -192,7 +193,7 @@ class Bench:
         *,
         operation: str = "scripted",
         parameters: Mapping[str, Any] | None = None,
-        key: str = "picture",
+        key: str = "tenant.picture",
         url: str | None = None,
         timeout_s: float = 30.0,
         batch_id: str = "batch",
@@ -230,7 +231,7 @@ class Bench:
 
     def pids(self) -> list[int]:
         """Of the children that run."""
-        return [worker.pid for worker in self.executor._pool._workers if worker.pid is not None]
+        return [worker.pid for worker in self.pool._workers if worker.pid is not None]
 
 
 @asynccontextmanager
@@ -239,18 +240,22 @@ async def bench(*, workers: int = 1, grace_s: float = 0.0, **settings: Any) -> A
     blobs, fetcher, recorded = MemoryBlobs(), ScriptedFetcher(), Recorded()
     unseen: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
-    given: dict[str, Any] = {
-        "operations": OPERATIONS,
-        "workers": workers,
-        "memory_bytes": 1024 * MIB,
-        "max_image_bytes": 50 * MIB,
-        "max_image_pixels": 100_000_000,
-        "max_ready_bytes": 64 * MIB,
+    chunk_items = settings.pop("chunk_items", None)
+    own: dict[str, Any] = {
+        name: settings.pop(name) for name in ("max_image_bytes", "max_ready_bytes", "resolve") if name in settings
     }
-    executor = LocalExecutor(fetcher=fetcher, blobs=blobs, **(given | settings))
+    child: dict[str, Any] = {
+        "operations": OPERATIONS,
+        "warm": (),
+        "max_image_pixels": 100_000_000,
+        "memory_bytes": 1024 * MIB,
+    }
+    pool = LocalPool(ChildSettings(**(child | settings)), workers, chunk_items)
+    limits: dict[str, Any] = {"max_image_bytes": 50 * MIB, "max_ready_bytes": 64 * MIB}
+    executor = PooledExecutor(pool=pool, fetcher=fetcher, blobs=blobs, chunk_items=chunk_items, **(limits | own))
     await executor.start(recorded)
     try:
-        yield Bench(executor, blobs, fetcher, recorded)
+        yield Bench(executor, pool, blobs, fetcher, recorded)
     finally:
         await executor.stop(grace_s)
     assert not unseen
@@ -271,7 +276,13 @@ async def eventually(holds: Callable[[], bool], timeout_s: float = 10.0) -> None
             await asyncio.sleep(0.005)
 
 
+def took_ms(result: AttemptResult) -> int:
+    """How long the attempt took."""
+    assert result.outcome.processing_time_ms is not None
+    return result.outcome.processing_time_ms
+
+
 def output(result: AttemptResult) -> dict[str, Any]:
-    """What a successful attempt answered."""
-    assert result.error_code is None, result.error_message
-    return structs.to_dict(result.output_data)
+    """Answer what a successful attempt did."""
+    assert result.outcome.error_code is None, result.outcome.error_message
+    return structs.to_dict(result.outcome.output_data)

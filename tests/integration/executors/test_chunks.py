@@ -19,7 +19,7 @@ async def run_chunk(on: Bench, gate: Path, scripts: list[dict[str, Any] | None],
     first = on.submitted
     for script in scripts:
         on.submit(script, operation="chunked", **how)
-    await eventually(lambda: on.executor._pool._ready._items == len(scripts))
+    await eventually(lambda: on.pool._ready._items == len(scripts))
     gate.touch()
     results = await on.recorded.finish(on.submitted)
     return [results[index] for index in range(first, on.submitted)]
@@ -35,8 +35,8 @@ async def test_items_go_together_up_to_the_operations_number(tmp_path: Path) -> 
 async def test_a_chunk_that_raises_costs_the_item_that_raised(tmp_path: Path) -> None:
     async with bench(chunk_items={"chunked": 8}) as on:
         results = await run_chunk(on, tmp_path / "gate", [None, {"do": "misbehave"}, None])
-        assert [result.error_code for result in results] == [None, ItemErrorCode.INTERNAL, None]
-        assert "ZeroDivisionError" in (results[1].error_message or "")
+        assert [result.outcome.error_code for result in results] == [None, ItemErrorCode.INTERNAL, None]
+        assert "ZeroDivisionError" in (results[1].outcome.error_message or "")
         assert output(results[0])["word"] == "1", "it was run again by itself"
 
 
@@ -44,23 +44,23 @@ async def test_an_item_may_fail_within_its_chunk(tmp_path: Path) -> None:
     failing = {"do": "fail", "code": "provider_error", "message": "no"}
     async with bench(chunk_items={"chunked": 8}) as on:
         results = await run_chunk(on, tmp_path / "gate", [None, failing, None])
-        assert [result.error_code for result in results] == [None, ItemErrorCode.PROVIDER_ERROR, None]
+        assert [result.outcome.error_code for result in results] == [None, ItemErrorCode.PROVIDER_ERROR, None]
         assert output(results[0])["word"] == "3"
 
 
 async def test_a_file_that_is_no_image_fails_before_the_chunk_is_run(tmp_path: Path) -> None:
     async with bench(chunk_items={"chunked": 8}) as on:
-        on.blobs.blobs["text"] = b"text"
-        results = await run_chunk(on, tmp_path / "gate", [None], key="text")
-        assert results[0].error_code is ItemErrorCode.UNSUPPORTED_FORMAT
+        on.blobs.blobs["tenant.text"] = b"text"
+        results = await run_chunk(on, tmp_path / "gate", [None], key="tenant.text")
+        assert results[0].outcome.error_code is ItemErrorCode.UNSUPPORTED_FORMAT
         assert output(await on.run(operation="chunked"))["word"] == "1"
 
 
 async def test_results_that_do_not_match_the_items_are_the_operations_mistake(tmp_path: Path) -> None:
     async with bench(chunk_items={"chunked": 8}) as on:
         results = await run_chunk(on, tmp_path / "gate", [{"forget-one": True}])
-        assert results[0].error_code is ItemErrorCode.INTERNAL
-        assert "0 results for 1 images" in (results[0].error_message or "")
+        assert results[0].outcome.error_code is ItemErrorCode.INTERNAL
+        assert "0 results for 1 images" in (results[0].outcome.error_message or "")
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ async def test_a_chunk_that_takes_its_child_down_costs_one_item(
 ) -> None:
     async with bench(chunk_items={"chunked": 8}) as on:
         results = await run_chunk(on, tmp_path / "gate", [None, None, {"do": deed}, None], timeout_s=timeout_s)
-        assert [result.error_code for result in results] == [None, None, code, None]
-        assert on.executor.workers_restarted == 2, "once together, once alone"
+        assert [result.outcome.error_code for result in results] == [None, None, code, None]
+        assert on.executor.restarts == 2, "once together, once alone"
         for index in range(1, 5):
             assert on.recorded.names_of(index) == ["started", "started", "finished"]
 
@@ -83,5 +83,5 @@ async def test_a_fifth_of_poison_costs_a_fifth(tmp_path: Path) -> None:
         for index in range(30):
             on.submit({"do": "kill"} if index % 5 == 4 else None, operation="chunked")
         results = await on.recorded.finish(30)
-        codes = [results[index].error_code for index in range(30)]
+        codes = [results[index].outcome.error_code for index in range(30)]
         assert codes == ([None] * 4 + [ItemErrorCode.WORKER_CRASHED]) * 6

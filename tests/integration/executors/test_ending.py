@@ -19,7 +19,7 @@ from tests.integration.executors.harness import bench, eventually
 async def main():
     async with bench(workers=2) as on:
         await on.warm_up()
-        await eventually(lambda: on.executor.workers_alive == 2)
+        await eventually(lambda: on.executor.alive == 2)
         on.submit({"do": "hang"}, timeout_s=600)
         await on.recorded.until(lambda: "started" in on.recorded.names_of(on.submitted - 1))
         print(*on.pids(), flush=True)
@@ -57,7 +57,7 @@ async def test_a_signal_to_everyone_is_for_the_server_alone(how: signal.Signals,
         until.touch()
         results = await on.recorded.finish(1)
         assert output(results[0])["pid"] == on.pids()[0]
-        assert on.executor.workers_restarted == 0
+        assert on.executor.restarts == 0
 
 
 async def test_a_stop_waits_for_what_was_started(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ async def test_what_is_forgotten_is_heard_of_no_more(tmp_path: Path) -> None:
             assert on.recorded.names_of(dispatch.item.item_index) == []
         for dispatch in fetching:
             assert on.recorded.names_of(dispatch.item.item_index) == ["fetched"]
-        assert on.executor._space.free_bytes == 64 * MIB
+        assert on.executor._budget.free_bytes == 64 * MIB
         assert not on.executor._attempts
 
 

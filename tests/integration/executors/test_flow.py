@@ -12,15 +12,16 @@ from structlog.testing import capture_logs
 from tests.integration.executors.harness import (
     MIB,
     PICTURE,
-    FetchedPicture,
     bench,
     eventually,
+    file,
     output,
+    took_ms,
 )
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError, StoreUnavailable
-from imagebatch_server.executors.messages import MAX_MESSAGE_BYTES
+from imagebatch_server.limits import MAX_ERROR_MESSAGE_BYTES
 
 
 async def test_an_operation_gets_what_was_submitted() -> None:
@@ -35,7 +36,7 @@ async def test_an_operation_gets_what_was_submitted() -> None:
             "format": "png",
             "word": "hello",
         }
-        assert result.image_sha256 == hashlib.sha256(PICTURE).hexdigest()
+        assert result.outcome.image_sha256 == hashlib.sha256(PICTURE).hexdigest()
         assert on.recorded.names_of(0) == ["started", "finished"]
 
 
@@ -72,27 +73,31 @@ async def test_a_small_batch_does_not_wait_behind_a_large_one() -> None:
 async def test_an_operation_fails_its_item(script: dict[str, Any], code: str, message: str, transient: bool) -> None:
     async with bench() as on:
         result = await on.run(script)
-        assert (result.error_code, result.error_message, result.transient) == (ItemErrorCode(code), message, transient)
-        assert result.image_sha256 == hashlib.sha256(PICTURE).hexdigest()
-        assert result.output_data is None
+        assert (result.outcome.error_code, result.outcome.error_message, result.transient) == (
+            ItemErrorCode(code),
+            message,
+            transient,
+        )
+        assert result.outcome.image_sha256 == hashlib.sha256(PICTURE).hexdigest()
+        assert result.outcome.output_data is None
 
 
 async def test_long_messages_are_cut_at_a_character() -> None:
     async with bench() as on:
         for script in ({"do": "misbehave"}, {"do": "fail", "code": "internal"}):
-            message = (await on.run({**script, "message": "ä" * 5_000})).error_message or ""
+            message = (await on.run({**script, "message": "ä" * 5_000})).outcome.error_message or ""
             assert message.endswith("ä...")
-            assert MAX_MESSAGE_BYTES - 2 <= len(message.encode()) <= MAX_MESSAGE_BYTES
+            assert MAX_ERROR_MESSAGE_BYTES - 2 <= len(message.encode()) <= MAX_ERROR_MESSAGE_BYTES
 
 
 async def test_a_traceback_goes_to_the_log_and_not_to_the_caller() -> None:
     async with bench() as on:
         with capture_logs() as logs:
             result = await on.run({"do": "misbehave"})
-        (entry,) = [entry for entry in logs if entry["event"] == "an operation failed"]
+        (entry,) = [entry for entry in logs if entry["event"] == "item.operation_failed"]
         assert "in _misbehave" in entry["traceback"]
         assert (entry["batch_id"], entry["item_index"]) == ("batch", 0)
-        assert "Traceback" not in (result.error_message or "")
+        assert "Traceback" not in (result.outcome.error_message or "")
 
 
 async def test_what_an_operation_prints_goes_to_the_log() -> None:
@@ -114,9 +119,9 @@ async def test_an_answer_that_breaks_the_rules_is_internal(
 ) -> None:
     async with bench() as on:
         result = await on.run(metadata, operation=operation)
-        assert result.error_code is ItemErrorCode.INTERNAL
-        assert message in (result.error_message or "")
-        assert on.executor.workers_restarted == 0
+        assert result.outcome.error_code is ItemErrorCode.INTERNAL
+        assert message in (result.outcome.error_message or "")
+        assert on.executor.restarts == 0
 
 
 async def test_an_answer_of_the_largest_size_passes() -> None:
@@ -126,15 +131,15 @@ async def test_an_answer_of_the_largest_size_passes() -> None:
 
 async def test_a_missing_and_a_large_object_fail_their_items() -> None:
     async with bench(max_image_bytes=1_000) as on:
-        on.blobs.blobs["large"] = bytes(1_001)
-        on.submit(key="missing")
-        on.submit(key="large")
+        on.blobs.blobs["tenant.large"] = bytes(1_001)
+        on.submit(key="tenant.missing")
+        on.submit(key="tenant.large")
         on.submit()
         results = await on.recorded.finish(3)
-        codes = [results[index].error_code for index in range(3)]
+        codes = [results[index].outcome.error_code for index in range(3)]
         assert codes == [ItemErrorCode.OBJECT_NOT_FOUND, ItemErrorCode.TOO_LARGE, None]
         assert on.recorded.names_of(0) == ["finished"]
-        assert results[0].processing_time_ms >= 0
+        assert took_ms(results[0]) >= 0
 
 
 async def test_a_store_that_is_away_is_waited_for() -> None:
@@ -148,7 +153,7 @@ async def test_a_store_that_is_away_is_waited_for() -> None:
                 raise StoreUnavailable("the disk is full")
 
         on.blobs.before_read = fail_twice
-        assert (await on.run()).error_code is None
+        assert (await on.run()).outcome.error_code is None
         tries = 0
         on.blobs.before_write = fail_twice
         assert (await on.run(operation="storing")).stored_object is not None
@@ -162,11 +167,11 @@ async def test_a_store_that_breaks_fails_the_items_and_goes_on() -> None:
             raise RuntimeError("a mistake")
 
         on.blobs.before_read = on.blobs.before_write = break_
-        assert (await on.run()).error_code is ItemErrorCode.INTERNAL
+        assert (await on.run()).outcome.error_code is ItemErrorCode.INTERNAL
         on.blobs.before_read = lambda: None
-        assert (await on.run(operation="storing")).error_code is ItemErrorCode.INTERNAL
+        assert (await on.run(operation="storing")).outcome.error_code is ItemErrorCode.INTERNAL
         on.blobs.before_write = lambda: None
-        assert (await on.run(operation="storing")).error_code is None
+        assert (await on.run(operation="storing")).outcome.error_code is None
 
 
 async def test_an_image_in_a_result_is_stored_before_the_attempt_is_over() -> None:
@@ -188,9 +193,9 @@ async def test_an_image_in_a_result_is_stored_before_the_attempt_is_over() -> No
 
 async def test_a_url_is_fetched_and_its_slot_freed_before_it_runs() -> None:
     async with bench() as on:
-        on.fetcher.answers["http://ok/"] = FetchedPicture(content_type="image/jpeg")
+        on.fetcher.answers["http://ok/"] = file(content_type="image/jpeg")
         assert output(await on.run(url="http://ok/"))["declared_type"] == "image/jpeg"
-        assert on.recorded.names_of(0) == ["fetched", "started", "finished"]
+        assert on.recorded.names_of(0) == ["fetched", "answered", "started", "finished"]
 
 
 async def test_a_url_that_cannot_be_fetched_fails_its_item() -> None:
@@ -200,8 +205,8 @@ async def test_a_url_that_cannot_be_fetched_fails_its_item() -> None:
         for url in ("http://a/", "http://b/"):
             on.submit(url=url)
         results = await on.recorded.finish(2)
-        assert (results[0].error_code, results[0].transient) == (ItemErrorCode.FETCH_FAILED, True)
-        assert results[1].error_code is ItemErrorCode.INTERNAL
+        assert (results[0].outcome.error_code, results[0].transient) == (ItemErrorCode.FETCH_FAILED, True)
+        assert results[1].outcome.error_code is ItemErrorCode.INTERNAL
         assert on.recorded.names_of(0) == on.recorded.names_of(1) == ["fetched", "finished"]
 
 
@@ -220,22 +225,22 @@ async def test_fetches_that_hang_hold_up_no_stored_image() -> None:
 async def test_images_are_brought_ahead_in_bounded_memory() -> None:
     async with bench(max_ready_bytes=4 * MIB) as on:
         await on.warm_up(items=60)
-        on.blobs.blobs["large"] = PICTURE + bytes(MIB)
-        on.fetcher.answers["http://ok/"] = FetchedPicture(PICTURE + bytes(MIB))
+        on.blobs.blobs["tenant.large"] = PICTURE + bytes(MIB)
+        on.fetcher.answers["http://ok/"] = file(PICTURE + bytes(MIB))
         least_free_bytes = 4 * MIB
 
         def measure(*_: object) -> None:
             nonlocal least_free_bytes
-            least_free_bytes = min(least_free_bytes, on.executor._space.free_bytes)
+            least_free_bytes = min(least_free_bytes, on.executor._budget.free_bytes)
 
         on.recorded.on_event = measure
         for index in range(40):
-            on.submit({"n": index}, key="large")
+            on.submit({"n": index}, key="tenant.large")
             on.submit({"n": index}, url="http://ok/")
         results = await on.recorded.finish(on.submitted)
-        assert all(result.error_code is None for result in results.values())
+        assert all(result.outcome.error_code is None for result in results.values())
         assert -2 * MIB < least_free_bytes < 2 * MIB, "much of it was used, and little more"
-        assert on.executor._space.free_bytes == 4 * MIB
+        assert on.executor._budget.free_bytes == 4 * MIB
 
 
 async def test_quick_items_are_asked_for_several_at_a_time() -> None:

@@ -9,7 +9,7 @@ from tests.integration.executors.harness import MIB, bench
 from tests.operations_for_tests import OPERATIONS
 
 from imagebatch.v1.enums import ItemErrorCode
-from imagebatch_server.executors.pool import WorkersCannotStart
+from imagebatch_server.executors.attempts.worker_pool import WorkersCannotStart
 
 
 @pytest.mark.parametrize(
@@ -36,38 +36,38 @@ async def test_items_of_an_operation_that_cannot_be_loaded_fail_with_the_reason(
         results = await on.recorded.finish(12)
         for index, result in results.items():
             if index % 2:
-                assert result.error_code is None
+                assert result.outcome.error_code is None
             else:
-                assert result.error_code is ItemErrorCode.INTERNAL
+                assert result.outcome.error_code is ItemErrorCode.INTERNAL
                 assert not result.transient
-                assert operation in (result.error_message or "")
-                assert why in (result.error_message or "")
+                assert operation in (result.outcome.error_message or "")
+                assert why in (result.outcome.error_message or "")
 
 
 async def test_a_failure_is_remembered_for_a_while() -> None:
     async with bench() as on:
         await on.run(operation="load-crashes")
-        restarts = on.executor.workers_restarted
+        restarts = on.executor.restarts
         for _ in range(20):
-            assert (await on.run(operation="load-crashes")).error_code is ItemErrorCode.INTERNAL
-        assert on.executor.workers_restarted == restarts
+            assert (await on.run(operation="load-crashes")).outcome.error_code is ItemErrorCode.INTERNAL
+        assert on.executor.restarts == restarts
 
 
 async def test_warm_operations_are_loaded_before_the_first_item() -> None:
     async with bench(warm=["load-slow"]) as on:
-        assert on.executor.workers_alive == 0
+        assert on.executor.alive == 0
         on.submit(operation="noop")
         began = time.monotonic()
         await on.recorded.finish(1)
         assert time.monotonic() - began > 0.3
-        assert on.executor.workers_alive == 1
+        assert on.executor.alive == 1
 
 
 @pytest.mark.parametrize("broken", ["load-fails", "load-crashes"])
 async def test_a_warm_operation_that_cannot_be_loaded_keeps_no_worker_from_coming_up(broken: str) -> None:
     async with bench(warm=[broken, "scripted"]) as on:
-        assert (await on.run()).error_code is None
-        assert on.executor.workers_restarted <= 1
+        assert (await on.run()).outcome.error_code is None
+        assert on.executor.restarts <= 1
 
 
 async def test_workers_that_never_start_are_reported_at_the_start() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.executors.harness import MIB, Bench, bench, eventually, output, png, runs
+from tests.integration.executors.harness import MIB, Bench, bench, eventually, output, png, runs, took_ms
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.model import Dispatch
@@ -51,11 +51,11 @@ async def test_a_crash_costs_one_item(deed: str) -> None:
     async with bench(memory_bytes=512 * MIB) as on:
         poisoned = await _run_among_others(on, {"do": deed}, 30)
         result = on.recorded.results[poisoned]
-        assert result.error_code is ItemErrorCode.WORKER_CRASHED
+        assert result.outcome.error_code is ItemErrorCode.WORKER_CRASHED
         assert result.transient
-        assert CRASHES[deed] in (result.error_message or "")
-        assert on.executor.workers_restarted == 1
-        assert on.executor.workers_alive == 1
+        assert CRASHES[deed] in (result.outcome.error_message or "")
+        assert on.executor.restarts == 1
+        assert on.executor.alive == 1
 
 
 @pytest.mark.parametrize("deed", HANGS)
@@ -63,11 +63,11 @@ async def test_a_hang_in_native_code_costs_one_item(deed: str) -> None:
     async with bench() as on:
         poisoned = await _run_among_others(on, {"do": deed}, 0.5)
         result = on.recorded.results[poisoned]
-        assert result.error_code is ItemErrorCode.TIMEOUT
+        assert result.outcome.error_code is ItemErrorCode.TIMEOUT
         assert result.transient
-        assert "longer than 0.5 s" in (result.error_message or "")
-        assert 500 <= result.processing_time_ms < 5_000
-        assert on.executor.workers_restarted == 1
+        assert "longer than 0.5 s" in (result.outcome.error_message or "")
+        assert 500 <= took_ms(result) < 5_000
+        assert on.executor.restarts == 1
 
 
 async def test_every_other_item_of_a_chunk_is_poison() -> None:
@@ -77,16 +77,16 @@ async def test_every_other_item_of_a_chunk_is_poison() -> None:
         for index in range(20):
             on.submit({"do": "kill"} if index % 2 else None)
         results = await on.recorded.finish(on.submitted)
-        codes = [results[index].error_code for index in range(first, on.submitted)]
+        codes = [results[index].outcome.error_code for index in range(first, on.submitted)]
         assert codes == [None, ItemErrorCode.WORKER_CRASHED] * 10
-        await eventually(lambda: on.executor.workers_restarted == 10)
+        await eventually(lambda: on.executor.restarts == 10)
 
 
 async def test_a_second_attempt_may_succeed(tmp_path: Path) -> None:
     script = {"do": "once", "marker": str(tmp_path / "marker")}
     async with bench() as on:
-        assert (await on.run(script)).error_code is ItemErrorCode.WORKER_CRASHED
-        assert (await on.run(script)).error_code is None
+        assert (await on.run(script)).outcome.error_code is ItemErrorCode.WORKER_CRASHED
+        assert (await on.run(script)).outcome.error_code is None
 
 
 async def test_a_death_between_items_is_charged_to_nobody() -> None:
@@ -95,7 +95,7 @@ async def test_a_death_between_items_is_charged_to_nobody() -> None:
         os.kill(before, signal.SIGKILL)
         after = output(await on.run())["pid"]
         assert after != before
-        assert on.executor.workers_restarted == 1
+        assert on.executor.restarts == 1
 
 
 async def test_nothing_is_lost_or_doubled_while_children_are_killed_at_random() -> None:
@@ -116,27 +116,27 @@ async def test_nothing_is_lost_or_doubled_while_children_are_killed_at_random() 
                 on.submit(operation="noop", url=url, batch_id=str(on.submitted % 3))
             seen = len(on.recorded.events)
             await on.recorded.until(lambda: len(on.recorded.events) > seen)  # noqa: B023 - awaited here
-        codes = Counter(result.error_code for result in on.recorded.results.values())
+        codes = Counter(result.outcome.error_code for result in on.recorded.results.values())
         assert set(codes) <= {None, ItemErrorCode.WORKER_CRASHED}
         assert codes[ItemErrorCode.WORKER_CRASHED] <= kills
         assert kills > 5
         for index in range(items):
             assert on.recorded.names_of(index)[-2:] == ["started", "finished"]
-        assert on.executor._space.free_bytes == 64 * MIB
+        assert on.executor._budget.free_bytes == 64 * MIB
         assert not on.executor._attempts
 
 
 async def test_an_image_that_kills_the_child_before_it_begins_pays_in_the_end() -> None:
     async with bench(memory_bytes=128 * MIB, max_image_bytes=300 * MIB, max_ready_bytes=600 * MIB) as on:
         await on.warm_up()
-        on.blobs.blobs["huge"] = bytes(200 * MIB)
-        huge = on.submit(key="huge")
+        on.blobs.blobs["tenant.huge"] = bytes(200 * MIB)
+        huge = on.submit(key="tenant.huge")
         neighbours = [on.submit() for _ in range(5)]
         results = await on.recorded.finish(on.submitted)
-        assert results[huge.item.item_index].error_code is ItemErrorCode.WORKER_CRASHED
-        assert "ran out of memory" in (results[huge.item.item_index].error_message or "")
+        assert results[huge.item.item_index].outcome.error_code is ItemErrorCode.WORKER_CRASHED
+        assert "ran out of memory" in (results[huge.item.item_index].outcome.error_message or "")
         for neighbour in neighbours:
-            assert results[neighbour.item.item_index].error_code is None
+            assert results[neighbour.item.item_index].outcome.error_code is None
 
 
 @pytest.mark.parametrize(
@@ -150,14 +150,14 @@ async def test_an_image_that_kills_the_child_before_it_begins_pays_in_the_end() 
 async def test_a_child_that_was_taken_over_is_replaced(said: bytes) -> None:
     async with bench() as on:
         result = await on.run({"do": "babble", "bytes": said.hex()})
-        assert result.error_code is ItemErrorCode.WORKER_CRASHED
+        assert result.outcome.error_code is ItemErrorCode.WORKER_CRASHED
         assert output(await on.run())["format"] == "png"
 
 
 async def test_what_an_operation_started_ends_with_it(tmp_path: Path) -> None:
     async with bench() as on:
         script = {"do": "spawn-and-hang", "pid": str(tmp_path / "pid")}
-        assert (await on.run(script, timeout_s=1.0)).error_code is ItemErrorCode.TIMEOUT
+        assert (await on.run(script, timeout_s=1.0)).outcome.error_code is ItemErrorCode.TIMEOUT
         pid = int((tmp_path / "pid").read_text())
         await eventually(lambda: not runs(pid))
 
@@ -167,11 +167,11 @@ async def test_a_child_that_holds_on_to_memory_is_replaced_before_an_item_pays()
         hoarder = output(await on.run({"do": "hoard", "bytes": 400 * MIB}))["pid"]
         results = [await on.run() for _ in range(3)]
         assert hoarder not in {output(result)["pid"] for result in results}
-        assert on.executor.workers_restarted == 1
+        assert on.executor.restarts == 1
 
 
 async def test_a_bomb_fails_by_its_header() -> None:
     async with bench(max_image_pixels=1_000) as on:
-        on.blobs.blobs["large"] = png(100, 100)
-        assert (await on.run(key="large")).error_code is ItemErrorCode.TOO_LARGE
-        assert on.executor.workers_restarted == 0
+        on.blobs.blobs["tenant.large"] = png(100, 100)
+        assert (await on.run(key="tenant.large")).outcome.error_code is ItemErrorCode.TOO_LARGE
+        assert on.executor.restarts == 0

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
-from tests.integration.executors.harness import FetchedPicture, ScriptedFetcher, bench, eventually, output
+from tests.integration.executors.harness import ScriptedFetcher, bench, eventually, file, output, took_ms
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.model import Dispatch
+from imagebatch_server.executors.supply.fetch_session import FetchedFile, FetchRequest
 
 
 async def test_loading_an_operation_is_not_on_the_clock() -> None:
     async with bench() as on:
         result = await on.run(operation="load-slow", timeout_s=0.4)
-        assert result.error_code is None
-        assert result.processing_time_ms < 400
+        assert result.outcome.error_code is None
+        assert took_ms(result) < 400
 
 
 async def test_waiting_behind_others_is_not_on_the_clock() -> None:
@@ -25,23 +27,23 @@ async def test_waiting_behind_others_is_not_on_the_clock() -> None:
         for _ in range(4):
             on.submit({"do": "sleep", "seconds": 0.3}, timeout_s=1.0)
         results = await on.recorded.finish(on.submitted)
-        assert all(result.error_code is None for result in results.values())
+        assert all(result.outcome.error_code is None for result in results.values())
 
 
 async def test_fetching_is_on_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def slowly(self: ScriptedFetcher, url: str, *, timeout_s: float) -> FetchedPicture:
+    async def slowly(self: ScriptedFetcher, request: FetchRequest) -> FetchedFile:
         await asyncio.sleep(0.4)
-        return FetchedPicture()
+        return replace(file(), took_s=0.4)
 
     monkeypatch.setattr(ScriptedFetcher, "fetch", slowly)
     async with bench() as on:
         script = {"do": "sleep", "seconds": 0.4}
         late = await on.run(script, url="http://ok/", timeout_s=0.6)
-        assert late.error_code is ItemErrorCode.TIMEOUT
-        assert 600 <= late.processing_time_ms < 5_000
+        assert late.outcome.error_code is ItemErrorCode.TIMEOUT
+        assert 600 <= took_ms(late) < 5_000
         in_time = await on.run(script, url="http://ok/", timeout_s=5.0)
-        assert in_time.error_code is None
-        assert 800 <= in_time.processing_time_ms < 5_000
+        assert in_time.outcome.error_code is None
+        assert 800 <= took_ms(in_time) < 5_000
 
 
 async def test_what_was_done_in_time_counts_however_late_it_is_heard() -> None:
@@ -54,13 +56,13 @@ async def test_what_was_done_in_time_counts_however_late_it_is_heard() -> None:
 
         on.recorded.on_event = block
         result = await on.run({"do": "sleep", "seconds": 0.1}, timeout_s=0.5)
-        assert result.error_code is None
+        assert result.outcome.error_code is None
 
 
 async def test_slow_items_are_spread_over_workers_at_once() -> None:
     async with bench(workers=2) as on:
         await on.warm_up(items=60)
-        await eventually(lambda: on.executor.workers_alive == 2)
+        await eventually(lambda: on.executor.alive == 2)
         first = on.submitted
         for _ in range(4):
             on.submit({"do": "sleep", "seconds": 0.2})

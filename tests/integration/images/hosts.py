@@ -60,7 +60,7 @@ class Host:
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[Host]:
-    """A Host that is up."""
+    """Run a Host."""
     host = Host()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", host.answer)
@@ -76,7 +76,7 @@ async def serving() -> AsyncIterator[Host]:
 
 @asynccontextmanager
 async def raw_server(*parts: bytes, then_hang: bool = False) -> AsyncIterator[str]:
-    """A server that sends these bytes, whatever it is asked."""
+    """Run a server that sends these bytes, whatever it is asked."""
     ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,7 +97,7 @@ async def raw_server(*parts: bytes, then_hang: bool = False) -> AsyncIterator[st
 
 
 class Names:
-    """Stands in for the machine's resolver, one answer after the other; the last one stays."""
+    """Stand in for the machine's resolver, one answer after the other; the last one stays."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: list[list[str]]) -> None:
         self.answers = {name.replace("_", "."): list(given) for name, given in answers.items()}

@@ -27,7 +27,7 @@ async def test_each_redirect_is_followed_and_judged(host: Host, code: int) -> No
     async with fetching() as fetcher:
         fetched = await fetcher.fetch(f"{host.url}/redirect/{code}?to=/bytes/7", timeout_s=20)
         assert fetched.data == b"x" * 7
-        for target in ("http://127.0.0.2/", "http://[::1]/", "http://169.254.169.254/", "http://2130706433/"):
+        for target in ("http://127.0.0.2/", "http://[::1]/", "http://169.254.169.254/", "http://0xa9fea9fe/"):
             message = await refusal(fetcher, f"{host.url}/redirect/{code}?to={target}", ItemErrorCode.FETCH_FORBIDDEN)
             assert "127.0.0.1:" not in message  # the refused target is named, and not where it came from
         for target in ("file:///etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1/", "data:,x"):
@@ -58,8 +58,9 @@ async def test_a_name_that_moves_is_refused_the_second_time(host: Host, monkeypa
     async with fetching() as fetcher:
         await fetcher.fetch(f"{url}/closing", timeout_s=20)
         message = await refusal(fetcher, f"{url}/bytes/3?secret", ItemErrorCode.FETCH_FORBIDDEN)
-    assert "rebinding.example is at 127.0.0.2" in message
-    assert "IMAGEBATCH_FETCH_ALLOWED_HOSTS" in message
+    assert "host rebinding.example is at no public address" in message
+    assert "127.0.0.2" not in message
+    assert "IMAGEBATCH" not in message
     assert len(names.asked) == 2
 
 

@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def proxy(llmock: LLMock) -> Iterator[Proxy]:
-    """The way to an `llmock` server, which answers questions with a form by JSON of that form."""
+    """Lead to an `llmock` server, which answers questions with a form by JSON of that form."""
     with proxying(llmock.url) as running:
         yield running

@@ -33,7 +33,7 @@ class Fault:
 
 
 def refusal(status: int, message: str = "on purpose", **headers: str) -> Fault:
-    """An error as OpenAI's API words it."""
+    """Word an error as OpenAI's API does."""
     body = json.dumps({"error": {"message": message, "type": "test", "code": None}})
     return Fault(status=status, headers={name.replace("_", "-"): value for name, value in headers.items()}, text=body)
 
@@ -53,6 +53,10 @@ class Proxy:
 
     upstream: str
     faults: deque[Fault] = field(default_factory=deque)
+    picky: Callable[[dict[str, Any]], Fault | None] | None = None
+    """What refuses requests by what they ask for, and lets others through."""
+    answers_with: str | None = None
+    """What the model is to say, instead of the server's own words."""
     seen: list[Seen] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
@@ -71,10 +75,15 @@ class Proxy:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.delay_s)
-            fault = self.faults.popleft() if self.faults else Fault()
+            refused = self.picky(self.seen[-1].body) if self.picky else None
+            fault = refused or (self.faults.popleft() if self.faults else Fault(edit=self._reword))
             return await self._answer(fault, request, body)
         finally:
             self.in_flight -= 1
+
+    def _reword(self, answer: dict[str, Any]) -> None:
+        if self.answers_with is not None:
+            answer["choices"][0]["message"]["content"] = self.answers_with
 
     async def _answer(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
         if fault.hangs:
@@ -112,7 +121,7 @@ def _passed(headers: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def proxying(upstream: str) -> Iterator[Proxy]:
-    """A proxy that runs while the block does, on a thread of its own."""
+    """Run a proxy on a thread of its own."""
     proxy = Proxy(upstream)
     loop = asyncio.new_event_loop()
     ready = threading.Event()

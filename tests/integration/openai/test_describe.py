@@ -16,9 +16,10 @@ from tests.integration.openai.proxy import Fault, Proxy, refusal
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.model import AttemptResult
-from imagebatch_server.operations.configuration import Configuration, OpenAIEndpoint
-from imagebatch_server.operations.describe import DescribeOutput
+from imagebatch_server.operations.configuration import Configuration
 from imagebatch_server.operations.registry import OperationRegistry
+from imagebatch_vision.describe import DescribeOutput
+from imagebatch_vision.endpoint.settings import OpenAISettings
 
 if TYPE_CHECKING:
     from llmock.pytest_plugin import LLMock
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.openai
 
 
-async def describe(on: Bench, *, key: str = "picture", timeout_s: float = 30.0, **parameters: Any) -> AttemptResult:
+async def describe(
+    on: Bench, *, key: str = "tenant.picture", timeout_s: float = 30.0, **parameters: Any
+) -> AttemptResult:
     return await on.run(
         operation="describe", parameters={"backend": "openai", **parameters}, key=key, timeout_s=timeout_s
     )
 
 
 def sent_picture(proxy: Proxy) -> tuple[PIL.Image.Image, str]:
-    """The picture of the last request, and its detail."""
+    """Answer the picture of the last request, and its detail."""
     (part,) = proxy.seen[-1].body["messages"][1]["content"]
     head, _, data = part["image_url"]["url"].partition(",")
     assert head == "data:image/jpeg;base64"
@@ -42,7 +45,7 @@ def sent_picture(proxy: Proxy) -> tuple[PIL.Image.Image, str]:
 
 async def test_the_answer_is_the_models_and_the_facts_are_measured(proxy: Proxy, llmock: LLMock) -> None:
     llmock.reply(
-        '{"description": "A dark blue square.", "confidence": 0.9, "tags": [{"name": "square", "confidence": 2}], '
+        '{"description": "A dark blue square.", "confidence": 0.9, "tags": [{"name": "square", "confidence": 98}], '
         '"visible_text": ["EXIT"], "medium": "graphic", "mood": "calm"}'
     )
     async with asking(proxy) as on:
@@ -50,12 +53,12 @@ async def test_the_answer_is_the_models_and_the_facts_are_measured(proxy: Proxy,
         answer = DescribeOutput.model_validate(output(result))
         assert answer.description == "A dark blue square."
         assert (answer.confidence_score, answer.medium, answer.visible_text) == (0.9, "graphic", ["EXIT"])
-        assert [(tag.name, tag.confidence) for tag in answer.tags] == [("square", 1.0)]
+        assert [(tag.name, tag.confidence) for tag in answer.tags] == [("square", 0.98)]
         assert (answer.width, answer.height, answer.format) == (4, 4, "png")
         assert answer.dominant_colours[0].hex == "#0a141e"
         assert [(model.name, model.sha256) for model in answer.models] == [("gpt-4o-mini", None)]
-        assert answer.input_tokens == result.input_tokens > 0
-        assert answer.output_tokens == result.output_tokens > 0
+        assert answer.input_tokens == result.outcome.input_tokens > 0
+        assert answer.output_tokens == result.outcome.output_tokens > 0
         body, headers = proxy.seen[-1].body, proxy.seen[-1].headers
         assert headers["Authorization"] == f"Bearer {KEY}"
         assert body["model"] == "gpt-4o-mini"
@@ -71,10 +74,10 @@ async def test_an_answer_by_the_schema_alone_is_one(proxy: Proxy) -> None:
 
 async def test_parameters_reach_the_endpoint(proxy: Proxy) -> None:
     async with asking(proxy) as on:
-        on.blobs.blobs["wide"] = png(3_000, 1_500)
+        on.blobs.blobs["tenant.wide"] = png(3_000, 1_500)
         result = await describe(
             on,
-            key="wide",
+            key="tenant.wide",
             prompt="Say what it is.",
             model="another",
             detail="low",
@@ -91,10 +94,10 @@ async def test_parameters_reach_the_endpoint(proxy: Proxy) -> None:
 
 async def test_a_damaged_image_is_not_sent(proxy: Proxy) -> None:
     async with asking(proxy) as on:
-        on.blobs.blobs["cut"] = png(300, 300)[:150]
-        on.blobs.blobs["text"] = b"text"
-        assert (await describe(on, key="cut")).error_code is ItemErrorCode.DECODE_FAILED
-        assert (await describe(on, key="text")).error_code is ItemErrorCode.UNSUPPORTED_FORMAT
+        on.blobs.blobs["tenant.cut"] = png(300, 300)[:40]
+        on.blobs.blobs["tenant.text"] = b"text"
+        assert (await describe(on, key="tenant.cut")).outcome.error_code is ItemErrorCode.DECODE_FAILED
+        assert (await describe(on, key="tenant.text")).outcome.error_code is ItemErrorCode.UNSUPPORTED_FORMAT
         assert proxy.seen == []
 
 
@@ -103,9 +106,11 @@ async def test_what_may_pass_is_transient(proxy: Proxy) -> None:
         for number, status in enumerate([408, 425, 429, 500, 502, 503], start=1):
             proxy.breaks(refusal(status, "busy with others"))
             result = await describe(on)
-            assert (result.error_code, result.transient) == (ItemErrorCode.PROVIDER_ERROR, True)
-            assert result.retry_after_s is None
-            assert f"the endpoint 127.0.0.1 answered {status} (busy with others);" in (result.error_message or "")
+            assert (result.outcome.error_code, result.transient) == (ItemErrorCode.PROVIDER_ERROR, True)
+            assert (result.busy, result.retry_after_s) == (status in (429, 503), None)
+            assert f"the endpoint 127.0.0.1 answered {status} (busy with others);" in (
+                result.outcome.error_message or ""
+            )
             assert len(proxy.seen) == number, "attempts are the server's, and it counts them"
 
 
@@ -125,8 +130,8 @@ async def test_what_stays_wrong_is_permanent_and_says_what_to_do(proxy: Proxy) -
         for status, remedy in REMEDIES.items():
             proxy.breaks(refusal(status, f"no: Incorrect API key provided: {KEY}."))
             result = await describe(on)
-            assert (result.error_code, result.transient) == (ItemErrorCode.PROVIDER_ERROR, False)
-            message = result.error_message or ""
+            assert (result.outcome.error_code, result.transient) == (ItemErrorCode.PROVIDER_ERROR, False)
+            message = result.outcome.error_message or ""
             assert f"answered {status} (no: Incorrect API key provided: [key])" in message
             assert remedy in message
             assert KEY not in message
@@ -178,10 +183,10 @@ async def test_answers_that_are_none(proxy: Proxy) -> None:
         for fault, is_transient, why in NO_ANSWERS:
             proxy.breaks(fault)
             result = await describe(on)
-            assert (result.error_code, result.transient) == (ItemErrorCode.PROVIDER_ERROR, is_transient), why
-            assert why in (result.error_message or "")
+            assert (result.outcome.error_code, result.transient) == (ItemErrorCode.PROVIDER_ERROR, is_transient), why
+            assert why in (result.outcome.error_message or "")
             output(await describe(on))
-        assert on.executor.workers_restarted == 0
+        assert on.executor.restarts == 0
 
 
 async def test_json_in_markdown_is_an_answer(proxy: Proxy) -> None:
@@ -199,7 +204,7 @@ async def test_an_endpoint_that_counts_no_tokens_is_one(proxy: Proxy) -> None:
     async with asking(proxy) as on:
         result = await describe(on)
         assert "input_tokens" not in output(result)
-        assert (result.input_tokens, result.output_tokens) == (0, 0)
+        assert (result.outcome.input_tokens, result.outcome.output_tokens) == (0, 0)
 
 
 async def test_a_request_that_hangs_costs_its_item_alone(proxy: Proxy) -> None:
@@ -210,16 +215,17 @@ async def test_a_request_that_hangs_costs_its_item_alone(proxy: Proxy) -> None:
         await eventually(lambda: len(proxy.seen) == 1)
         output(await describe(on))
         result = await hanging
-        assert (result.error_code, result.transient) == (ItemErrorCode.TIMEOUT, True)
-        assert on.executor.workers_restarted == 0
+        assert (result.outcome.error_code, result.transient) == (ItemErrorCode.TIMEOUT, True)
+        assert on.executor.restarts == 0
 
 
 async def test_an_endpoint_that_is_not_there_is_transient() -> None:
     proxy = Proxy("", url="http://127.0.0.1:9")
     async with asking(proxy) as on:
         result = await describe(on)
-        assert (result.error_code, result.transient) == (ItemErrorCode.PROVIDER_ERROR, True)
-        assert "the endpoint 127.0.0.1 gave no whole answer" in (result.error_message or "")
+        assert (result.outcome.error_code, result.transient) == (ItemErrorCode.PROVIDER_ERROR, True)
+        assert "the endpoint 127.0.0.1 gave no whole answer" in (result.outcome.error_message or "")
+        assert (result.transient, result.busy, result.retry_after_s) == (True, False, 60.0)
 
 
 async def test_so_many_requests_are_under_way_and_no_more(proxy: Proxy) -> None:
@@ -228,7 +234,7 @@ async def test_so_many_requests_are_under_way_and_no_more(proxy: Proxy) -> None:
         for index in range(12):
             on.submit(operation="describe", parameters={"backend": "openai"}, batch_id=str(index % 4))
         results = await on.recorded.finish(12)
-        assert [result.error_code for result in results.values()] == [None] * 12
+        assert [result.outcome.error_code for result in results.values()] == [None] * 12
         assert proxy.most_in_flight == 3
 
 
@@ -239,7 +245,7 @@ async def test_requests_are_spread_over_the_minute(proxy: Proxy) -> None:
         for _ in range(6):
             on.submit(operation="describe", parameters={"backend": "openai"}, timeout_s=0.9)
         results = await on.recorded.finish(7)
-        assert [result.error_code for result in results.values()] == [None] * 7, "waiting is on nobody's clock"
+        assert [result.outcome.error_code for result in results.values()] == [None] * 7, "waiting is on nobody's clock"
         assert proxy.seen[-1].at - began >= 1.0, "the first may go at once, the sixth five pauses of 0.2 s later"
 
 
@@ -250,7 +256,11 @@ async def test_an_endpoint_that_is_asked_too_much_is_left_alone(proxy: Proxy) ->
         for _ in range(3):
             on.submit(operation="describe", parameters={"backend": "openai"})
         results = await on.recorded.finish(4)
-        assert [results[index].error_code for index in range(1, 4)] == [ItemErrorCode.PROVIDER_ERROR, None, None]
+        assert [results[index].outcome.error_code for index in range(1, 4)] == [
+            ItemErrorCode.PROVIDER_ERROR,
+            None,
+            None,
+        ]
         refused, after = proxy.seen[1].at, proxy.seen[2].at
         assert after - refused >= 1.5
 
@@ -258,7 +268,7 @@ async def test_an_endpoint_that_is_asked_too_much_is_left_alone(proxy: Proxy) ->
 def test_parameters_are_refused_that_the_backend_does_not_know() -> None:
     from imagebatch_server import structs
 
-    configured = Configuration(openai=OpenAIEndpoint("http://host/v1"))
+    configured = Configuration.holding(OpenAISettings(base_url="http://host/v1"))
 
     def refused(parameters: dict[str, Any], configuration: Configuration = configured) -> dict[str, str]:
         found = OperationRegistry.load(configuration).violations("describe", structs.from_dict(parameters))
@@ -278,5 +288,5 @@ async def test_a_batch_older_than_the_settings_fails_with_what_is_missing() -> N
     registry = OperationRegistry.load()
     async with bench(operations=registry.references(), resolve=registry.resolve, concurrency=8) as on:
         result = await describe(on)
-        assert (result.error_code, result.transient) == (ItemErrorCode.INTERNAL, False)
-        assert "IMAGEBATCH_OPENAI_BASE_URL" in (result.error_message or "")
+        assert (result.outcome.error_code, result.transient) == (ItemErrorCode.INTERNAL, False)
+        assert "IMAGEBATCH_OPENAI_BASE_URL" in (result.outcome.error_message or "")

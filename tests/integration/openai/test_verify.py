@@ -13,9 +13,10 @@ from tests.integration.openai.proxy import Proxy, refusal
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server import structs
 from imagebatch_server.batches.model import AttemptResult
-from imagebatch_server.operations.configuration import Configuration, OpenAIEndpoint
+from imagebatch_server.operations.configuration import Configuration
 from imagebatch_server.operations.registry import OperationRegistry
-from imagebatch_server.operations.verify import Check, VerifyOutput
+from imagebatch_vision.endpoint.settings import OpenAISettings
+from imagebatch_vision.verify import Check, VerifyOutput
 
 if TYPE_CHECKING:
     from llmock.pytest_plugin import LLMock
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.openai
 
 
 async def verify(
-    on: Bench, expect: dict[str, Any], *, metadata: dict[str, Any] | None = None, key: str = "picture"
+    on: Bench, expect: dict[str, Any], *, metadata: dict[str, Any] | None = None, key: str = "tenant.picture"
 ) -> AttemptResult:
     parameters = {"backend": "openai", "checks": [], "expect": expect}
     return await on.run(metadata, operation="verify", parameters=parameters, key=key)
@@ -40,7 +41,7 @@ def judged(llmock: LLMock, *judgements: tuple[int, str, float]) -> None:
 
 
 def checks_of(result: AttemptResult) -> tuple[VerifyOutput, list[Check]]:
-    """The answer, and its checks but for `integrity`."""
+    """Split the answer from its checks but for `integrity`."""
     answer = VerifyOutput.model_validate(output(result))
     assert answer.checks[0].name == "integrity"
     return answer, answer.checks[1:]
@@ -60,7 +61,7 @@ async def test_each_rule_is_a_check_of_its_own(proxy: Proxy, llmock: LLMock) -> 
         assert [it.detail for it in checks] == ["Seen of 1.", "Seen of 2.", "Seen of 3.", "The model did not judge it."]
         assert not answer.is_verified
         assert [model.name for model in answer.models] == ["gpt-4o-mini"]
-        assert answer.input_tokens == result.input_tokens > 0
+        assert answer.input_tokens == result.outcome.input_tokens > 0
         (text, _) = proxy.seen[-1].body["messages"][1]["content"]
         assert text["text"] == "Claims:\n1. It is blue.\n2. It is round.\n3. It is heavy.\n4. It is new."
 
@@ -84,9 +85,9 @@ async def test_without_anything_to_judge_nobody_is_asked(proxy: Proxy) -> None:
         answer, checks = checks_of(await verify(on, {"min_width": 3}))
         assert [(it.name, it.verdict) for it in checks] == [("size", "supported")]
         assert (answer.is_verified, answer.models, answer.input_tokens) == (True, [], None)
-        on.blobs.blobs["cut"] = png(300, 300)[:150]
-        on.blobs.blobs["text"] = b"text"
-        for key in ("cut", "text"):
+        on.blobs.blobs["tenant.cut"] = png(300, 300)[:40]
+        on.blobs.blobs["tenant.text"] = b"text"
+        for key in ("tenant.cut", "tenant.text"):
             answer, checks = checks_of(await verify(on, {"rules": ["It is blue."], "label": "square"}, key=key))
             assert answer.checks[0].verdict == "contradicted"
             assert [(it.name, it.verdict) for it in checks] == [("label", "cannot_tell"), ("rule", "cannot_tell")]
@@ -97,7 +98,7 @@ async def test_an_endpoint_that_fails_fails_the_item(proxy: Proxy) -> None:
     proxy.breaks(refusal(503))
     async with asking(proxy) as on:
         result = await verify(on, {"rules": ["It is blue."]})
-        assert (result.error_code, result.transient) == (ItemErrorCode.PROVIDER_ERROR, True)
+        assert (result.outcome.error_code, result.transient) == (ItemErrorCode.PROVIDER_ERROR, True)
 
 
 async def test_describe_and_verify_share_the_endpoints_limits(proxy: Proxy) -> None:
@@ -108,12 +109,13 @@ async def test_describe_and_verify_share_the_endpoints_limits(proxy: Proxy) -> N
             rules = {"backend": "openai", "expect": {"rules": ["It is blue."]}}
             on.submit(operation="verify", parameters=rules, batch_id="b")
         results = await on.recorded.finish(10)
-        assert [result.error_code for result in results.values()] == [None] * 10
+        assert [result.outcome.error_code for result in results.values()] == [None] * 10
         assert proxy.most_in_flight == 2
 
 
 def test_rules_need_a_model() -> None:
-    registry = OperationRegistry.load(Configuration(openai=OpenAIEndpoint("http://host/v1", "model")))
+    settings = OpenAISettings(base_url="http://host/v1", model="model")
+    registry = OperationRegistry.load(Configuration.holding(settings))
 
     def refused(**parameters: Any) -> list[str]:
         return [it.description for it in registry.violations("verify", structs.from_dict(parameters))]

@@ -194,7 +194,7 @@ def test_an_asynchronous_operation_keeps_its_loop() -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example's package, installed in a folder of its own; offline."""
+    """Install the example's package in a folder of its own; offline."""
     folder = tmp_path_factory.mktemp("plugin")
     source = shutil.copytree(EXAMPLE, folder / "source")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]

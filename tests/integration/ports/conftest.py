@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from tests.postgres import PostgresServer, session_server
+from tests.unit.batches.samples import allowing
 
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.migrate import migrate
-from imagebatch_server.store.objects import SqlObjectRows
+from imagebatch_server.store.object_rows import SqlObjectRows
 from imagebatch_server.store.outcomes import SqlOutcomeStore
+from imagebatch_server.store.tenants import SqlTenantStore
 
 MIB = 1024 * 1024
 
@@ -37,14 +39,14 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest) -> str:
-    """An empty database, on each of the two kinds."""
+    """Make an empty database, on each of the two kinds."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
 @pytest.fixture
 async def open_database(url: str) -> AsyncIterator[Callable[[], Database]]:
-    """Opens the test's database, as often as there are to be servers."""
+    """Open the test's database, as often as there are to be servers."""
     opened: list[Database] = []
 
     def open_one() -> Database:
@@ -65,7 +67,13 @@ async def database(open_database: Callable[[], Database]) -> Database:
 
 @pytest.fixture
 def batches(database: Database) -> SqlBatchStore:
-    return SqlBatchStore(database, owner="one", max_running_batches=1_000)
+    return SqlBatchStore(database, owner="one", quotas=allowing(1_000))
+
+
+@pytest.fixture
+def others(database: Database) -> SqlBatchStore:
+    """Read the batches as another server holds them that comes to the same database."""
+    return SqlBatchStore(database, owner="two", quotas=allowing(1_000))
 
 
 @pytest.fixture
@@ -74,5 +82,10 @@ def outcomes(database: Database) -> SqlOutcomeStore:
 
 
 @pytest.fixture
+def tenants(database: Database) -> SqlTenantStore:
+    return SqlTenantStore(database)
+
+
+@pytest.fixture
 def objects(database: Database) -> SqlObjectRows:
-    return SqlObjectRows(database)
+    return SqlObjectRows(database, quotas=allowing(1_000))

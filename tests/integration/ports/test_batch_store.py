@@ -24,15 +24,16 @@ from tests.integration.ports.values import (
     stored,
     success,
 )
+from tests.unit.batches.samples import allowing
 
 from imagebatch.v1.enums import BatchStatus
-from imagebatch_server.batches.errors import BatchNotFound, LimitExceeded, ObjectNotFound, RequestIdReused
+from imagebatch_server.batches.errors import BatchNotFound, Limit, LimitExceeded, ObjectNotFound, RequestIdReused
 from imagebatch_server.batches.model import Batch, BatchFilter
 from imagebatch_server.store import items as items_module
 from imagebatch_server.store import listing
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
-from imagebatch_server.store.objects import SqlObjectRows
+from imagebatch_server.store.object_rows import SqlObjectRows
 from imagebatch_server.store.outcomes import SqlOutcomeStore
 
 ODD_LABELS = {"it's": 'a "quoted" value', "k%s": "100 % ? :name $1", "ключ": "\N{SNOWMAN} \\ /", "empty": ""}
@@ -150,12 +151,13 @@ async def test_request_ids_of_tenants_are_apart(batches: SqlBatchStore) -> None:
 
 
 async def test_no_more_batches_run_than_allowed(database: Database, outcomes: SqlOutcomeStore) -> None:
-    batches = SqlBatchStore(database, owner="one", max_running_batches=2)
+    batches = SqlBatchStore(database, owner="one", quotas=allowing(2))
     first = await created(batches, new_batch(options(request_id="r")), items(1))
     await made(batches, 1)
     with pytest.raises(LimitExceeded) as refused:
         await made(batches, 1)
-    assert (refused.value.limit, refused.value.value, refused.value.retry_after_s) == ("max_running_batches", 2, 5.0)
+    assert refused.value.limit == Limit("max_running_batches", 2, 2, "IMAGEBATCH_MAX_RUNNING_BATCHES")
+    assert refused.value.retry_after_s == 5.0
     assert await created(batches, new_batch(options(request_id="r")), items(1)) == first
     await created(batches, new_batch(tenant="two"), items(1))
     await record(outcomes, first, success(0))
@@ -235,28 +237,40 @@ async def test_an_unknown_batch_can_not_be_cancelled(batches: SqlBatchStore) -> 
         await batches.request_cancel(TENANT, new_batch().batch_id, at(5))
 
 
-async def test_taking_over_raises_the_epoch_of_every_running_batch(
-    batches: SqlBatchStore, outcomes: SqlOutcomeStore
+async def test_taking_over_raises_the_epoch_of_every_running_batch_of_others(
+    batches: SqlBatchStore, others: SqlBatchStore, outcomes: SqlOutcomeStore
 ) -> None:
     pending = await made(batches, 2)
     processing = await record(outcomes, await made(batches, 2), failed(1))
     ended = await record(outcomes, await made(batches, 1), success(0))
     other = await created(batches, new_batch(tenant="two"), items(1))
-    taken = await batches.take_over("new")
-    assert list(taken) == [replace(batch, owner_epoch=2) for batch in (pending, processing, other)]
+    taken = await others.take_over(["describe"])
+    assert list(taken) == [replace(batch, owner="two", owner_epoch=2) for batch in (pending, processing, other)]
     assert await batches.get(TENANT, ended.batch_id) == ended
-    assert [batch.owner_epoch for batch in await batches.take_over("newer")] == [3, 3, 3]
+    assert list(await others.take_over(["describe"])) == [], "they are its own by now"
+    assert [batch.owner_epoch for batch in await batches.take_over(["describe"])] == [3, 3, 3]
 
 
-async def test_an_owner_finds_its_running_batches(
-    database: Database, batches: SqlBatchStore, outcomes: SqlOutcomeStore
+async def test_a_batch_of_an_operation_that_a_server_lacks_is_taken_over_only_to_be_skipped(
+    batches: SqlBatchStore, others: SqlBatchStore
+) -> None:
+    waits, cancelled = await made(batches, 2), await made(batches, 2)
+    assert list(await others.take_over([])) == []
+    assert await batches.get(TENANT, waits.batch_id) == waits
+    await batches.request_cancel(TENANT, cancelled.batch_id, at(1))
+    assert [batch.batch_id for batch in await others.take_over(["verify"])] == [cancelled.batch_id]
+    assert [batch.batch_id for batch in await others.take_over(["verify", "describe"])] == [waits.batch_id]
+
+
+async def test_running_batches_are_read_whoever_owns_them(
+    batches: SqlBatchStore, others: SqlBatchStore, outcomes: SqlOutcomeStore
 ) -> None:
     first = await made(batches, 2)
     await record(outcomes, await made(batches, 1), success(0))
     second = await created(batches, new_batch(tenant="two"), items(1))
-    await made(SqlBatchStore(database, owner="two", max_running_batches=9), 1)
-    assert list(await batches.owned("one")) == [first, second]
-    assert list(await batches.owned("nobody")) == []
+    third = await made(others, 1)
+    assert list(await batches.running()) == [first, second, third]
+    assert [batch.owner for batch in (first, second, third)] == ["one", "one", "two"]
 
 
 @pytest.mark.parametrize("looked_through", [1, 3, 10_000])

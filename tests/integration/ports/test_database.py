@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import socket
 import sqlite3
 import sys
 import threading
@@ -17,6 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 from tests.integration.ports.values import TENANT, at, commit, created, items, made, new_batch, options, record, success
 from tests.postgres import PostgresServer, own_server
+from tests.unit.batches.samples import allowing
 
 from imagebatch_server.batches.errors import BatchNotFound, StoreUnavailable
 from imagebatch_server.batches.model import BatchFilter
@@ -39,7 +42,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def broken_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server of the test's own."""
+    """Run a PostgreSQL server of the test's own."""
     with own_server() as server:
         yield server
 
@@ -85,7 +88,7 @@ async def test_a_locked_sqlite_database_is_waited_for_and_then_not_available(
 ) -> None:
     database = Database(sqlite_url)
     await migrate(database)
-    batches = SqlBatchStore(database, owner="one", max_running_batches=9)
+    batches = SqlBatchStore(database, owner="one", quotas=allowing(9))
     new = new_batch()
     lock = sqlite3.connect(tmp_path / "imagebatch.db", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
@@ -119,7 +122,7 @@ async def test_a_transaction_on_sqlite_takes_its_lock_before_it_reads(sqlite_url
 async def test_a_full_sqlite_database_takes_nothing_and_goes_on_when_there_is_room(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     await migrate(database)
-    batches = SqlBatchStore(database, owner="one", max_running_batches=9)
+    batches = SqlBatchStore(database, owner="one", quotas=allowing(9))
     outcomes = SqlOutcomeStore(database, max_read_bytes=10**9)
     batch = await made(batches, 3)
     most = await database.write(lambda connection: answer(connection, "PRAGMA max_page_count"))
@@ -142,7 +145,7 @@ async def test_a_full_sqlite_database_takes_nothing_and_goes_on_when_there_is_ro
 async def test_a_file_that_is_no_database_is_not_available(sqlite_url: str, tmp_path: Path) -> None:
     (tmp_path / "imagebatch.db").write_bytes(b"this is no database " * 1_000)
     database = Database(sqlite_url)
-    with pytest.raises(StoreUnavailable, match="not a database, restore it from a backup, or move it away"):
+    with pytest.raises(StoreUnavailable, match="not a database, restore it from a backup, and leave the images"):
         await migrate(database)
     database.close()
 
@@ -150,17 +153,17 @@ async def test_a_file_that_is_no_database_is_not_available(sqlite_url: str, tmp_
 async def test_a_damaged_sqlite_database_is_not_available(sqlite_url: str, tmp_path: Path) -> None:
     database = Database(sqlite_url)
     await migrate(database)
-    batch = await made(SqlBatchStore(database, owner="one", max_running_batches=9), 5_000)
+    batch = await made(SqlBatchStore(database, owner="one", quotas=allowing(9)), 5_000)
     database.close()  # writes everything from the log into the file
     file = tmp_path / "imagebatch.db"
     whole = file.read_bytes()
     file.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
     database = Database(sqlite_url)
-    batches = SqlBatchStore(database, owner="one", max_running_batches=9)
+    batches = SqlBatchStore(database, owner="one", quotas=allowing(9))
     for read in (batches.get(TENANT, batch.batch_id), batches.pending_items(TENANT, batch.batch_id, -1, 5_000)):
-        with pytest.raises(StoreUnavailable, match="malformed, restore the database from a backup"):
+        with pytest.raises(StoreUnavailable, match="restore the database from a backup, and leave the images"):
             await read
-    with pytest.raises(StoreUnavailable, match="malformed, restore the database from a backup"):
+    with pytest.raises(StoreUnavailable, match="restore the database from a backup, and leave the images"):
         await made(batches, 5)
     database.close()
 
@@ -169,7 +172,7 @@ async def test_a_damaged_sqlite_database_is_not_available(sqlite_url: str, tmp_p
 async def test_what_goes_wrong_while_rows_are_fetched_is_the_databases_fault_too(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     await migrate(database)
-    batch = await made(SqlBatchStore(database, owner="one", max_running_batches=9), 200)
+    batch = await made(SqlBatchStore(database, owner="one", quotas=allowing(9)), 200)
 
     def interrupted(connection: Connection) -> None:
         steps = itertools.count()
@@ -194,8 +197,9 @@ async def test_commits_on_postgres_are_synced_and_reads_are_snapshots(
         database.write: {"synchronous_commit": "on", "transaction_isolation": "read committed"},
         database.read: {"transaction_isolation": "repeatable read", "transaction_read_only": "on"},
     }
+    application = f"imagebatch on {socket.gethostname()}, process {os.getpid()}"
     for method, settings in expected.items():
-        for setting, value in {**settings, "application_name": "imagebatch", "statement_timeout": "25s"}.items():
+        for setting, value in {**settings, "application_name": application, "statement_timeout": "25s"}.items():
             assert await method(partial(answer, question=f"SHOW {setting}")) == value
     database.close()
 
@@ -204,7 +208,7 @@ async def test_commits_on_postgres_are_synced_and_reads_are_snapshots(
 async def test_a_locked_postgres_row_is_waited_for_and_then_not_available(impatient: None, postgres_url: str) -> None:
     database = Database(postgres_url)
     await migrate(database)
-    batches = SqlBatchStore(database, owner="one", max_running_batches=9)
+    batches = SqlBatchStore(database, owner="one", quotas=allowing(9))
     batch = await made(batches, 1)
     with psycopg.connect(postgres_url.replace("+psycopg", "")) as lock:
         lock.execute("SELECT * FROM batches FOR UPDATE")
@@ -219,7 +223,7 @@ async def test_a_locked_postgres_row_is_waited_for_and_then_not_available(impati
 async def test_connections_that_died_while_idle_are_replaced_unnoticed(postgres_url: str) -> None:
     database = Database(postgres_url)
     await migrate(database)
-    batches = SqlBatchStore(database, owner="one", max_running_batches=9)
+    batches = SqlBatchStore(database, owner="one", quotas=allowing(9))
     batch = await made(batches, 1)
     with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
         for use in (
@@ -228,7 +232,7 @@ async def test_connections_that_died_while_idle_are_replaced_unnoticed(postgres_
         ):
             ended = connection.execute(
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND application_name = 'imagebatch'"
+                "WHERE datname = current_database() AND application_name LIKE 'imagebatch on %'"
             ).fetchall()
             assert ended
             assert (await use()).batch_id == batch.batch_id
@@ -239,7 +243,7 @@ async def test_connections_that_died_while_idle_are_replaced_unnoticed(postgres_
 async def test_a_connection_that_dies_under_way_loses_the_whole_transaction(postgres_url: str) -> None:
     database = Database(postgres_url)
     await migrate(database)
-    batches = SqlBatchStore(database, owner="one", max_running_batches=9)
+    batches = SqlBatchStore(database, owner="one", quotas=allowing(9))
     outcomes = SqlOutcomeStore(database, max_read_bytes=10**9)
     batch = await made(batches, 2)
     tries = 0
@@ -262,7 +266,7 @@ async def test_a_connection_that_dies_under_way_loses_the_whole_transaction(post
 async def test_a_postgres_that_stops_and_starts_is_used_again(broken_server: PostgresServer) -> None:
     database = Database(broken_server.create_database())
     await migrate(database)
-    batches = SqlBatchStore(database, owner="one", max_running_batches=9)
+    batches = SqlBatchStore(database, owner="one", quotas=allowing(9))
     outcomes = SqlOutcomeStore(database, max_read_bytes=10**9)
     batch = await made(batches, 5)
     for round_number in range(3):

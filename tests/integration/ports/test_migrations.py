@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
+from structlog.testing import capture_logs
 from tests.postgres import PostgresServer
 
 from imagebatch_server.store import migrations
@@ -77,11 +78,24 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
 async def test_a_schema_of_a_newer_version_is_refused(database: Database) -> None:
     def as_if_newer(connection: Connection) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql("UPDATE schema_bears SET oldest_revision = '9998'")
 
     await database.write(as_if_newer)
     before = await database.read(schema)
-    with pytest.raises(SchemaTooNew, match=r"9999.*newer Imagebatch"):
+    with pytest.raises(SchemaTooNew, match=r"9999.*from revision 9998 on.*newer Imagebatch"):
         await migrate(database)
+    assert await database.read(schema) == before
+
+
+async def test_a_schema_of_a_newer_version_that_bears_this_one_is_left_as_it_is(database: Database) -> None:
+    def as_if_newer(connection: Connection) -> None:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    await database.write(as_if_newer)
+    before = await database.read(schema)
+    with capture_logs() as logs:
+        await migrate(database)
+    assert [(line["event"], line["revision"]) for line in logs] == [("schema.newer", "9999")]
     assert await database.read(schema) == before
 
 
@@ -98,10 +112,13 @@ async def test_servers_that_start_at_once_migrate_once(url: str, open_database: 
     errors = [process.communicate()[1] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], errors
 
+    files = [file.name for file in (Path(migrations.__file__).parent / "versions").glob("v*.py")]
+    newest = max(files).removeprefix("v").partition("_")[0]
+
     def versions(connection: Connection) -> list[str]:
         return list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
 
-    assert await open_database().read(versions) == ["0001"]
+    assert await open_database().read(versions) == [newest]
 
 
 def test_a_migration_is_named_by_its_revision() -> None:

@@ -11,8 +11,22 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Executable, event
 from tests.integration.ports.values import NOON, all_successful, made, record
+from tests.unit.batches.samples import allowing
 
-from imagebatch_server.store import batches, intake, items, listing, objects, pages, removal, results, staging, submit
+from imagebatch_server.store import (
+    batches,
+    insert_items,
+    item_ids,
+    items,
+    listing,
+    object_rows,
+    removal,
+    results,
+    retry,
+    staging,
+    submit,
+    tenant_rows,
+)
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.migrate import migrate
@@ -26,10 +40,10 @@ SUCCESS = {"statuses": ["success"]}
 KEYS = {"object_keys": ["a", "b"]}
 
 QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
-    (submit._COUNT_RUNNING, KEY, "batches_running"),
+    (tenant_rows._COUNT_RUNNING, KEY, "batches_running"),
     (submit._OF_REQUEST, {**KEY, "of_request_id": "r"}, "batches_request_id"),
-    (batches._OWNED, {"of_owner": "one"}, "batches_running"),
-    (batches._TAKE_OVER, {"new_owner": "two"}, "batches_running"),
+    (batches._RUNNING, {}, "batches_running"),
+    (batches._TAKE_OVER["sqlite"], {"new_owner": "two", "operations": ["describe"]}, "batches_running"),
     (removal._NEXT, {}, "batches_discarded"),
     (removal._EXPIRE, {"before": NOON, "most": 3}, "batches_completed"),
     (removal._REMOVE_FROM[0], {**KEY, **RANGE}, "outcomes_pkey"),
@@ -47,15 +61,18 @@ QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
     (items._RECORDED.of(["success"]), {**KEY, **SUCCESS, "skipped": 0, "most": 9}, "outcomes_pkey"),
     (items._RECORDED.of(["failed"]), {**KEY, **FAILED, "skipped": 0, "most": 9}, "outcomes_unsuccessful"),
     (results._AFTER, {**KEY, "after": 3, "most": 9}, "outcomes_sequence"),
-    (pages._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),
+    (item_ids._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),
     (staging._OWN_IDS, {**KEY, "item_ids": ["a", "b"]}, "items_item_id"),
-    (intake._FIRST_WITH, {**KEY, "content_keys": [b"a"]}, "items_content_key"),
-    (intake._UPLOADS, {**KEY, **KEYS}, "objects_pkey"),
-    (objects._OLD, {"after_key": "a", "before": NOON}, "objects_pkey"),
-    (objects._OF_ANY_TENANT, {"of_object_key": "a"}, "objects_pkey"),
-    (objects._LOCK, KEYS, "objects_pkey"),
-    (objects._REFERENCES[0], KEYS, "items_object_key"),
-    (objects._REFERENCES[1], KEYS, "outcomes_stored_object_key"),
+    (retry._REMEMBERED, {**KEY, "of_request_id": "r"}, "retries_pkey"),
+    (retry._FORGET, {**KEY, "before": NOON}, "retries_pkey"),
+    (insert_items._FIRST_WITH, {**KEY, "content_keys": [b"a"]}, "items_content_key"),
+    (insert_items._UPLOADS, {**KEY, **KEYS}, "objects_pkey"),
+    (object_rows._OLD, {"after_key": "a", "before": NOON}, "objects_pkey"),
+    (object_rows._OF_ANY_TENANT, KEYS, "objects_pkey"),
+    (object_rows._KEYS, {"after_key": "a", "most": 3}, "objects_pkey"),
+    (object_rows._LOCK, {**KEYS, "before": NOON}, "objects_pkey"),
+    (object_rows._REFERENCES[0], KEYS, "items_object_key"),
+    (object_rows._REFERENCES[1], KEYS, "outcomes_stored_object_key"),
 ]
 
 
@@ -95,7 +112,7 @@ async def test_queries_use_their_index(
 async def test_reading_on_from_far_into_a_batch_takes_no_more_steps(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     await migrate(database)
-    batches_store = SqlBatchStore(database, owner="one", max_running_batches=1)
+    batches_store = SqlBatchStore(database, owner="one", quotas=allowing(1))
     batch = await made(batches_store, 2_000)
     await record(SqlOutcomeStore(database, max_read_bytes=1), batch, *all_successful(batch))
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 from tests.integration.ports.values import (
+    NOON,
     TENANT,
     at,
     commit,
@@ -23,14 +24,22 @@ from tests.integration.ports.values import (
     success,
 )
 from tests.integration.ports.values import record as record_all
+from tests.unit.batches.samples import allowing
 
 from imagebatch.v1.enums import BatchStatus
-from imagebatch_server.batches.errors import BatchNotFound, BatchNotTerminal, RequestIdReused, StoreUnavailable
-from imagebatch_server.batches.model import Batch
+from imagebatch_server.batches.errors import (
+    BatchNotFound,
+    BatchNotTerminal,
+    LimitExceeded,
+    RequestIdReused,
+    StoreUnavailable,
+)
+from imagebatch_server.batches.model import Batch, RetryRequest
+from imagebatch_server.batches.quotas import Quotas
 from imagebatch_server.store import removal, staging
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
-from imagebatch_server.store.objects import SqlObjectRows, remove
+from imagebatch_server.store.object_rows import SqlObjectRows, remove
 from imagebatch_server.store.outcomes import SqlOutcomeStore
 from imagebatch_server.store.record import record
 from imagebatch_server.store.retry import retry
@@ -46,13 +55,13 @@ def url(postgres_url: str) -> str:
 
 @pytest.fixture
 async def ended(batches: SqlBatchStore, outcomes: SqlOutcomeStore) -> Batch:
-    """A batch that failed."""
+    """Make a batch that failed."""
     return await record_all(outcomes, await made(batches, 2), failed(0), failed(1))
 
 
 @pytest.fixture
 def other(database: Database, open_database: Callable[[], Database]) -> Iterator[Connection]:
-    """A transaction of another server, which a test commits when it likes."""
+    """Begin a transaction of another server, which a test commits when it likes."""
     with open_database()._writer_engine.connect() as connection:
         yield connection
 
@@ -69,7 +78,9 @@ async def until_one_waits(url: str) -> None:
 async def test_of_two_submits_with_one_request_id_the_second_answers_the_first(
     url: str, batches: SqlBatchStore, other: Connection
 ) -> None:
-    first, _ = create(other, new_batch(options(request_id="r")), items(2), [], owner="other", max_running_batches=9)
+    first, _ = create(
+        other, new_batch(options(request_id="r")), items(2), [], owner="other", quotas=Quotas(max_running_batches=9)
+    )
     second = asyncio.create_task(created(batches, new_batch(options(request_id="r")), items(2)))
     third = asyncio.create_task(created(batches, new_batch(options(request_id="r"), content="b"), items(2)))
     await until_one_waits(url)
@@ -80,7 +91,7 @@ async def test_of_two_submits_with_one_request_id_the_second_answers_the_first(
 
 
 async def test_the_second_goes_on_if_the_first_gives_up(url: str, batches: SqlBatchStore, other: Connection) -> None:
-    create(other, new_batch(options(request_id="r")), items(2), [], owner="other", max_running_batches=9)
+    create(other, new_batch(options(request_id="r")), items(2), [], owner="other", quotas=Quotas(max_running_batches=9))
     new = new_batch(options(request_id="r"))
     second = asyncio.create_task(created(batches, new, items(2)))
     await until_one_waits(url)
@@ -149,7 +160,7 @@ async def test_of_two_staged_batches_with_one_request_id_the_second_answers_the_
     for new in (first, second):
         await batches.stage(new)
         await batches.stage_items(new, items(2), [])
-    published = staging.publish(other, first, 2, max_running_batches=9)
+    published = staging.publish(other, first, 2, owner="other", quotas=Quotas(max_running_batches=9))
     late = asyncio.create_task(batches.publish(second, 2))
     await until_one_waits(url)
     other.commit()
@@ -160,7 +171,7 @@ async def test_what_is_being_published_is_not_discarded(url: str, batches: SqlBa
     new = new_batch()
     await batches.stage(new)
     await batches.stage_items(new, items(2), [])
-    published = staging.publish(other, new, 2, max_running_batches=9)
+    published = staging.publish(other, new, 2, owner="other", quotas=Quotas(max_running_batches=9))
     late = asyncio.create_task(batches.discard(TENANT, new.batch_id))
     await until_one_waits(url)
     other.commit()
@@ -183,8 +194,10 @@ async def test_no_items_come_to_what_is_being_discarded(url: str, batches: SqlBa
 async def test_of_two_retries_one_reopens_the_batch(
     url: str, batches: SqlBatchStore, other: Connection, ended: Batch
 ) -> None:
-    again, reopened = retry(other, (TENANT, ended.batch_id), [], owner="other", max_running_batches=9)
-    late = asyncio.create_task(batches.retry(TENANT, ended.batch_id, []))
+    again, reopened = retry(
+        other, (TENANT, ended.batch_id), RetryRequest(), NOON, lambda _: "other", quotas=Quotas(max_running_batches=9)
+    )
+    late = asyncio.create_task(batches.retry(TENANT, ended.batch_id, RetryRequest(), NOON))
     await until_one_waits(url)
     other.commit()
     assert (reopened, await late) == (True, (again, False))
@@ -193,7 +206,9 @@ async def test_of_two_retries_one_reopens_the_batch(
 async def test_a_batch_being_reopened_is_neither_deleted_nor_expired(
     url: str, batches: SqlBatchStore, other: Connection, ended: Batch
 ) -> None:
-    again, _ = retry(other, (TENANT, ended.batch_id), [], owner="other", max_running_batches=9)
+    again, _ = retry(
+        other, (TENANT, ended.batch_id), RetryRequest(), NOON, lambda _: "other", quotas=Quotas(max_running_batches=9)
+    )
     assert list(await batches.expire(at(10**6), 10)) == []  # what is locked is left for the next round
     late = asyncio.create_task(batches.hide(TENANT, ended.batch_id))
     await until_one_waits(url)
@@ -207,7 +222,7 @@ async def test_a_batch_being_deleted_is_not_reopened(
     url: str, batches: SqlBatchStore, other: Connection, ended: Batch
 ) -> None:
     removal.hide(other, (TENANT, ended.batch_id))
-    late = asyncio.create_task(batches.retry(TENANT, ended.batch_id, []))
+    late = asyncio.create_task(batches.retry(TENANT, ended.batch_id, RetryRequest(), NOON))
     await until_one_waits(url)
     other.commit()
     with pytest.raises(BatchNotFound):
@@ -232,34 +247,41 @@ async def test_an_object_that_is_being_named_is_not_swept(
 ) -> None:
     await objects.add(stored("one.upload"))
     naming = [item(0, object_key="one.upload")]
-    create(other, new_batch(), naming, [], owner="other", max_running_batches=9)
+    create(other, new_batch(), naming, [], owner="other", quotas=Quotas(max_running_batches=9))
     assert list(await objects.unreferenced(at(1), 10)) == ["one.upload"]
-    sweep = asyncio.create_task(objects.remove(["one.upload"]))
+    sweep = asyncio.create_task(objects.remove(["one.upload"], at(1)))
     await until_one_waits(url)
     other.commit()
     assert list(await sweep) == []
-    assert await objects.exists("one.upload")
+    assert await objects.known(["one.upload"])
 
 
-async def test_submissions_that_name_one_object_do_not_wait_for_each_other(
-    objects: SqlObjectRows, batches: SqlBatchStore, other: Connection
+async def test_submissions_of_one_tenant_take_no_room_twice(
+    url: str, database: Database, objects: SqlObjectRows, other: Connection
 ) -> None:
+    """Also if they name one object, which they lock after the tenant."""
     await objects.add(stored("one.upload"))
     naming = [item(0, object_key="one.upload")]
-    create(other, new_batch(), naming, [], owner="other", max_running_batches=9)
-    assert (await created(batches, new_batch(), naming)).total_items == 1
+    batches = SqlBatchStore(database, owner="one", quotas=allowing(2))
+    create(other, new_batch(), naming, [], owner="other", quotas=Quotas(max_running_batches=2))
+    second, third = (asyncio.create_task(created(batches, new_batch(), naming)) for _ in range(2))
+    await until_one_waits(url)
+    other.commit()
+    assert (await second).total_items == 1
+    with pytest.raises(LimitExceeded):
+        await third
 
 
 async def test_an_object_that_is_being_swept_is_gone_before_it_is_named(
     url: str, objects: SqlObjectRows, batches: SqlBatchStore, other: Connection
 ) -> None:
     await objects.add(stored("one.upload"))
-    assert remove(other, ["one.upload"]) == ["one.upload"]
+    assert remove(other, ["one.upload"], at(1)) == ["one.upload"]
     late = asyncio.create_task(created(batches, new_batch(), [item(0, object_key="one.upload")]))
     await until_one_waits(url)
     other.commit()
     assert (await late).total_items == 1
-    assert not await objects.exists("one.upload")
+    assert not await objects.known(["one.upload"])
 
 
 async def test_an_object_that_a_stream_is_naming_is_not_swept(
@@ -268,8 +290,8 @@ async def test_an_object_that_a_stream_is_naming_is_not_swept(
     await objects.add(stored("one.upload"))
     new = new_batch()
     await batches.stage(new)
-    staging.stage_items(other, new, [item(0, object_key="one.upload")], [])
-    sweep = asyncio.create_task(objects.remove(["one.upload"]))
+    staging.stage_items(other, new, [item(0, object_key="one.upload")], [], Quotas())
+    sweep = asyncio.create_task(objects.remove(["one.upload"], at(1)))
     await until_one_waits(url)
     other.commit()
     assert list(await sweep) == []

@@ -30,7 +30,7 @@ from imagebatch_server.batches.model import Batch, ItemFilter, Outcome
 from imagebatch_server.store.audit import audit
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
-from imagebatch_server.store.objects import SqlObjectRows
+from imagebatch_server.store.object_rows import SqlObjectRows
 from imagebatch_server.store.outcomes import SqlOutcomeStore
 
 
@@ -155,16 +155,20 @@ async def test_a_terminal_batch_takes_no_outcome(batches: SqlBatchStore, outcome
 
 
 async def test_an_owner_of_another_epoch_writes_nothing(
-    database: Database, batches: SqlBatchStore, outcomes: SqlOutcomeStore, objects: SqlObjectRows
+    database: Database,
+    batches: SqlBatchStore,
+    others: SqlBatchStore,
+    outcomes: SqlOutcomeStore,
+    objects: SqlObjectRows,
 ) -> None:
     stale = await made(batches, 2)
-    (current,) = await batches.take_over("new")
-    late = success(0, stored_object=stored("one/result"))
+    (current,) = await others.take_over(["describe"])
+    late = success(0, stored_object_key="one/result")
     assert list(await outcomes.record([commit(stale, [late])], at(1), recheck=False)) == [None]
     assert await batches.get(TENANT, stale.batch_id) == current
     assert await recorded(outcomes, stale) == []
     assert (await record(outcomes, current, late)).successful_items == 1
-    assert await objects.get(TENANT, "one/result") == late.stored_object
+    assert await objects.get(TENANT, "one/result") == stored("one/result")
     assert await audited(database, stale) == []
 
 
@@ -241,27 +245,22 @@ async def test_no_words_of_an_error_keep_its_outcome_from_being_recorded(
     batch = await made(batches, 1)
     await record(outcomes, batch, failed(0, message="bad\x00 name \ud83d, \N{SNOWMAN} 100 %s"))
     (result,) = await outcomes.after(TENANT, batch.batch_id, 0, 10)
-    assert result.error_message == "bad\N{REPLACEMENT CHARACTER} name ?, \N{SNOWMAN} 100 %s"
+    assert result.outcome is not None
+    assert result.outcome.error_message == "bad\N{REPLACEMENT CHARACTER} name ?, \N{SNOWMAN} 100 %s"
 
 
 async def test_an_outcome_reads_back_as_it_was_recorded(
     batches: SqlBatchStore, outcomes: SqlOutcomeStore, objects: SqlObjectRows
 ) -> None:
     batch = await made(batches, 3)
-    image = stored("one/thumbnail")
-    given = structs.replace(success(0, bytes(range(256)), image), processing_time_ms=2**40)
-    await record(
-        outcomes, batch, given, structs.replace(skipped(2, ItemErrorCode.DUPLICATE), duplicate_of_index=1), seconds=7
-    )
+    given = structs.replace(success(0, bytes(range(256)), "one/thumbnail"), processing_time_ms=2**40)
+    repeats = structs.replace(skipped(2, ItemErrorCode.DUPLICATE), duplicate_of_index=1)
+    await record(outcomes, batch, given, repeats, seconds=7)
     done, duplicate = await outcomes.after(TENANT, batch.batch_id, 0, 10)
-    assert await objects.get(TENANT, "one/thumbnail") == image
-    assert (done.status, done.error_code, done.error_message) == (BatchItemStatus.SUCCESS, None, None)
-    assert (done.output_data, done.processing_time_ms, done.attempts) == (bytes(range(256)), 2**40, 1)
-    assert (done.image_sha256, done.stored_object_key, done.duplicate_of_index) == ("7" * 64, "one/thumbnail", None)
+    assert await objects.get(TENANT, "one/thumbnail") == stored("one/thumbnail")
+    assert (done.outcome, done.status) == (given, BatchItemStatus.SUCCESS)
     assert (done.sequence, done.completed_at, done.batch_id) == (1, at(7), batch.batch_id)
-    assert (duplicate.status, duplicate.error_code) == (BatchItemStatus.SKIPPED, ItemErrorCode.DUPLICATE)
-    assert (duplicate.duplicate_of_index, duplicate.output_data, duplicate.sequence) == (1, None, 2)
-    assert duplicate.processing_time_ms is None
+    assert (duplicate.outcome, duplicate.status, duplicate.sequence) == (repeats, BatchItemStatus.SKIPPED, 2)
     assert [done.item, duplicate.item] == list(await batches.items(TENANT, batch.batch_id, [0, 2]))
 
 

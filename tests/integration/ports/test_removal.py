@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 from tests.integration.ports.values import (
+    NOON,
     TENANT,
     all_successful,
     at,
@@ -21,7 +22,7 @@ from tests.integration.ports.values import (
 
 from imagebatch.v1.enums import BatchStatus
 from imagebatch_server.batches.errors import BatchNotFound, BatchNotTerminal
-from imagebatch_server.batches.model import Batch, BatchFilter, ItemFilter
+from imagebatch_server.batches.model import Batch, BatchFilter, ItemFilter, RetryRequest
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.outcomes import SqlOutcomeStore
@@ -54,7 +55,7 @@ async def test_a_hidden_batch_is_invisible(batches: SqlBatchStore, outcomes: Sql
     for read in (
         batches.get(TENANT, batch.batch_id),
         batches.request_cancel(TENANT, batch.batch_id, at(1)),
-        batches.retry(TENANT, batch.batch_id, []),
+        batches.retry(TENANT, batch.batch_id, RetryRequest(), NOON),
         batches.hide(TENANT, batch.batch_id),
         outcomes.page(TENANT, batch.batch_id, ItemFilter(), 0, 10),
         outcomes.after(TENANT, batch.batch_id, 0, 10),
@@ -63,7 +64,7 @@ async def test_a_hidden_batch_is_invisible(batches: SqlBatchStore, outcomes: Sql
             await read
     assert list(await batches.list(TENANT, BatchFilter(), 10, None)) == [kept]
     assert list(await batches.list(TENANT, BatchFilter(labels={"a": "b"}), 10, None)) == [kept]
-    assert list(await batches.take_over("new")) == []
+    assert list(await batches.running()) == []
     assert list(await outcomes.record([commit(batch, [success(0)])], at(2), recheck=True)) == [None]
     assert await batches.find_request(new_batch(options(request_id="r"))) is None
 
@@ -135,5 +136,5 @@ async def test_batches_that_ended_before_a_time_expire(batches: SqlBatchStore, o
 async def test_a_reopened_batch_does_not_expire(batches: SqlBatchStore, outcomes: SqlOutcomeStore) -> None:
     batch = await made(batches, 1)
     await record(outcomes, batch, failed(0))
-    await batches.retry(TENANT, batch.batch_id, [])
+    await batches.retry(TENANT, batch.batch_id, RetryRequest(), NOON)
     assert list(await batches.expire(at(10**6), 10)) == []

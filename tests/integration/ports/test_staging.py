@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from msgspec import structs
 from tests.integration.ports.values import (
+    NOON,
     TENANT,
     at,
     created,
@@ -20,6 +21,7 @@ from tests.integration.ports.values import (
     stored,
     success,
 )
+from tests.unit.batches.samples import allowing
 
 from imagebatch.v1.enums import BatchStatus
 from imagebatch_server.batches.errors import (
@@ -29,17 +31,17 @@ from imagebatch_server.batches.errors import (
     RequestIdReused,
     StoreUnavailable,
 )
-from imagebatch_server.batches.model import BatchFilter, Item, ItemFilter
-from imagebatch_server.batches.ports import BatchCommit, NewBatch
+from imagebatch_server.batches.model import BatchFilter, Item, ItemFilter, RetryRequest
+from imagebatch_server.batches.ports.batches import BatchCommit, NewBatch
 from imagebatch_server.store.audit import audit
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
-from imagebatch_server.store.objects import SqlObjectRows
+from imagebatch_server.store.object_rows import SqlObjectRows
 from imagebatch_server.store.outcomes import SqlOutcomeStore
 
 
 async def staged(batches: SqlBatchStore, new: NewBatch, count: int) -> NewBatch:
-    """A staged batch of so many items, in two parts."""
+    """Stage a batch of so many items, in two parts."""
     everything = items(count)
     await batches.stage(new)
     await batches.stage_items(new, everything[: count // 2], [])
@@ -48,7 +50,7 @@ async def staged(batches: SqlBatchStore, new: NewBatch, count: int) -> NewBatch:
 
 
 async def test_a_published_batch_is_like_one_submitted_at_once(
-    database: Database, batches: SqlBatchStore, outcomes: SqlOutcomeStore
+    database: Database, batches: SqlBatchStore, others: SqlBatchStore, outcomes: SqlOutcomeStore
 ) -> None:
     new = await staged(batches, new_batch(options(labels={"a": "b"}, request_id="r")), 7)
     published = await batches.publish(new, 7)
@@ -58,18 +60,20 @@ async def test_a_published_batch_is_like_one_submitted_at_once(
     assert list(await batches.list(TENANT, BatchFilter(labels={"a": "b"}), 10, None)) == [published]
     assert list(await batches.items(TENANT, new.batch_id, range(7))) == items(7)
     assert await batches.find_request(new) == published
-    assert list(await batches.take_over("new")) == [replace(published, owner_epoch=2)]
+    assert list(await others.take_over(["describe"])) == [replace(published, owner="two", owner_epoch=2)]
     ended = await record(outcomes, replace(published, owner_epoch=2), *(success(index) for index in range(7)))
     assert ended.status is BatchStatus.COMPLETED
     assert await database.read(partial(audit, tenant=TENANT, batch_id=new.batch_id)) == []
 
 
-async def test_nothing_sees_a_staged_batch(batches: SqlBatchStore, outcomes: SqlOutcomeStore) -> None:
+async def test_nothing_sees_a_staged_batch(
+    batches: SqlBatchStore, others: SqlBatchStore, outcomes: SqlOutcomeStore
+) -> None:
     new = await staged(batches, new_batch(options(labels={"a": "b"}, request_id="r")), 4)
     for read in (
         batches.get(TENANT, new.batch_id),
         batches.request_cancel(TENANT, new.batch_id, at(1)),
-        batches.retry(TENANT, new.batch_id, []),
+        batches.retry(TENANT, new.batch_id, RetryRequest(), NOON),
         batches.hide(TENANT, new.batch_id),
         outcomes.page(TENANT, new.batch_id, ItemFilter(), 0, 10),
         outcomes.after(TENANT, new.batch_id, 0, 10),
@@ -79,7 +83,8 @@ async def test_nothing_sees_a_staged_batch(batches: SqlBatchStore, outcomes: Sql
     assert list(await batches.list(TENANT, BatchFilter(), 10, None)) == []
     assert list(await batches.list(TENANT, BatchFilter(labels={"a": "b"}), 10, None)) == []
     assert await batches.find_request(new) is None
-    assert list(await batches.take_over("new")) == []
+    assert list(await others.take_over(["describe"])) == []
+    assert list(await others.running()) == []
     assert list(await batches.expire(at(10**6), 10)) == []
     assert await batches.remove_hidden(1_000) == 0
     early = BatchCommit(TENANT, new.batch_id, 1, [success(0)], None, None)
@@ -88,7 +93,7 @@ async def test_nothing_sees_a_staged_batch(batches: SqlBatchStore, outcomes: Sql
 
 
 async def test_a_staged_batch_does_not_run(database: Database) -> None:
-    batches = SqlBatchStore(database, owner="one", max_running_batches=1)
+    batches = SqlBatchStore(database, owner="one", quotas=allowing(1))
     first = await staged(batches, new_batch(), 2)
     second = await staged(batches, new_batch(), 2)
     await batches.publish(first, 2)
@@ -147,7 +152,7 @@ async def test_a_published_batch_is_not_discarded(batches: SqlBatchStore) -> Non
     new = await staged(batches, new_batch(), 3)
     published = await batches.publish(new, 3)
     await batches.discard(TENANT, new.batch_id)
-    assert await batches.discard_staged("one") == 0
+    assert await batches.discard_staged() == 0
     assert await batches.get(TENANT, new.batch_id) == published
     with pytest.raises(StoreUnavailable, match="given up"):
         await batches.stage_items(new, items(4)[3:], [])
@@ -160,17 +165,15 @@ async def test_a_batch_that_lacks_a_part_is_not_published(batches: SqlBatchStore
     assert (await batches.publish(new, 3)).total_items == 3
 
 
-async def test_what_a_server_had_staged_is_discarded_when_it_starts_anew(
-    database: Database, batches: SqlBatchStore
+async def test_what_earlier_servers_had_staged_is_discarded_when_one_starts(
+    batches: SqlBatchStore, others: SqlBatchStore
 ) -> None:
-    other = SqlBatchStore(database, owner="two", max_running_batches=9)
-    mine, others = await staged(batches, new_batch(), 2), await staged(other, new_batch(), 2)
+    left = await staged(batches, new_batch(), 2)
     running = await made(batches, 2)
-    assert await batches.discard_staged("one") == 1
-    assert await batches.remove_hidden(1_000) == 3
+    assert await others.discard_staged() == 1
+    assert await others.remove_hidden(1_000) == 3
     with pytest.raises(StoreUnavailable):
-        await batches.publish(mine, 2)
-    assert (await other.publish(others, 2)).total_items == 2
+        await batches.publish(left, 2)
     assert await batches.get(TENANT, running.batch_id) == running
 
 

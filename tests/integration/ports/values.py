@@ -9,7 +9,7 @@ import uuid_utils
 
 from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
 from imagebatch_server.batches.model import Batch, BatchOptions, Item, Outcome, StoredObject
-from imagebatch_server.batches.ports import BatchCommit, BatchStore, NewBatch, OutcomeStore
+from imagebatch_server.batches.ports.batches import BatchCommit, BatchStore, NewBatch, OutcomeStore
 
 TENANT = "one"
 NOON = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
@@ -90,7 +90,7 @@ def stored(
     )
 
 
-def success(index: int, output_data: bytes = b"{}", stored_object: StoredObject | None = None) -> Outcome:
+def success(index: int, output_data: bytes = b"{}", stored_object_key: str | None = None) -> Outcome:
     return Outcome(
         item_index=index,
         status=BatchItemStatus.SUCCESS,
@@ -98,7 +98,7 @@ def success(index: int, output_data: bytes = b"{}", stored_object: StoredObject 
         processing_time_ms=10 + index,
         attempts=1,
         image_sha256="7" * 64,
-        stored_object=stored_object,
+        stored_object_key=stored_object_key,
         input_tokens=3,
         output_tokens=5,
     )
@@ -123,7 +123,7 @@ def skipped(index: int, code: ItemErrorCode = ItemErrorCode.CANCELLED) -> Outcom
 
 
 async def made(store: BatchStore, count: int, chosen: BatchOptions | None = None) -> Batch:
-    """A batch of so many items, in the store."""
+    """Store a batch of so many items."""
     return await created(store, new_batch(chosen), items(count))
 
 
@@ -138,13 +138,15 @@ async def created(
 def commit(
     batch: Batch, outcomes: Iterable[Outcome], *, owner_epoch: int | None = None, started_at: datetime | None = NOON
 ) -> BatchCommit:
+    outcomes = tuple(outcomes)
     return BatchCommit(
         tenant=batch.tenant,
         batch_id=batch.batch_id,
         owner_epoch=batch.owner_epoch if owner_epoch is None else owner_epoch,
-        outcomes=tuple(outcomes),
+        outcomes=outcomes,
         started_at=started_at,
         outcomes_per_s=None,
+        objects=[stored(outcome.stored_object_key) for outcome in outcomes if outcome.stored_object_key is not None],
     )
 
 

@@ -64,17 +64,17 @@ def _detail(details: Sequence[AnyMessage], into: Message) -> Any:
 
 
 def refused(call: Callable[[], object]) -> Refusal:
-    """The error that a call must end with."""
+    """Tell the error that a call must end with."""
     with pytest.raises(grpc.RpcError) as caught:
         call()
     return refusal(caught.value)
 
 
 class Raw:
-    """Both services of one server through stubs, with gRPC's default limits."""
+    """Both services of one server through stubs, with gRPC's default limits; in plain text without a channel."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(address)
+    def __init__(self, address: str, channel: grpc.Channel | None = None) -> None:
+        self.channel = channel or grpc.insecure_channel(address)
         self.batches = BatchServiceStub(self.channel)
         self.images = ImageServiceStub(self.channel)
 
@@ -107,7 +107,7 @@ class Raw:
         return pages
 
     def watch(self, batch_id: str, after_sequence: int = 0, **request: Any) -> Any:
-        """The call, whose messages can be iterated."""
+        """Begin the call, whose messages can be iterated."""
         watched = batch_service_pb2.WatchBatchRequest(batch_id=batch_id, after_sequence=after_sequence, **request)
         return self.batches.WatchBatch(watched, timeout=TIMEOUT_S)
 
@@ -158,19 +158,19 @@ def is_terminal(status: types_pb2.BatchStatusResult) -> bool:
 def upload_messages(
     data: bytes, *, chunk_bytes: int = 256 * 1024, **header: str
 ) -> Iterator[image_service_pb2.UploadImageRequest]:
-    """The messages of one upload."""
+    """Make the messages of one upload."""
     yield image_service_pb2.UploadImageRequest(header=image_service_pb2.UploadImageHeader(**header))
     for at in range(0, len(data), chunk_bytes):
         yield image_service_pb2.UploadImageRequest(chunk=data[at : at + chunk_bytes])
 
 
 def plain(struct: Struct) -> dict[str, Any]:
-    """A Struct as a dictionary."""
+    """Turn a Struct into a dictionary."""
     return json_format.MessageToDict(struct)
 
 
 def item(**fields: Any) -> types_pb2.BatchImageInput:
-    """An item; its metadata may be a dictionary."""
+    """Make an item; its metadata may be a dictionary."""
     metadata = fields.pop("metadata", None)
     message = types_pb2.BatchImageInput(**fields)
     if metadata is not None:
@@ -190,5 +190,5 @@ def eventually(holds: Callable[[], object]) -> None:
 
 
 def blobs(server: ServerProcess) -> set[Path]:
-    """Every file that the server's store holds, unfinished ones included."""
-    return {path for path in (server.data_dir / "objects").rglob("*") if path.is_file()}
+    """Every file that the server's store holds but the store's own id, unfinished ones included."""
+    return {path for path in (server.data_dir / "objects").rglob("*") if path.is_file() and path.name != "store-id"}

@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def raw(server: ServerProcess) -> Iterator[Raw]:
-    """The server through stubs."""
+    """Reach the server through stubs."""
     client = Raw(server.address)
     yield client
     client.close()
@@ -29,7 +29,7 @@ def raw(server: ServerProcess) -> Iterator[Raw]:
 
 @pytest.fixture(scope="module")
 def picture(server: ServerProcess) -> str:
-    """The key of a good picture that the server has."""
+    """Upload a good picture, and answer its key."""
     client = Raw(server.address)
     key = client.upload(pictures.drawn(), file_name="drawn.png", content_type="image/png").object_key
     client.close()
@@ -38,6 +38,6 @@ def picture(server: ServerProcess) -> str:
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[web.Web]:
-    """A web server of the tests."""
+    """Run a web server of the tests."""
     with web.serving() as served:
         yield served

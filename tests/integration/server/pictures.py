@@ -10,7 +10,7 @@ import PIL.ImageDraw
 
 
 def drawn(seed: int = 0, image_format: str = "PNG", size: tuple[int, int] = (64, 48)) -> bytes:
-    """A disc on a plain ground; no two seeds below 10,000 give the same bytes."""
+    """Draw a disc on a plain ground; no two seeds below 10,000 give the same bytes."""
     width, height = size
     image = PIL.Image.new("RGB", size, (seed * 7 % 256, seed * 13 % 256, seed // 256))
     x, y = seed * 5 % (width // 2), seed * 3 % (height // 2)
@@ -20,19 +20,19 @@ def drawn(seed: int = 0, image_format: str = "PNG", size: tuple[int, int] = (64,
     return file.getvalue()
 
 
-def truncated_jpeg() -> bytes:
-    """A JPEG whose second half is missing: its header is whole."""
+def jpeg_without_pixels() -> bytes:
+    """Make a JPEG that ends where its pixels would begin: its header is whole."""
     data = noisy("JPEG")
-    return data[: len(data) // 2]
+    return data[: data.index(b"\xff\xda")]
 
 
 def noisy(image_format: str, size: tuple[int, int] = (256, 192)) -> bytes:
-    """A picture that can't be made small."""
+    """Draw a picture that can't be made small."""
     file = io.BytesIO()
     PIL.Image.effect_noise(size, 80).convert("RGB").save(file, image_format)
     return file.getvalue()
 
 
 def data_url(data: bytes, image_format: str = "png") -> str:
-    """The form in which a request carries an image."""
+    """Write an image in the form in which a request carries it."""
     return f"data:image/{image_format};base64,{base64.b64encode(data).decode()}"

@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from tests.integration.server.calls import Raw, item, refused
 
 from imagebatch.v1 import batch_service_pb2
@@ -31,21 +33,21 @@ def good() -> BatchImageInput:
         ([good(), item()], "items[1]", "one of image_url, image_base64, object_key"),
         ([item(image_url="https://a", object_key="k")], "items[0]", "only one of image_url, image_base64, object_key"),
         ([item(image_url="ftp://a/b")], "items[0].image_url", "UploadImage"),
-        ([item(image_url="https://a/" + "b" * 8192)], "items[0].image_url", "8192"),
         ([item(image_base64="aGVsbG8=")], "items[0].image_base64", "data:image/<type>;base64,"),
         ([item(image_base64="data:image/png;base64,aGVsb")], "items[0].image_base64", "not valid base64"),
         ([item(image_base64="data:image/png;base64,!!!!")], "items[0].image_base64", "not valid base64"),
+        ([item(image_base64="data:image/png;base64,aGVsbG\u00f6=")], "items[0].image_base64", "not valid base64"),
+        ([item(image_base64=f"data:image/{'x' * 250};base64,")], "items[0].image_base64", "a type of 256 characters"),
         ([item(object_key="k", item_id="no spaces")], "items[0].item_id", "1 to 128 characters"),
         (
             [item(object_key="k", item_id="a"), good(), item(object_key="l", item_id="a")],
             "items[2].item_id",
             "items[0]",
         ),
-        ([item(object_key="k", metadata={"text": "x" * 8192})], "items[0].metadata", "8192"),
     ],
     ids=[
-        "no items", "no input", "two inputs", "not http", "long url", "no data url", "short base64", "no base64",
-        "item_id's characters", "repeated item_id", "large metadata",
+        "no items", "no input", "two inputs", "not http", "no data url", "short base64", "no base64",
+        "base64 beyond ASCII", "long declared type", "item_id's characters", "repeated item_id",
     ],
 )  # fmt: skip
 def test_a_bad_item_is_named(raw: Raw, items: Sequence[BatchImageInput], field: str, says: str) -> None:
@@ -66,6 +68,7 @@ def test_a_bad_item_is_named(raw: Raw, items: Sequence[BatchImageInput], field: 
         ({"statuses": [BATCH_ITEM_STATUS_PROCESSING]}, "statuses[0]", "PENDING"),
         ({"statuses": [BATCH_ITEM_STATUS_SUCCESS, 99]}, "statuses[1]", "enum"),
         ({"item_ids": ["x"] * 1001}, "item_ids", "1000"),
+        ({"item_ids": ["x", ""]}, "item_ids[1]", "1"),
     ],
 )
 def test_a_bad_page_is_named(raw: Raw, request_fields: dict[str, Any], field: str, says: str) -> None:
@@ -118,13 +121,31 @@ def test_only_the_first_violations_are_sent_and_all_are_counted(raw: Raw) -> Non
     assert "5000 violations" in refusal.message
 
 
-def test_too_many_items_name_the_limit(raw: Raw) -> None:
-    refusal = refused(lambda: raw.submit([good()] * 10_001))
-    assert (refusal.code, refusal.reason) == (INVALID, "LIMIT_EXCEEDED")
-    assert refusal.metadata == {
-        "limit": "max_items_per_submit", "value": "10001", "setting": "IMAGEBATCH_MAX_ITEMS_PER_SUBMIT",
-    }  # fmt: skip
-    assert list(refusal.violations) == ["items"]
+@pytest.mark.parametrize(
+    ("seconds", "nanos"), [(1, -5), (-1, 1_500_000_000), (0, 2_000_000_000), (3_599, 1_000_000_000), (0, -100)]
+)
+def test_a_duration_that_is_none_is_named(raw: Raw, seconds: int, nanos: int) -> None:
+    timeout = Duration(seconds=seconds, nanos=nanos)
+    refusal = refused(lambda: raw.submit([good()], item_timeout=timeout))
+    assert (refusal.code, refusal.reason) == (INVALID, "INVALID_REQUEST")
+    assert set(refusal.violations) == {"options.item_timeout"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "field"),
+    [
+        ({"operation": ""}, "operation"),
+        ({"labels": {"": "x"}}, 'labels[""]'),
+        ({"labels": {"k" * 64: "x"}}, f'labels["{"k" * 64}"]'),
+        ({"labels": {"k": "v" * 257}}, 'labels["k"]'),
+        ({"created_after": Timestamp(nanos=-1)}, "created_after"),
+        ({"created_before": Timestamp(nanos=1_000_000_000)}, "created_before"),
+    ],
+)
+def test_a_filter_that_nothing_can_match_is_named(raw: Raw, filters: dict[str, Any], field: str) -> None:
+    refusal = refused(lambda: raw.batches.ListBatches(batch_service_pb2.ListBatchesRequest(**filters)))
+    assert (refusal.code, refusal.reason) == (INVALID, "INVALID_REQUEST")
+    assert list(refusal.violations) == [field]
 
 
 @pytest.mark.parametrize("call", ["status", "page", "cancel", "watch"])

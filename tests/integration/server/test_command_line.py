@@ -57,7 +57,9 @@ def test_a_folder_is_submitted_watched_through_kills_and_paged(server: ServerPro
             server.start()
     _, told = watch.communicate(timeout=30)
     assert watch.returncode == 0, told
-    assert server.log.count('"batch resumed"') == len(KILLS_AFTER), "each kill came in the middle of the batch"
+    assert server.log.count('"ownership.batch_taken_over"') == len(KILLS_AFTER), (
+        "each kill came in the middle of the batch"
+    )
     names = [f"{number:03}.png" for number in range(PICTURES)]
     assert sorted(result["item_id"] for result in seen) == names
     assert [result["sequence"] for result in seen] == list(range(1, PICTURES + 1))

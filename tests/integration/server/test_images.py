@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -49,6 +50,34 @@ def test_what_was_uploaded_comes_back(raw: Raw, data: bytes, chunk_bytes: int) -
     assert content == data
     assert (header.file_name, header.content_type) == ("../../etc/passwd", "image/odd")
     assert (header.size_bytes, header.sha256) == (stored.size_bytes, stored.sha256)
+
+
+def test_content_that_is_there_is_not_sent_again(raw: Raw, server: ServerProcess) -> None:
+    data = pictures.drawn(image_format="JPEG", size=(90, 50))
+    header: Any = {"sha256": hashlib.sha256(data).hexdigest(), "content_type": "image/jpeg"}
+    first = raw.upload(data, **header, file_name="a.jpg")
+    before = blobs(server)
+    assert raw.upload(b"", **header, file_name="b.jpg") == first
+    assert raw.upload(data, **header) == first
+    assert blobs(server) == before
+    assert (first.width, first.height, first.format) == (90, 50, "jpeg")
+    assert raw.upload(data, content_type="image/jpeg").object_key != first.object_key, "only who knows it, reuses it"
+
+
+def test_the_same_content_of_another_type_is_another_object(raw: Raw) -> None:
+    data = b"declared as two things"
+    header: Any = {"sha256": hashlib.sha256(data).hexdigest()}
+    first = raw.upload(data, **header, content_type="image/png")
+    assert "header.sha256" in refused(lambda: raw.upload(b"", **header, content_type="image/webp")).violations
+    assert raw.upload(data, **header, content_type="image/webp").object_key != first.object_key
+
+
+@pytest.mark.parametrize("data", [b"", b"other bytes"], ids=["not there", "other bytes"])
+def test_bytes_that_are_not_what_their_digest_says_leave_nothing(raw: Raw, server: ServerProcess, data: bytes) -> None:
+    before = blobs(server)
+    refusal = refused(lambda: raw.upload(data, sha256="0" * 64))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert blobs(server) == before
 
 
 def test_the_header_of_the_file_is_read(raw: Raw) -> None:

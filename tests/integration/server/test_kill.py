@@ -78,7 +78,7 @@ def watch_by_aio_client(address: str, batch_id: str, progress: Progress) -> None
 
 
 def watch_by_stub(address: str, batch_id: str, progress: Progress) -> None:
-    """What the contract tells a stranger to do: watch again from the last sequence until a terminal status has come."""
+    """Do what the contract tells a stranger to: watch again from the last sequence until a terminal status."""
     with grpc.insecure_channel(address, [("grpc.max_reconnect_backoff_ms", 500)]) as channel:
         stub = batch_service_pb2_grpc.BatchServiceStub(channel)
         position = 0
@@ -120,7 +120,9 @@ def test_every_watcher_sees_every_item_once(server: ServerProcess, tmp_path: Pat
         for watch in watches:
             watch.result(timeout=PATIENCE_S)
 
-    assert server.log.count('"batch resumed"') == len(KILLS_AFTER), "each kill came in the middle of the batch"
+    assert server.log.count('"ownership.batch_taken_over"') == len(KILLS_AFTER), (
+        "each kill came in the middle of the batch"
+    )
     raw.close()
     raw = Raw(server.address)
     for progress in seen.values():

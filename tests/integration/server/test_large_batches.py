@@ -23,7 +23,7 @@ WATCHERS = 1_000
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that tidies all the time, so that what is deleted is removed while the tests look."""
+    """Run a server that tidies all the time, so that what is deleted is removed while the tests look."""
     folder = tmp_path_factory.mktemp("server") / "data"
     with running_server(folder, {"tidy_every_s": "0.1"}, OPERATIONS) as running:
         yield running

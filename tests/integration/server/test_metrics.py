@@ -16,7 +16,7 @@ METRICS = f"127.0.0.1:{free_port()}"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that can be asked for metrics."""
+    """Run a server that can be asked for metrics."""
     folder = tmp_path_factory.mktemp("server") / "data"
     with running_server(folder, {"metrics_address": METRICS}, OPERATIONS) as running:
         yield running

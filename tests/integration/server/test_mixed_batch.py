@@ -58,7 +58,7 @@ def batch(raw: Raw, host: Web) -> list[types_pb2.BatchImageInput]:
         "png": pictures.drawn(1),
         "jpeg": pictures.drawn(2, "JPEG"),
         "text.jpg": b"Dear diary, today I was renamed.\n" * 20,
-        "truncated.jpg": pictures.truncated_jpeg(),
+        "truncated.jpg": pictures.jpeg_without_pixels(),
         "empty.jpg": b"",
     }
     inputs: dict[str, types_pb2.BatchImageInput] = {

@@ -21,7 +21,7 @@ ADDRESS = "127.0.0.1:50051"
 
 
 def block(language: str, word: str) -> str:
-    """The one fenced block of a language that has a word in it."""
+    """Find the one fenced block of a language that has a word in it."""
     (found,) = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if word in text]
     return str(found)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.struct_pb2 import Struct
 from tests.integration.server import pictures
 from tests.integration.server.calls import Raw, item, refusal, refused
 
@@ -34,6 +36,25 @@ def test_the_same_content_answers_the_same_batch(raw: Raw, picture: str) -> None
     assert (again.batch_id, again.total_items) == (first.batch_id, 2)
     assert again.status == BATCH_STATUS_COMPLETED, "a repeat answers the status of now"
     assert batches_labelled(raw, "same") == 1
+
+
+def test_what_means_the_same_is_the_same(raw: Raw, picture: str) -> None:
+    plain: dict[str, Any] = {"request_id": "defaults"}
+    spelt_out: dict[str, Any] = {
+        **plain, "priority": 5, "max_attempts": 3, "item_timeout": Duration(seconds=60), "parameters": Struct(),
+    }  # fmt: skip
+    first = raw.submit(items(picture), **plain)
+    assert raw.submit(items(picture), **spelt_out).batch_id == first.batch_id
+    streamed = batch_service_pb2.BatchOptions(operation="scripted", request_id="defaults, streamed", priority=5)
+    chunk = batch_service_pb2.SubmitBatchStreamRequest(items=batch_service_pb2.BatchImageInputs(items=items(picture)))
+
+    def stream() -> str:
+        message = batch_service_pb2.SubmitBatchStreamRequest(options=streamed)
+        return raw.batches.SubmitBatchStream(iter([message, chunk])).batch_id
+
+    second = stream()
+    streamed.ClearField("priority")
+    assert stream() == second
 
 
 @pytest.mark.parametrize("what", ["items", "options", "operation"])

@@ -170,5 +170,5 @@ def test_a_server_that_is_to_warm_what_it_does_not_have_says_so_and_ends(tmp_pat
     server.spawn()
     assert server.wait() == 1
     last = server.log.splitlines()[-1]
-    assert last.startswith("imagebatch serve: --warm-operations names 'nosuch', and this server has ")
+    assert last.startswith("imagebatch serve: --warm-operations: no operation is called 'nosuch'; this server has ")
     assert "Traceback" not in server.log

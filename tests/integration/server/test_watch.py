@@ -22,7 +22,7 @@ ITEMS = 60
 
 @pytest.fixture(scope="module")
 def finished(server: ServerProcess, picture: str) -> str:
-    """A batch that has ended; every third item failed."""
+    """Make a batch that has ended; every third item failed."""
     client = Raw(server.address)
     keys = ["default.nothing" if index % 3 == 0 else picture for index in range(ITEMS)]
     batch_id = client.submit([item(object_key=key) for key in keys]).batch_id

@@ -10,6 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from tests.integration.server import pictures
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """With 5, connections that come at once wait a second for another try."""
+
+
 class Web:
     """`/picture` answers a PNG, `/status/N` a status, `/hang` nothing while the server is up."""
 
@@ -35,7 +40,7 @@ class Web:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._ended = ended
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
@@ -52,7 +57,7 @@ class Web:
 
 @contextmanager
 def serving() -> Iterator[Web]:
-    """A Web that is up while the block runs."""
+    """Run a Web."""
     web = Web()
     try:
         yield web

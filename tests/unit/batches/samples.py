@@ -7,8 +7,33 @@ from typing import Any
 
 from imagebatch.v1.enums import BatchStatus
 from imagebatch_server.batches.model import Batch, BatchOptions, Item
+from imagebatch_server.batches.quotas import Quotas, QuotasOf
+from imagebatch_server.batches.running import Charge, RunningBatch
+from imagebatch_server.batches.share import Share
+
+
+class Place:
+    """Where a server stands among others, on a clock that a test turns."""
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        self.rank = rank
+        self.count = count
+        self.now_s = 0.0
+
+    def time_s(self) -> float:
+        return self.now_s
+
+
+ALL = Share(Place())
+"""The share of the only server."""
 
 CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+CHARGE = Charge(estimated_ms=1.0, turn_ms=0.0)
+
+
+def allowing(running: int) -> QuotasOf:
+    """Let every tenant have so many running batches, and as much as it likes of everything else."""
+    return lambda _tenant: Quotas(max_running_batches=running)
 
 
 def options(**changes: Any) -> BatchOptions:
@@ -26,7 +51,7 @@ def options(**changes: Any) -> BatchOptions:
 
 
 def batch(**changes: Any) -> Batch:
-    """A batch that was just submitted."""
+    """Make a batch that was just submitted."""
     values: dict[str, Any] = {
         "tenant": "default",
         "batch_id": "0195d2f0-0000-7000-8000-000000000001",
@@ -42,6 +67,7 @@ def batch(**changes: Any) -> Batch:
         "input_tokens": 0,
         "output_tokens": 0,
         "last_sequence": 0,
+        "owner": "one",
         "owner_epoch": 1,
         "created_at": CREATED_AT,
         "started_at": None,
@@ -55,7 +81,7 @@ def batch(**changes: Any) -> Batch:
 
 
 def item(item_index: int = 0, **changes: Any) -> Item:
-    """An item that names a stored object."""
+    """Make an item that names a stored object."""
     values: dict[str, Any] = {
         "item_index": item_index,
         "item_id": None,
@@ -70,3 +96,18 @@ def item(item_index: int = 0, **changes: Any) -> Item:
     if values["image_url"] is not None:
         values["object_key"] = None
     return Item(**values)
+
+
+def running_batch(
+    name: str = "b",
+    *,
+    tenant: str = "default",
+    items: int = 10_000,
+    at_hand: int | None = None,
+    url: str | None = None,
+    **changes: Any,
+) -> RunningBatch:
+    """Make a batch being run, all of whose items are at hand, or the first few; `changes` are of its options."""
+    first_items = [item(index, image_url=url) for index in range(items if at_hand is None else at_hand)]
+    made = batch(tenant=tenant, batch_id=name, total_items=items, options=options(**changes))
+    return RunningBatch(made, first_items)

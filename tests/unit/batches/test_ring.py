@@ -10,14 +10,16 @@ from tests.unit.batches.samples import batch, item
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus
 from imagebatch_server.batches import ring as rings
-from imagebatch_server.batches.model import ItemResult
+from imagebatch_server.batches.model import ItemResult, Outcome
 from imagebatch_server.batches.ring import Ring
+
+PLACE = (0, frozenset[BatchItemStatus]())
 
 
 def results(first: int, last: int, output_data: bytes = b"") -> list[ItemResult]:
     return [
-        ItemResult("b", item(sequence), BatchItemStatus.SUCCESS, sequence=sequence, output_data=output_data)
-        for sequence in range(first, last + 1)
+        ItemResult("b", item(index), Outcome(index, BatchItemStatus.SUCCESS, output_data=output_data), index)
+        for index in range(first, last + 1)
     ]
 
 
@@ -25,7 +27,7 @@ class Renderer:
     def __init__(self) -> None:
         self.rendered: list[int | None] = []
 
-    def __call__(self, result: ItemResult) -> bytes:
+    def __call__(self, tenant: str, result: ItemResult) -> bytes:
         self.rendered.append(result.sequence)
         return str(result.sequence).encode()
 
@@ -117,3 +119,24 @@ async def test_every_bell_rings_at_news() -> None:
     ring.bells.update(bells)
     ring.append(batch(last_sequence=1), results(1, 1), 0.0)
     assert all(bell.is_set() for bell in bells)
+
+
+def test_what_was_rendered_is_made_anew_before_its_urls_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("imagebatch_server.batches.ring.time.monotonic", lambda: now)
+    ring, renderer = Ring(batch(), kept_s=10.0), Renderer()
+    ring.append(batch(last_sequence=2), results(1, 2), 0.0)
+
+    def read() -> None:
+        ring.renew()
+        if ring.memo(PLACE) is None:
+            ring.after(0, renderer)
+            ring.keep(PLACE, ())
+
+    read()
+    now += 10.0
+    read()
+    assert renderer.rendered == [1, 2], "it is kept"
+    now += 0.1
+    read()
+    assert renderer.rendered == [1, 2, 1, 2]

@@ -71,6 +71,7 @@ def test_a_status_with_every_field() -> None:
         completed_at { seconds: 3 } estimated_completion_time { seconds: 4 } avg_processing_time_ms: 0 skipped_items: 1
         operation: "describe" parameters { } labels { key: "team" value: "maps" } priority: 9
         cancel_requested_at { seconds: 5 } failure_counts { key: "timeout" value: 3 } input_tokens: 11 output_tokens: 12
+        canary: 7 failure_limit: 0.5 item_timeout { seconds: 2 nanos: 500000000 } max_attempts: 4 request_id: "r"
         """,
         types_pb2.BatchStatusResult(),
     )
@@ -97,6 +98,11 @@ def test_a_status_with_every_field() -> None:
         failure_counts={"timeout": 3},
         input_tokens=11,
         output_tokens=12,
+        canary=7,
+        failure_limit=0.5,
+        item_timeout=2.5,
+        max_attempts=4,
+        request_id="r",
     )
 
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import grpc
@@ -11,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 import imagebatch_client
 from imagebatch.v1.enums import ErrorReason
 from imagebatch_client import errors
+from imagebatch_client.types import BatchStatus, BatchStatusResult
 
 
 class FakeRpcError(grpc.RpcError):
@@ -49,15 +54,19 @@ def made(error: grpc.RpcError) -> errors.ImagebatchError:
     return errors.from_rpc_error(error, "GetBatchStatus", "images:50051")
 
 
+def tree() -> list[type[errors.ImagebatchError]]:
+    classes: list[type[errors.ImagebatchError]] = [errors.ImagebatchError]
+    for cls in classes:
+        classes.extend(cls.__subclasses__())
+    return classes
+
+
 def test_every_reason_of_the_contract_has_its_class() -> None:
     assert set(errors.BY_REASON) == set(ErrorReason)
 
 
 def test_every_class_is_public() -> None:
-    tree = [errors.ImagebatchError]
-    for cls in tree:
-        tree.extend(cls.__subclasses__())
-    assert [cls.__name__ for cls in tree if not hasattr(imagebatch_client, cls.__name__)] == []
+    assert [cls.__name__ for cls in tree() if not hasattr(imagebatch_client, cls.__name__)] == []
 
 
 @pytest.mark.parametrize("reason", list(ErrorReason))
@@ -134,6 +143,47 @@ def test_what_grpc_itself_reports_names_the_call_and_the_server(
     error = made(FakeRpcError(code, "oops"))
     assert type(error) is kind
     assert words in str(error)
+
+
+def sample(kind: type[errors.ImagebatchError]) -> errors.ImagebatchError:
+    """Make an error as it is raised, with all that one can carry."""
+    status = BatchStatusResult("b1", BatchStatus.FAILED, 2, 2, 0, 2, 0.0, 100.0, None, None, None, None, None)
+    error: errors.ImagebatchError
+    if kind in {errors.BatchTimeoutError, errors.BatchFailedError}:
+        error = kind("it failed", status)
+    elif kind is errors.ClientClosedError:
+        error = errors.ClientClosedError()
+    else:
+        error = kind(
+            "it failed",
+            code=grpc.StatusCode.INVALID_ARGUMENT,
+            reason="INVALID_REQUEST",
+            violations=[errors.FieldViolation("items[3]", "is bad")],
+            metadata={"a": "b"},
+            retry_after_s=1.5,
+        )
+    error.request_id = "r1"
+    return error
+
+
+@pytest.mark.parametrize("kind", tree())
+@pytest.mark.parametrize("copied", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])  # noqa: S301
+def test_errors_can_be_copied_and_sent_to_other_processes(kind: type[errors.ImagebatchError], copied: Any) -> None:
+    error = sample(kind)
+    again = copied(error)
+    assert type(again) is kind
+    assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
+
+
+def raise_sample(kind: type[errors.ImagebatchError]) -> None:
+    raise sample(kind)
+
+
+def test_errors_reach_whoever_uses_a_pool_of_processes() -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for kind in (errors.BatchTimeoutError, errors.BatchFailedError, errors.NotFoundError):
+            with pytest.raises(kind, match="it failed"):
+                pool.submit(raise_sample, kind).result(60)
 
 
 def test_a_wait_that_timed_out_is_a_timeout_error() -> None:

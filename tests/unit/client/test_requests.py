@@ -53,7 +53,7 @@ def test_all_options_are_sent() -> None:
 def test_what_no_message_can_hold_is_an_invalid_request(chosen: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         options(**chosen)
-    assert caught.value.violations[0].field == "options"
+    assert caught.value.violations[0].field in {"options", f"options.{next(iter(chosen))}"}
 
 
 def test_an_item_keeps_what_was_given_and_no_more() -> None:
@@ -128,7 +128,7 @@ def test_a_page_with_every_item_carries_no_filter() -> None:
 
 def test_enum_values_may_be_given_as_strings_and_wrong_ones_are_refused() -> None:
     assert list(requests.watch("b", 3, ["failed"]).statuses) == [4]  # type: ignore[list-item]
-    assert list(requests.retry("b", [ItemErrorCode.TIMEOUT]).error_codes) == [7]
+    assert list(requests.retry("b", [ItemErrorCode.TIMEOUT], (), "r").error_codes) == [7]
     with pytest.raises(InvalidRequestError, match="'done' is not a valid BatchItemStatus"):
         requests.watch("b", 3, ["done"])  # type: ignore[list-item]
     with pytest.raises(InvalidRequestError):

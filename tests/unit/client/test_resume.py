@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from imagebatch_client.errors import ImagebatchError, UnavailableError
 from imagebatch_client.resume import Backoff, CallAttempts, ResultsWalk, WatchProgress, ended, timeout_error
-from imagebatch_client.transport import ConnectionSettings
+from imagebatch_client.settings import ConnectionSettings
 from imagebatch_client.types import (
     BatchItemResult,
     BatchItemStatus,
@@ -72,11 +72,11 @@ def test_a_server_that_was_reached_is_waited_for_until_the_timeout(was_reached: 
     assert 1024.0 < clock.now_s < 1030.0
 
 
-def test_a_server_that_was_never_reached_is_tried_five_times() -> None:
+def test_a_server_that_was_never_reached_is_tried_six_times() -> None:
     attempts = CallAttempts(30.0, False, Clock())
     error = failure()
-    pauses = [attempts.pause_s(error) for _ in range(4)]
-    assert len(pauses) == 4
+    pauses = [attempts.pause_s(error) for _ in range(5)]
+    assert len(pauses) == 5
     with pytest.raises(ImagebatchError) as caught:
         attempts.pause_s(error)
     assert caught.value is error

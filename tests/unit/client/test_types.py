@@ -26,11 +26,13 @@ MESSAGES: dict[type, Descriptor] = {
     types.Operation: batch_service_pb2.Operation.DESCRIPTOR,
     types.ServerInfo: batch_service_pb2.GetServerInfoResponse.DESCRIPTOR,
     types.ServerLimits: batch_service_pb2.ServerLimits.DESCRIPTOR,
+    types.DailyUsage: batch_service_pb2.DailyUsage.DESCRIPTOR,
     types.WorkerInfo: batch_service_pb2.WorkerInfo.DESCRIPTOR,
     types.UploadedImage: image_service_pb2.UploadImageResponse.DESCRIPTOR,
+    types.UploadUrl: image_service_pb2.CreateUploadUrlResponse.DESCRIPTOR,
 }
 # The contract says of these messages that they are always there.
-ALWAYS_PRESENT = {"pagination", "summary", "limits", "workers"}
+ALWAYS_PRESENT = {"pagination", "summary", "limits", "workers", "expires_at"}
 # "status: str (typically "pending"; the enum on the wire)"
 PLAIN_STRINGS = {(types.BatchSubmissionResult, "status")}
 
@@ -44,6 +46,7 @@ SCALARS = {
 }
 WELL_KNOWN: dict[str, Any] = {
     "google.protobuf.Timestamp": datetime,
+    "google.protobuf.Duration": float,  # seconds, as `submit` takes it
     "google.protobuf.Struct": dict[str, Any],
 }
 

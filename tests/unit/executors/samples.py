@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from imagebatch_server.batches.model import Dispatch, Item
-from imagebatch_server.executors.attempt import Attempt
+from imagebatch_server.executors.attempts.attempt import Attempt
 
 
 def attempt(
     item_index: int = 0,
     *,
+    tenant: str = "tenant",
+    turn_ms: float = 0.0,
     batch_id: str = "a",
     operation: str = "noop",
     parameters: bytes | None = None,
@@ -16,7 +18,7 @@ def attempt(
 ) -> Attempt:
     """One attempt, whose image is here."""
     item = Item(item_index, None, None, "key", None, None, None, None)
-    dispatch = Dispatch("tenant", batch_id, 1, 1, item, operation, parameters, 60.0, lane="")
+    dispatch = Dispatch(tenant, batch_id, 1, 1, item, operation, parameters, 60.0, lane="", turn_ms=turn_ms)
     return Attempt(dispatch, operation, None, data)
 
 

@@ -20,7 +20,7 @@ FORMATS = ("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif")
 
 
 def difference(one: PIL.Image.Image, other: PIL.Image.Image) -> float:
-    """The mean difference of two RGB images, 0 to 255."""
+    """Measure the mean difference of two RGB images, 0 to 255."""
     assert one.mode == other.mode == "RGB"
     assert one.size == other.size
     return max(ImageStat.Stat(ImageChops.difference(one, other)).mean)

@@ -52,7 +52,7 @@ def little_memory() -> Iterator[None]:
 
 
 def refusal(data: bytes, code: ItemErrorCode, *, max_pixels: int = 100_000_000) -> str:
-    """The message with which a file is refused, at opening or at decoding."""
+    """Tell the message with which a file is refused, at opening or at decoding."""
     with pytest.raises(ItemError) as caught:
         _ = Image.open(data, max_pixels=max_pixels).pixels
     assert caught.value.code is code, caught.value
@@ -63,7 +63,7 @@ def refusal(data: bytes, code: ItemErrorCode, *, max_pixels: int = 100_000_000) 
 def test_an_empty_file_is_called_empty() -> None:
     message = refusal(b"", ItemErrorCode.UNSUPPORTED_FORMAT)
     assert "empty" in message
-    assert "accepted are JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF" in message
+    assert "accepted are JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PSD" in message
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_an_empty_file_is_called_empty() -> None:
         (b"<!DOCTYPE html><title>Log in</title>", "HTML"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%id) (r) file\n", "PostScript"),
         (b"%PDF-1.7\n", "PDF"),
-        (b"P6 4 4 255\n" + bytes(48), "no image format"),
+        (b"P6 4 4 255\n" + bytes(48), "PNM"),
         (bytes(64), "no image format"),
     ],
 )
@@ -86,7 +86,7 @@ def test_other_content_is_named_and_the_remedy_with_it(data: bytes, what: str) -
 
 def test_formats_of_other_plugins_are_not_reached() -> None:
     # Pillow would open each of these; ICO and ICNS hold further files of sizes that their own headers don't tell.
-    for image_format in ("ico", "icns", "tga", "pcx", "ppm", "im", "dds", "jpeg2000"):
+    for image_format in ("ico", "icns", "tga", "pcx", "ppm", "im", "dds"):
         refusal(encoded(photo(64, 64), image_format), ItemErrorCode.UNSUPPORTED_FORMAT)
 
 
@@ -164,16 +164,17 @@ INFLATING: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", INFLATING)
-def test_a_small_header_does_not_inflate(name: str) -> None:
+def test_what_inflates_beside_the_picture_is_left_there(name: str) -> None:
     data = png(1, 1, INFLATING[name], rows=bytes(4))
     assert len(data) < MEGABYTE
     with little_memory():
-        refusal(data, ItemErrorCode.DECODE_FAILED)
+        assert Image.open(data).pixels.getpixel((0, 0)) == (0, 0, 0)
 
 
 def test_many_small_texts_do_not_add_up() -> None:
     text = chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(MEGABYTE), 9))
-    refusal(png(1, 1, *[text] * 200, rows=bytes(4)), ItemErrorCode.DECODE_FAILED)
+    with little_memory():
+        assert Image.open(png(1, 1, *[text] * 200, rows=bytes(4))).pixels.size == (1, 1)
 
 
 def test_pixels_that_inflate_beyond_their_size_are_not_kept() -> None:
@@ -247,29 +248,13 @@ def test_a_webp_frame_beyond_its_canvas_is_refused() -> None:
     refusal(data, ItemErrorCode.DECODE_FAILED)
 
 
-@pytest.mark.parametrize("image_format", ["jpeg", "png", "gif", "webp", "bmp", "tiff", "avif"])
-@pytest.mark.parametrize("share", [0.5, 0.9])
-def test_a_truncated_file_is_refused(image_format: str, share: float) -> None:
-    data = encoded(photo(200, 150), image_format)
-    message = refusal(data[: int(len(data) * share)], ItemErrorCode.DECODE_FAILED)
-    assert image_format.upper() in message
-    assert "whole" in message
-
-
-def test_a_truncated_file_is_refused_reduced_too() -> None:
-    data = encoded(photo(2000, 1500), "jpeg")
-    with pytest.raises(ItemError) as caught:
-        Image.open(data[: len(data) // 2]).reduced(100)
-    assert caught.value.code is ItemErrorCode.DECODE_FAILED
-
-
 def test_memory_that_runs_out_is_the_items_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.open(encoded(photo(), "png"))
 
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("imagebatch_server.images.decode.to_rgb", exhausted)
+    monkeypatch.setattr("imagebatch_server.images.decode.to_rgb_or_rgba", exhausted)
     with pytest.raises(ItemError, match="memory") as caught:
         _ = image.pixels
     assert caught.value.code is ItemErrorCode.TOO_LARGE

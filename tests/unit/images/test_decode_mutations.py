@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.images.crafted import encoded, photo
+from tests.unit.images.crafted import encoded, photo, psd, raw_file
 
 from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.images.decode import Image
@@ -47,6 +47,9 @@ FILES = {
     "jpeg tiff": encoded(photo(), "tiff", compression="jpeg"),
     "g4 tiff": encoded(photo().convert("1"), "tiff", compression="group4"),
     "avif": encoded(photo(), "avif", exif=_exif()),
+    "jpeg 2000": encoded(photo(), "jpeg2000"),
+    "psd": psd([band.tobytes() for band in photo().split()], 96, 64),
+    "raw": raw_file(encoded(photo(), "jpeg"), orientation=6),
 }
 
 positions = st.floats(0, 1, exclude_max=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.unit.images.crafted import encoded, gif, jpeg_with, photo, png, riff, tiff, webp_canvas
 
-from imagebatch_server.batches.model import ImageHeader
-from imagebatch_server.images.header import PROBE_BYTES, header, looks_like, sniff
+from imagebatch_server.batches.model import HEAD_BYTES, ImageHeader
+from imagebatch_server.images.header import header, looks_like, sniff
 
 FORMATS = ("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif")
 
@@ -14,7 +14,7 @@ FORMATS = ("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif")
 @pytest.mark.parametrize("image_format", FORMATS)
 def test_every_accepted_format_tells_its_size(image_format: str) -> None:
     data = encoded(photo(301, 203), image_format)
-    assert header(data[:PROBE_BYTES]) == ImageHeader(301, 203, image_format)
+    assert header(data[:HEAD_BYTES]) == ImageHeader(301, 203, image_format)
 
 
 def test_webp_tells_its_size_in_each_of_its_three_forms() -> None:
@@ -42,7 +42,7 @@ def test_jpeg_is_found_behind_metadata_and_is_unknown_while_only_that_is_there()
     for _ in range(2):
         data = jpeg_with(data, 0xE2, b"x" * 60_000)
     assert header(data) == ImageHeader(301, 203, "jpeg")
-    assert header(data[:PROBE_BYTES]) is None
+    assert header(data[:HEAD_BYTES]) is None
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
@@ -80,7 +80,8 @@ def test_nothing_is_allocated_for_a_claimed_size() -> None:
 def test_content_decides_and_not_a_lookalike() -> None:
     assert sniff(b"BM and no bitmap at all") is None  # text may start with these letters
     assert sniff(b"RIFF\0\0\0\0WAVEfmt ") is None
-    assert sniff(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic") is None
+    assert sniff(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic") == "heif"
+    assert sniff(b"\0\0\0\x18ftypisom\0\0\0\0isommp42") is None
     assert sniff(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf") == "avif"
 
 
@@ -96,12 +97,9 @@ def test_content_decides_and_not_a_lookalike() -> None:
         ("Grüße".encode(), "text"),
         (b"%PDF-1.7", "PDF"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript"),
-        (b"8BPS\0\1", "Photoshop"),
         (b"\0\0\1\0\1\0", "ICO"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
         (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "video"),
-        (b"\xff\x0a\xfa", "JPEG XL"),
-        (b"\0\0\0\x0cjP  \r\n", "JPEG 2000"),
+        (b"P6 1 1 255\nabc", "PNM"),
         (b"PK\3\4\x14\0", "ZIP"),
         (b"RIFF\0\0\0\0WAVEfmt ", "RIFF"),
         (b"\0\1\2\3\4\5", "no image format"),
@@ -109,4 +107,4 @@ def test_content_decides_and_not_a_lookalike() -> None:
 )
 def test_other_content_is_called_by_its_name(data: bytes, name: str) -> None:
     assert sniff(data) is None
-    assert name in looks_like(data)
+    assert name in looks_like(data).words

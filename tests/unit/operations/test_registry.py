@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 from typing import Any, ClassVar, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, SecretStr
 from structlog.testing import capture_logs
 
 from imagebatch_server.batches.errors import UnknownOperation
@@ -18,11 +18,12 @@ from imagebatch_server.operations import (
     ChunkOperation,
     ItemContext,
     Operation,
+    OperationSettings,
     Output,
     Parameters,
 )
 from imagebatch_server.operations.base import BaseOperation
-from imagebatch_server.operations.configuration import Configuration, OpenAIEndpoint
+from imagebatch_server.operations.configuration import Configuration
 from imagebatch_server.operations.registry import ENTRY_POINT_GROUP, DuplicateOperation, OperationRegistry
 from imagebatch_server.structs import from_dict
 
@@ -62,6 +63,14 @@ class Resample(Parameters):
     backend: Literal["here", "there"] = "here"
 
 
+class ThereSettings(OperationSettings):
+    section: ClassVar[str] = "there"
+
+    url: str | None = None
+    key: SecretStr | None = None
+    at_once: int = 8
+
+
 class There(AsyncOperation[Resample]):
     name: ClassVar[str] = "resample"
     version: ClassVar[str] = "1"
@@ -69,9 +78,15 @@ class There(AsyncOperation[Resample]):
     parameters: ClassVar[type[Parameters]] = Resample
     output: ClassVar[type[Output]] = CropOutput
 
+    settings: ClassVar[type[OperationSettings]] = ThereSettings
+
     @classmethod
-    def refusals(cls, parameters: Resample, configuration: Configuration) -> Mapping[str, str]:
-        return {} if configuration.openai else {"backend": "there is refused: nothing is configured"}
+    def refusals(cls, parameters: Resample, configured: ThereSettings) -> Mapping[str, str]:
+        return {} if configured.url else {"backend": "there is refused: nothing is configured"}
+
+    @classmethod
+    def most_in_flight(cls, configured: ThereSettings) -> int:
+        return 10 * configured.at_once
 
 
 class Here(ChunkOperation[Resample]):
@@ -130,6 +145,13 @@ def test_an_unknown_name_is_answered_with_the_known_ones(registry: OperationRegi
         registry.get("crp")
 
 
+def test_an_operation_of_another_package_is_answered_with_what_brings_it(registry: OperationRegistry) -> None:
+    with pytest.raises(
+        UnknownOperation, match=r"has crop; its operator adds verify with: pip install .imagebatch\[vis"
+    ):
+        registry.get("verify")
+
+
 def test_parameters_are_checked_all_at_once_with_paths_and_remedies(registry: OperationRegistry) -> None:
     refused = registry.violations("crop", from_dict({"side": 0, "corners": [1, "x"], "sides": 4}))
 
@@ -161,8 +183,10 @@ def test_a_broken_plug_in_is_left_out_with_a_warning(broken: EntryPoint, reason:
 
     assert registry.names() == ["crop"]
     (entry,) = logs
-    assert (entry["log_level"], entry["event"], entry["operation"]) == ("warning", "operation left out", broken.name)
+    assert (entry["log_level"], entry["event"], entry["operation"]) == ("warning", "operations.left_out", broken.name)
     assert reason in entry["error"]
+    with pytest.raises(UnknownOperation, match=f"{broken.name} is installed but can't be used"):
+        registry.get(broken.name)
     assert broken.value in entry["origin"]
 
 
@@ -208,9 +232,8 @@ def test_a_backend_may_refuse_a_server_that_is_not_configured_for_it(monkeypatch
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     there = from_dict({"backend": "there"})
     (refused,) = OperationRegistry([point("resample", "Here")]).violations("resample", there)
-    configured = OperationRegistry(
-        [point("resample", "Here")], Configuration(openai=OpenAIEndpoint("http://host/v1", api_key="sk-secret"))
-    )
+    given = ThereSettings(url="http://host/v1", key=SecretStr("sk-secret"))
+    configured = OperationRegistry([point("resample", "Here")], Configuration.holding(given))
 
     assert (refused.field, refused.description) == (
         "options.parameters.backend",
@@ -218,3 +241,25 @@ def test_a_backend_may_refuse_a_server_that_is_not_configured_for_it(monkeypatch
     )
     assert configured.violations("resample", there) == []
     assert "sk-secret" not in repr(configured._configuration)
+
+
+def test_settings_reach_the_operations_that_name_them_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    given = ThereSettings(key=SecretStr("sk-secret"), at_once=20)
+    registry = OperationRegistry([point("resample", "Here"), point("crop", "Crop")], Configuration.holding(given))
+
+    assert registry.configuration(asynchronous=True).of(ThereSettings) == given
+    assert registry.configuration(asynchronous=False) == Configuration()
+    assert registry.most_in_flight() == 200
+    assert OperationRegistry([point("crop", "Crop")]).most_in_flight() == 64
+
+
+def test_settings_of_a_nameless_section_or_without_defaults_are_no_settings() -> None:
+    with pytest.raises(TypeError, match="it has to be one word in lower case"):
+        type("Nameless", (OperationSettings,), {})
+    with pytest.raises(TypeError, match="url has no default; a server starts without it too"):
+        type(
+            "Required",
+            (OperationSettings,),
+            {"section": "x", "__annotations__": {"section": ClassVar[str], "url": str}},
+        )

@@ -35,7 +35,8 @@ def encoded(image: PillowImage.Image, image_format: str = "PNG", **options: Any)
 
 
 def run(data: bytes, **parameters: Any) -> tuple[ThumbnailOutput, PillowImage.Image, bytes]:
-    stored = Thumbnail().run(Image.open(data), ThumbnailParameters(**parameters), ItemContext(item_index=0))
+    chosen = ThumbnailParameters(**parameters)
+    stored = Thumbnail().run(Image.open(data, strict=chosen.strict), chosen, ItemContext(item_index=0))
     assert isinstance(stored.output, ThumbnailOutput)
     assert stored.content_type == f"image/{stored.output.format}"
     return stored.output, PillowImage.open(io.BytesIO(stored.data)), stored.data
@@ -207,6 +208,79 @@ def test_of_an_animation_the_first_frame_is_shown() -> None:
     assert made.getpixel((5, 5)) == (255, 0, 0)
 
 
+def test_clear_places_show_the_background_that_is_asked_for() -> None:
+    clear = PillowImage.new("RGBA", (40, 40), (0, 0, 0, 0))
+    clear.paste((255, 0, 0, 255), (10, 10, 30, 30))
+
+    for made_format in ("jpeg", "png", "webp"):
+        output, made, _ = run(encoded(clear), format=made_format, background="#0080FF")
+        assert not output.has_alpha
+        assert made.convert("RGB").getpixel((2, 2)) == pytest.approx((0, 128, 255), abs=20)
+        assert made.convert("RGB").getpixel((20, 20)) == pytest.approx((255, 0, 0), abs=20)
+
+
+def test_a_white_logo_does_not_vanish_in_a_jpeg() -> None:
+    logo = PillowImage.new("RGBA", (40, 40), (255, 255, 255, 0))
+    logo.paste((255, 255, 255, 255), (10, 10, 30, 30))
+
+    assert run(encoded(logo))[1].getpixel((2, 2)) == (0, 0, 0)
+    assert run(encoded(logo), background="#ffffff")[1].getpixel((2, 2)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("focus", "box"),
+    [
+        ({"x": 0.0, "y": 0.0}, (0, 0, 300, 300)),
+        ({"x": 1.0, "y": 1.0}, (100, 0, 400, 300)),
+        ({"x": 0.5, "y": 0.1}, (50, 0, 350, 300)),
+        ({"x": 0.45, "y": 0.5}, (30, 0, 330, 300)),
+    ],
+)
+def test_cover_keeps_the_point_of_interest(focus: dict[str, float], box: tuple[int, int, int, int]) -> None:
+    _, made, _ = run(encoded(picture()), width=150, height=150, fit="cover", focus=focus, format="png")
+
+    assert difference(made, picture().crop(box).resize((150, 150))) < 2
+
+
+def animation(source_format: str) -> bytes:
+    frames = [PillowImage.new("RGB", (64, 48), colour) for colour in ("red", "lime", "blue")]
+    return encoded(frames[0], source_format, save_all=True, append_images=frames[1:], duration=[100, 200, 300], loop=0)
+
+
+@pytest.mark.parametrize("source_format", ["GIF", "WEBP", "PNG", "AVIF"])
+def test_a_frame_is_shown_by_its_number(source_format: str) -> None:
+    colours = [run(animation(source_format), frame=frame, format="png")[1].getpixel((5, 5)) for frame in (0, 1, 2, 9)]
+
+    for found, expected in zip(colours, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 255)], strict=True):
+        assert found == pytest.approx(expected, abs=12)
+
+
+@pytest.mark.parametrize("source_format", ["GIF", "WEBP", "PNG", "AVIF"])
+@pytest.mark.parametrize("made_format", ["webp", "png"])
+def test_an_animation_is_kept_where_that_is_asked_for(source_format: str, made_format: str) -> None:
+    output, made, _ = run(animation(source_format), format=made_format, animation=True, width=32)
+
+    assert (output.frame_count, getattr(made, "n_frames", 1), made.size) == (3, 3, (32, 24))
+    shown = []
+    for number in range(3):
+        made.seek(number)
+        made.load()
+        shown.append((made.convert("RGB").getpixel((5, 5)), made.info["duration"]))
+    for (colour, _), expected in zip(shown, [(255, 0, 0), (0, 255, 0), (0, 0, 255)], strict=True):
+        assert colour == pytest.approx(expected, abs=12)
+    assert [duration_ms for _, duration_ms in shown] == [100, 200, 300]
+    assert run(encoded(picture()), format=made_format, animation=True)[0].frame_count == 1
+    assert run(animation(source_format), format=made_format)[0].frame_count == 1
+
+
+def test_an_animation_that_is_too_large_to_be_kept_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagebatch_server.operations.thumbnail._MOST_MOVING_PX", 1_000)
+
+    with pytest.raises(ItemError, match="3 frames of 64 x 48 pixels are above the limit") as caught:
+        run(animation("GIF"), format="webp", animation=True)
+    assert caught.value.code == "too_large"
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -216,6 +290,11 @@ def test_of_an_animation_the_first_frame_is_shown() -> None:
         ({"width": 5_000}, "less than or equal to 4096"),
         ({"format": "gif"}, "'jpeg', 'png' or 'webp'"),
         ({"size": 100}, "Extra inputs are not permitted"),
+        ({"background": "white"}, "should match pattern"),
+        ({"focus": {"x": 0.5, "y": 0.5}}, "use that, or leave focus out"),
+        ({"focus": {"x": 2, "y": 0.5}, "fit": "cover", "width": 9, "height": 9}, "less than or equal to 1"),
+        ({"animation": True}, "format jpeg can't move"),
+        ({"animation": True, "format": "webp", "frame": 1}, "leave one of them out"),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(parameters: dict[str, Any], message: str) -> None:
@@ -232,10 +311,14 @@ def test_odd_shapes_are_made_too(size: tuple[int, int], made_format: str) -> Non
         assert made.size == (output.width, output.height)
 
 
-def test_a_truncated_file_fails_with_its_code() -> None:
+def test_of_a_truncated_file_what_there_is_is_shown_unless_it_has_to_be_whole() -> None:
     data = encoded(picture(), "JPEG")
 
+    output, made, _ = run(data[: len(data) * 3 // 4], width=100)
+    assert output.is_truncated
+    upper = (0, 0, 100, 30)
+    assert difference(made.crop(upper), picture().resize((100, 75)).crop(upper)) < 8
+    assert not run(data)[0].is_truncated
     with pytest.raises(ItemError) as caught:
-        run(data[: len(data) // 2])
-
+        run(data[: len(data) * 3 // 4], strict=True)
     assert caught.value.code == "decode_failed"

@@ -10,7 +10,7 @@ from grpc import StatusCode
 
 from imagebatch.v1.enums import BatchStatus
 from imagebatch_server.batches import errors
-from imagebatch_server.batches.errors import RequestError, Violation
+from imagebatch_server.batches.errors import Limit, RequestError, Violation
 from imagebatch_server.rpc.errors import translate
 
 EXAMPLES: dict[type[RequestError], tuple[RequestError, StatusCode]] = {
@@ -21,11 +21,14 @@ EXAMPLES: dict[type[RequestError], tuple[RequestError, StatusCode]] = {
         (errors.InvalidParameters("x", [Violation("options.parameters.a", "no")]), StatusCode.INVALID_ARGUMENT),
         (errors.BatchNotFound("b"), StatusCode.NOT_FOUND),
         (errors.ObjectNotFound("k"), StatusCode.NOT_FOUND),
-        (errors.RequestIdReused("r", "b"), StatusCode.ALREADY_EXISTS),
+        (errors.RequestIdReused("r", "b", use="made"), StatusCode.ALREADY_EXISTS),
         (errors.BatchNotTerminal("b", BatchStatus.PENDING), StatusCode.FAILED_PRECONDITION),
         (errors.BatchNotRetryable("b", BatchStatus.CANCELLED), StatusCode.FAILED_PRECONDITION),
         (errors.SequenceOutOfRange("b", 9, 3), StatusCode.OUT_OF_RANGE),
-        (errors.LimitExceeded("max_image_bytes", "too big", value=9), StatusCode.RESOURCE_EXHAUSTED),
+        (errors.LimitExceeded(Limit("max_image_bytes", 8, 9), "too big"), StatusCode.RESOURCE_EXHAUSTED),
+        (errors.TenantDeleted("acme"), StatusCode.FAILED_PRECONDITION),
+        (errors.Unauthenticated("no token"), StatusCode.UNAUTHENTICATED),
+        (errors.PermissionDenied("no role"), StatusCode.PERMISSION_DENIED),
         (errors.Draining(), StatusCode.UNAVAILABLE),
         (errors.StoreUnavailable("disk full"), StatusCode.UNAVAILABLE),
         (errors.NotSupported("x", "do y"), StatusCode.UNIMPLEMENTED),
@@ -72,15 +75,40 @@ def test_a_thousand_long_violations_fit_the_trailer() -> None:
     assert 0 < len(bad.field_violations) <= 20
 
 
-def test_a_limit_on_a_field_names_it() -> None:
-    error = errors.LimitExceeded(
-        "max_items_per_submit", "too many", value=3, setting="IMAGEBATCH_MAX_ITEMS_PER_SUBMIT", field="items"
-    )
-    assert translate(error).code is StatusCode.INVALID_ARGUMENT
+def info_of(error: RequestError) -> error_details_pb2.ErrorInfo:
     info = details(error)["ErrorInfo"]
     assert isinstance(info, error_details_pb2.ErrorInfo)
-    assert info.metadata == {
+    return info
+
+
+ITEMS = Violation("items", "too many", Limit("max_items_per_submit", 2, 3, "IMAGEBATCH_MAX_ITEMS_PER_SUBMIT"))
+METADATA = Violation("items[0].metadata", "too large", Limit("max_metadata_bytes", 8192, 9000))
+
+
+def test_fields_that_are_too_large_alone_name_the_first_limit() -> None:
+    error = errors.InvalidRequest([ITEMS, METADATA])
+    assert translate(error).code is StatusCode.INVALID_ARGUMENT
+    assert info_of(error).reason == "LIMIT_EXCEEDED"
+    assert info_of(error).metadata == {
         "limit": "max_items_per_submit",
-        "value": "3",
+        "value": "2",
+        "observed": "3",
         "setting": "IMAGEBATCH_MAX_ITEMS_PER_SUBMIT",
     }
+
+
+def test_a_request_that_is_wrong_besides_is_invalid() -> None:
+    error = errors.InvalidRequest([METADATA, Violation("options", "is required")])
+    assert info_of(error).reason == "INVALID_REQUEST"
+    assert not info_of(error).metadata
+
+
+@pytest.mark.parametrize("name", ["k" * 100_000, "ä" * 4_000])
+def test_a_violation_with_a_long_name_is_sent_all_the_same(name: str) -> None:
+    error = errors.InvalidRequest([Violation(f'options.labels["{name}{index}"]', "x" * 1_000) for index in range(30)])
+    assert len(translate(error).details()) < 6 * 1024
+    bad = details(error)["BadRequest"]
+    assert isinstance(bad, error_details_pb2.BadRequest)
+    assert bad.field_violations
+    assert bad.field_violations[0].field.startswith('options.labels["')
+    assert bad.field_violations[0].field.endswith("…")

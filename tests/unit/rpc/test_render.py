@@ -14,7 +14,7 @@ from tests.unit.batches.samples import batch, item, options
 
 from imagebatch.v1 import batch_service_pb2, types_pb2
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
-from imagebatch_server.batches.model import ItemResult
+from imagebatch_server.batches.model import ItemResult, Outcome
 from imagebatch_server.rpc import render, wire
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
@@ -27,7 +27,7 @@ def struct_bytes(value: dict[str, Any]) -> bytes:
 
 
 def rendered(result: ItemResult) -> types_pb2.BatchItemResult:
-    data = render.ResultRenderer(lambda key: f"file:///blobs/{key}")(result)
+    data = render.ResultRenderer(lambda tenant, key: f"file:///blobs/{tenant}/{key}")("acme", result)
     return types_pb2.BatchItemResult.FromString(data)
 
 
@@ -36,12 +36,15 @@ def test_a_success_carries_input_and_output() -> None:
         ItemResult(
             batch_id="b",
             item=item(3, item_id="cat", size_bytes=12, sha256="ab", metadata=struct_bytes({"page": 3, "é": [1, None]})),
-            status=BatchItemStatus.SUCCESS,
-            output_data=struct_bytes({"description": "a cat", "nested": {"a": [True, 1.5]}}),
-            processing_time_ms=0,
-            attempts=2,
-            image_sha256="cd",
-            stored_object_key="default.9",
+            outcome=Outcome(
+                item_index=3,
+                status=BatchItemStatus.SUCCESS,
+                output_data=struct_bytes({"description": "a cat", "nested": {"a": [True, 1.5]}}),
+                processing_time_ms=0,
+                attempts=2,
+                image_sha256="cd",
+                stored_object_key="default.9",
+            ),
             sequence=7,
             completed_at=AT,
         )
@@ -57,9 +60,10 @@ def test_a_success_carries_input_and_output() -> None:
     }
     assert MessageToDict(message.output_data) == {"description": "a cat", "nested": {"a": [True, 1.5]}}
     assert message.HasField("processing_time_ms")
-    assert message.stored_image_url == "file:///blobs/default.9"
+    assert message.stored_image_url == "file:///blobs/acme/default.9"
     assert message.completed_at.ToDatetime(tzinfo=UTC) == AT
     assert message.sequence == 7
+    assert (message.attempts, message.image_sha256, message.stored_object_key) == (2, "cd", "default.9")
     assert not message.HasField("error_message")
 
 
@@ -77,9 +81,7 @@ def test_a_failure_says_why() -> None:
         ItemResult(
             batch_id="b",
             item=item(),
-            status=BatchItemStatus.FAILED,
-            error_code=ItemErrorCode.TIMEOUT,
-            error_message="took longer than 1 s",
+            outcome=Outcome(0, BatchItemStatus.FAILED, ItemErrorCode.TIMEOUT, "took longer than 1 s"),
             sequence=1,
             completed_at=AT,
         )
@@ -98,7 +100,7 @@ def test_structs_are_those_of_protobuf(value: dict[str, Any]) -> None:
 
 def entry(key: str, value: Any) -> bytes:
     if isinstance(value, float):
-        return wire.number_entry(key, value)
+        return wire.number_entry(key)(value)
     kind, data = (wire.STRING, value.encode()) if isinstance(value, str) else (wire.STRUCT, struct_bytes(value))
     return wire.entry_head(key, kind)[len(data)] + data
 
@@ -125,7 +127,7 @@ def test_integers_are_those_of_protobuf(value: int) -> None:
 
 
 def test_a_watch_message_joins_results_and_status() -> None:
-    result = render.ResultRenderer(lambda _: None)(ItemResult(batch_id="b", item=item(4)))
+    result = render.ResultRenderer(lambda _tenant, _key: None)("acme", ItemResult(batch_id="b", item=item(4)))
     running = batch(options=options(parameters=struct_bytes({"a": 1}), labels={"k": "v"}))
     data = render.watch_response([result, result], running, 9)
     message = batch_service_pb2.WatchBatchResponse.FromString(data)
@@ -137,10 +139,33 @@ def test_a_watch_message_joins_results_and_status() -> None:
 
 @pytest.mark.parametrize(("max_bytes", "expected"), [(10_000, 3), (1, 1)])
 def test_a_page_holds_what_fits_and_says_whether_more_follows(max_bytes: int, expected: int) -> None:
-    results = [render.ResultRenderer(lambda _: None)(ItemResult(batch_id="b", item=item(index))) for index in range(3)]
+    results = [
+        render.ResultRenderer(lambda _tenant, _key: None)("acme", ItemResult(batch_id="b", item=item(index)))
+        for index in range(3)
+    ]
     data = render.page(
         batch(status=BatchStatus.COMPLETED, total_items=3), results, offset=0, limit=3, total=3, max_bytes=max_bytes
     )
     message = types_pb2.BatchResults.FromString(data)
     assert [one.item_index for one in message.results] == list(range(expected))
     assert message.pagination.has_more is (expected < 3)
+
+
+def test_metadata_from_before_the_rule_of_levels_can_be_read() -> None:
+    message = Struct()
+    message.fields["name"].string_value = "cat"
+    value = message.fields["deep"]
+    for _ in range(47):  # which parsers took, and refuse within a page or a watch
+        value = value.list_value.values.add()
+    result = ItemResult(batch_id="b", item=item(0, metadata=message.SerializeToString()))
+    sent = render.watch_response([render.ResultRenderer(lambda _tenant, _key: None)("acme", result)], None, 1)
+    read = MessageToDict(batch_service_pb2.WatchBatchResponse.FromString(sent).results[0].input_data)["metadata"]
+    assert read["name"] == "cat"
+    assert "(left out: it is nested deeper than 30 levels" in str(read["deep"])
+
+
+def test_parameters_from_before_the_rule_of_levels_can_be_read() -> None:
+    message = Struct()
+    message.fields["n"].number_value = float("nan")
+    status = render.status(batch(options=options(parameters=message.SerializeToString())), with_parameters=True)
+    assert MessageToDict(status.parameters) == {"n": "(left out: it is nan, which is no JSON number)"}

@@ -124,11 +124,29 @@ def test_metadata_that_comes_in_pieces_is_measured_whole(validator: RequestValid
     assert [violation.field for violation in raised.value.violations] == ["options", "items[0].metadata"]
 
 
-@pytest.mark.parametrize("metadata", [b"\xff\xff\xff", b"\x0a\x05\x0a\x03\xff\xff\xff"])
-def test_bytes_that_are_no_request_are_refused(validator: RequestValidator, metadata: bytes) -> None:
+@pytest.mark.parametrize(
+    ("metadata", "field", "says"),
+    [
+        (b"\xff\xff\xff", "items[0].metadata", "google.protobuf.Struct"),
+        (b"\x0a\x05\x0a\x03\xff\xff\xff", "items[0].metadata.", "UTF-8"),
+    ],
+)
+def test_bytes_that_are_no_request_are_refused(
+    validator: RequestValidator, metadata: bytes, field: str, says: str
+) -> None:
     request = b"\x12" + bytes([len(metadata) + 2]) + b"\x22" + bytes([len(metadata)]) + metadata
-    with pytest.raises(InvalidRequest, match=r"imagebatch\.v1\.SubmitBatchRequest"):
+    with pytest.raises(InvalidRequest) as raised:
         validator.read("/imagebatch.v1.BatchService/SubmitBatch", request, batches.SubmitBatchRequest.FromString)
+    (violation,) = raised.value.violations
+    assert violation.field == field
+    assert says in violation.description
+
+
+def test_what_the_contract_has_not_is_refused(validator: RequestValidator) -> None:
+    request = submit(object_key="k").SerializeToString() + b"\xfa\x01\x00"
+    with pytest.raises(InvalidRequest) as raised:
+        validator.read("/imagebatch.v1.BatchService/SubmitBatch", request, batches.SubmitBatchRequest.FromString)
+    assert [violation.field for violation in raised.value.violations] == ["31"]
 
 
 def test_ten_thousand_items_are_checked_whole(validator: RequestValidator) -> None:

@@ -17,6 +17,7 @@ from imagebatch_client.cli import plugins
 VERBS = [
     "submit",
     "watch",
+    "wait",
     "status",
     "results",
     "list",
@@ -26,6 +27,7 @@ VERBS = [
     "operations",
     "upload",
     "download",
+    "info",
 ]
 
 
@@ -43,7 +45,7 @@ def test_help_names_every_verb_and_exit_code() -> None:
 
 def test_the_version_needs_no_verb() -> None:
     result = CliRunner().invoke(application.app, ["--version"])
-    assert (result.stdout, result.exit_code) == (f"imagebatch {version('imagebatch')}\n", 0)
+    assert (result.stdout, result.exit_code) == (f"imagebatch {version('imagebatch-client')}\n", 0)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -66,6 +68,19 @@ def test_the_environment_is_checked_before_a_call(monkeypatch: pytest.MonkeyPatc
     assert (result.exit_code, result.stderr) == (2, "imagebatch: IMAGEBATCH_TLS: 'maybe' is neither 1 nor 0\n")
 
 
+def test_ctrl_c_before_anything_was_begun_is_no_traceback() -> None:
+    done = python(
+        "import sys\n"
+        "class Stopping:\n"
+        "    def find_spec(self, name, *more):\n"
+        "        if name == 'grpc':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stopping())\n"
+        "from imagebatch_command import main\nmain()"
+    )
+    assert (done.returncode, done.stderr) == (130, "Stopped.\n")
+
+
 def test_help_of_the_client_loads_no_code_of_plugged_in_verbs() -> None:
     done = python(
         "import sys\nfrom typer.testing import CliRunner\nfrom imagebatch_client.cli.app import app\n"
@@ -84,7 +99,7 @@ def test_without_its_dependencies_the_command_says_what_to_install(missing: str)
     )
     assert done.returncode == 2
     assert done.stderr == (
-        f"imagebatch: the command line needs {missing}; install with: pip install 'imagebatch[cli]'\n"
+        f"imagebatch: the command line needs {missing}; install with: pip install 'imagebatch-client[cli]'\n"
     )
 
 
@@ -120,9 +135,20 @@ def test_a_plugged_in_verb_has_its_own_help(plugged_in: typer.Typer) -> None:
     assert "Comes from third_party_verbs." in CliRunner().invoke(plugged_in, ["--help"]).stdout
 
 
+@pytest.mark.parametrize("verb", ["serve", "demo"])
+def test_the_servers_verbs_say_what_to_install_where_there_is_only_the_client(
+    plugged_in: typer.Typer, verb: str
+) -> None:
+    result = CliRunner().invoke(plugged_in, [verb, "--port", "1"])
+    assert (result.stderr, result.exit_code) == (
+        f"imagebatch {verb} needs the server; install with: pip install imagebatch\n", 2
+    )  # fmt: skip
+
+
 def test_a_verb_whose_packages_are_missing_says_what_to_install(plugged_in: typer.Typer) -> None:
     result = CliRunner().invoke(plugged_in, ["heavy"])
     assert result.exit_code == 2
     assert result.stderr == (
-        "imagebatch heavy needs a_package_that_nobody_has; install with: pip install 'imagebatch[server]'\n"
+        "imagebatch heavy needs the module a_package_that_nobody_has, which is not installed; "
+        "repair needs_more with: pip install --force-reinstall needs_more\n"
     )

@@ -32,9 +32,9 @@ def test_parameters_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("as_json", "singly", "words"),
     [
-        ("{", [], "--parameters: is not JSON"),
+        ("{", [], "--parameters: is no JSON"),
         ("[1]", [], "--parameters: is a JSON list; give an object"),
-        ("@/no/such/file", [], "--parameters: /no/such/file can't be read"),
+        ("@/no/such/file", [], "--parameters: /no/such/file can't be read: No such file or directory"),
         (None, ["size"], "--param: 'size' is not KEY=VALUE"),
         (None, ["=3"], "--param: '=3' is not KEY=VALUE"),
     ],

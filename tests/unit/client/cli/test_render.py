@@ -69,7 +69,7 @@ def test_an_item_is_called_by_its_files_name(input_data: dict[str, Any] | None, 
         ({"output_data": {"description": "A cat.\nAsleep."}}, "A cat. Asleep."),
         ({"output_data": {"is_verified": True}}, "verified"),
         ({"output_data": {"is_verified": False}}, "not verified"),
-        ({"output_data": {"width": 3}, "stored_image_url": "file:///t.jpg"}, "file:///t.jpg"),
+        ({"output_data": {"width": 3}, "stored_image_url": "file:///t", "stored_object_key": "d.1"}, "stored as d.1"),
         ({"output_data": {"width": 3}}, '{"width": 3}'),
         (
             {"status": BatchItemStatus.FAILED, "error_code": ItemErrorCode.TIMEOUT, "error_message": "took 60 s"},
@@ -104,12 +104,10 @@ def test_json_loses_no_letter_where_the_terminal_has_none_for_it(monkeypatch: py
     assert json.loads(line)["output_data"] == {"description": "räksmörgås"}
 
 
-def test_the_ending_tells_what_to_do_about_failures() -> None:
+def test_the_ending_is_one_line() -> None:
     ended = status("partially_completed", completed_at=NOW + timedelta(seconds=75), failure_counts={"timeout": 1})
     assert render.ending(ended).splitlines() == [
         "Batch b1 partially completed in 1 min 15 s: 5 succeeded, 1 failed.",
-        "Failures: timeout 1.",
-        "See them with: imagebatch results b1 --failed-only",
     ]
     assert render.ending(status("cancelled", failed_items=0, skipped_items=5)) == (
         "Batch b1 cancelled: 5 succeeded, 0 failed, 5 skipped."

@@ -4,14 +4,19 @@ import io
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebatch_client import InvalidRequestError
-from imagebatch_client.cli.sources import ImageFile, ImageUrl, find_sources, item_ids
+from imagebatch_client.cli.entries import ImageUrl
+from imagebatch_client.cli.sources import Choice, find_sources
+from imagebatch_client.files import ImageFile, item_ids
 
 
 def names(*typed: str | Path) -> list[str]:
@@ -61,6 +66,72 @@ def test_what_is_no_image_is_named(folder: Path, typed: str, words: str) -> None
         find_sources([str(folder / typed)])
 
 
+def test_an_empty_path_does_not_mean_the_folder_that_one_is_in() -> None:
+    with pytest.raises(InvalidRequestError, match=r"PATH: is empty; give image files or folders, \. for the current"):
+        find_sources([""])
+
+
+@contextmanager
+def as_somebody() -> Iterator[None]:
+    """As a user who may not read everything; tests may be run by one who may."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_an_unreadable_folder_is_said_and_can_be_left_out() -> None:
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        (folder / "a.jpg").write_bytes(b"")
+        (folder / "private").mkdir(mode=0o000)
+        with (
+            as_somebody(),
+            pytest.raises(InvalidRequestError, match=r"private can't be read: Permission denied; make it"),
+        ):
+            find_sources([made])
+        with as_somebody():
+            assert [source.name for source in find_sources([made], Choice(exclude=["private"]))] == ["a.jpg"]  # type: ignore[union-attr]
+
+
+def test_a_link_to_a_folder_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "linked").symlink_to(folder / "sub")
+    assert names(folder) == ["a.PNG", "b.jpg", "sub/c.webp", "sub/deep/e.tiff"]
+    assert (
+        f"{folder / 'linked'} is a link to a folder and is passed over; name it to include it"
+        in capsys.readouterr().err
+    )
+    assert names(folder / "linked") == ["c.webp", "deep/e.tiff"]
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "found"),
+    [
+        (["*.webp"], [], ["sub/c.webp"]),
+        (["*.txt"], [], ["notes.txt"]),
+        (["sub/*"], [], ["sub/c.webp", "sub/deep/e.tiff"]),
+        ([], ["sub"], ["a.PNG", "b.jpg"]),
+        ([], ["sub/deep/"], ["a.PNG", "b.jpg", "sub/c.webp"]),
+        ([], ["*.jpg", "*.tiff"], ["a.PNG", "sub/c.webp"]),
+        (["*.jpg", "*.webp"], ["sub/*"], ["b.jpg"]),
+    ],
+)
+def test_patterns_choose_among_a_folders_files(
+    folder: Path, include: list[str], exclude: list[str], found: list[str]
+) -> None:
+    sources = find_sources([str(folder)], Choice(include, exclude))
+    assert [source.name for source in sources if isinstance(source, ImageFile)] == found
+
+
+def test_patterns_that_match_nothing_are_said(folder: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="nothing there matches --include and --exclude"):
+        find_sources([str(folder)], Choice(include=["*.bmp"]))
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS keeps file names in UTF-8")
 def test_a_name_that_is_not_utf8_becomes_one_that_can_be_sent(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"")
@@ -81,3 +152,9 @@ def test_item_ids_are_always_allowed_and_unique(typed: list[str]) -> None:
     ids = item_ids(typed)
     assert len(set(ids)) == len(typed)
     assert all(re.fullmatch(r"[A-Za-z0-9_.:/-]{1,128}", each) for each in ids)
+
+
+def test_an_empty_list_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    with pytest.raises(InvalidRequestError, match="PATH: the list on standard input is empty"):
+        find_sources(["-"])

@@ -1,0 +1,77 @@
+"""One batch, without repeating its id."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from typing import Protocol
+
+from imagebatch_client.types import BatchItemResult, BatchItemStatus, BatchStatusResult, ItemErrorCode
+
+
+class BatchCalls(Protocol):
+    """What a batch asks of its client: `AsyncBatchClient` itself, which makes batches and so can't be imported here."""
+
+    async def get_status(self, batch_id: str, /) -> BatchStatusResult: ...
+
+    def get_all_results(
+        self, batch_id: str, include_failed: bool, page_size: int, /, *, statuses: Iterable[BatchItemStatus]
+    ) -> AsyncIterator[BatchItemResult]: ...
+
+    def watch(
+        self, batch_id: str, after_sequence: int, /, *, statuses: Iterable[BatchItemStatus], timeout: float | None
+    ) -> AsyncGenerator[BatchItemResult, None]: ...
+
+    async def wait_for_completion(
+        self, batch_id: str, timeout: float | None, on_progress: Callable[[BatchStatusResult], object] | None, /
+    ) -> BatchStatusResult: ...
+
+    async def cancel(self, batch_id: str, /) -> BatchStatusResult: ...
+
+    async def retry(self, batch_id: str, error_codes: Iterable[ItemErrorCode], /) -> BatchStatusResult: ...
+
+    async def delete(self, batch_id: str, /) -> None: ...
+
+
+class AsyncBatch:
+    """A batch of an asynchronous client; its methods are the client's, with the batch's id."""
+
+    def __init__(self, client: BatchCalls, batch_id: str) -> None:
+        self._client = client
+        self.batch_id = batch_id
+
+    def __repr__(self) -> str:
+        return f"AsyncBatch({self.batch_id!r})"
+
+    async def get_status(self) -> BatchStatusResult:
+        """As `AsyncBatchClient.get_status`."""
+        return await self._client.get_status(self.batch_id)
+
+    def results(
+        self, include_failed: bool = True, *, statuses: Iterable[BatchItemStatus] = ()
+    ) -> AsyncIterator[BatchItemResult]:
+        """As `AsyncBatchClient.get_all_results`."""
+        return self._client.get_all_results(self.batch_id, include_failed, 1000, statuses=statuses)
+
+    def watch(
+        self, after_sequence: int = 0, *, statuses: Iterable[BatchItemStatus] = (), timeout: float | None = None
+    ) -> AsyncGenerator[BatchItemResult, None]:
+        """As `AsyncBatchClient.watch`."""
+        return self._client.watch(self.batch_id, after_sequence, statuses=statuses, timeout=timeout)
+
+    async def wait(
+        self, timeout: float | None = None, on_progress: Callable[[BatchStatusResult], object] | None = None
+    ) -> BatchStatusResult:
+        """As `AsyncBatchClient.wait_for_completion`."""
+        return await self._client.wait_for_completion(self.batch_id, timeout, on_progress)
+
+    async def cancel(self) -> BatchStatusResult:
+        """As `AsyncBatchClient.cancel`."""
+        return await self._client.cancel(self.batch_id)
+
+    async def retry(self, error_codes: Iterable[ItemErrorCode] = ()) -> BatchStatusResult:
+        """As `AsyncBatchClient.retry`."""
+        return await self._client.retry(self.batch_id, error_codes)
+
+    async def delete(self) -> None:
+        """As `AsyncBatchClient.delete`."""
+        await self._client.delete(self.batch_id)

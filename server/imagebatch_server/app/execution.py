@@ -1,0 +1,108 @@
+"""What fetches images and runs operations, built from the settings."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from imagebatch_server.access.watched_files import WatchedFiles
+from imagebatch_server.app.settings import Settings
+from imagebatch_server.batches.errors import CannotStart
+from imagebatch_server.batches.ports.objects import BlobStore, BucketImages
+from imagebatch_server.executors.executor import PooledExecutor
+from imagebatch_server.executors.lanes import Lanes
+from imagebatch_server.executors.processes.child_session import ChildSettings
+from imagebatch_server.executors.processes.pool import LocalPool
+from imagebatch_server.executors.supply.any_fetcher import AnyFetcher
+from imagebatch_server.executors.supply.fetch_stage import FetchSettings, FetchStage
+from imagebatch_server.images.fetch import trust
+from imagebatch_server.images.host_headers import NO_HEADERS, Tables, read_tables
+from imagebatch_server.images.shares import Shares
+from imagebatch_server.operations.registry import OperationRegistry
+
+
+def fetch_stage(settings: Settings, memory_bytes: int) -> tuple[FetchStage, Sequence[WatchedFiles[Tables]]]:
+    """Make the fetch stage, which is to be started, and name the files that it follows.
+
+    Raises CannotStart for a file of certificates or of headers that is none.
+    """
+    file = settings.fetch_headers
+    followed = [] if file is None else [WatchedFiles([file], lambda: read_tables(file.read_text("utf-8")))]
+    stage = FetchStage(
+        FetchSettings(
+            max_image_bytes=settings.max_image_bytes,
+            max_redirects=settings.max_redirects,
+            download_bytes=memory_bytes,
+            shares=Shares(
+                overall=settings.fetches,
+                per_batch=settings.fetches_per_batch,
+                per_tenant=settings.fetches_per_tenant,
+                per_network=settings.fetches_per_network,
+            ),
+            allowed_hosts=settings.fetch_allowed_hosts,
+            allowed_networks=[str(network) for network in settings.fetch_allowed_networks],
+            ca_pem="" if settings.fetch_ca_file is None else _certificates(settings.fetch_ca_file),
+            proxy=settings.fetch_proxy or "",
+        ),
+        headers=lambda: followed[0].value if followed else NO_HEADERS,
+    )
+    return stage, followed
+
+
+def _certificates(file: Path) -> str:
+    try:
+        pem = file.read_text("ascii")
+        if not pem.strip():
+            raise ValueError
+        trust(pem)
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        why = "it holds no certificates in PEM" if isinstance(error, ssl.SSLError | ValueError) else error.strerror
+        raise CannotStart(f"--fetch-ca-file {file}: {why}; give a file of PEM certificates, or leave it out") from None
+    return pem
+
+
+def executor(
+    settings: Settings,
+    memory_bytes: int,
+    registry: OperationRegistry,
+    fetcher: FetchStage,
+    buckets: BucketImages | None,
+    blobs: BlobStore,
+    servers: Callable[[], int],
+) -> Lanes:
+    """Make the executor of this machine: its workers, and beside them the process of the asynchronous operations.
+
+    Operations are told how many `servers` there are.
+    """
+    child = ChildSettings(
+        registry.references(),
+        settings.warm_operations,
+        settings.max_image_pixels,
+        settings.worker_memory_bytes,
+        configuration=registry.configuration(asynchronous=False),
+        servers=servers,
+    )
+    asynchronous_child = replace(
+        child,
+        warm=(),
+        concurrency=registry.most_in_flight(),
+        configuration=registry.configuration(asynchronous=True),
+    )
+    lane = partial(
+        PooledExecutor,
+        resolve=registry.resolve,
+        fetcher=fetcher if buckets is None else AnyFetcher(fetcher, buckets),
+        blobs=blobs,
+        buckets=buckets,
+        max_image_bytes=settings.max_image_bytes,
+        max_ready_bytes=memory_bytes // 2,  # of each lane
+    )
+    chunk_items = registry.chunk_items()
+    return Lanes(
+        lane(pool=LocalPool(child, settings.workers, chunk_items), chunk_items=chunk_items),
+        lane(pool=LocalPool(asynchronous_child, workers=1)),
+        registry.is_asynchronous,
+    )

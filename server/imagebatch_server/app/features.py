@@ -1,0 +1,16 @@
+"""What a server has only if it is set up for it, as GetServerInfo lists it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def features(*, has_http_port: bool, has_bucket: bool, opens_buckets: bool) -> Sequence[str]:
+    """List the features of a server that has an HTTP port, its images in a bucket, others' buckets open to it."""
+    has = {
+        "bucket_urls": opens_buckets,
+        "create_upload_url": has_http_port,
+        "output_prefix": opens_buckets,
+        "signed_image_urls": has_http_port or has_bucket,
+    }
+    return [name for name, is_there in has.items() if is_there]

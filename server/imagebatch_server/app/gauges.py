@@ -1,0 +1,37 @@
+"""Figures that Prometheus reads from the running parts whenever it asks."""
+
+from __future__ import annotations
+
+from imagebatch_server.app.metrics import Metrics
+from imagebatch_server.batches.ports.execution import Executor
+from imagebatch_server.batches.scheduler import Scheduler
+from imagebatch_server.batches.sweeper import Sweeper
+from imagebatch_server.batches.watcher import Watchers
+from imagebatch_server.rpc.call_limits import CallLimits
+from imagebatch_server.rpc.connections import open_descriptors
+
+
+def add_gauges(
+    metrics: Metrics,
+    scheduler: Scheduler,
+    watchers: Watchers,
+    executor: Executor,
+    limits: CallLimits,
+    sweeper: Sweeper,
+) -> None:
+    """Have the metrics tell how much of everything there is."""
+    gauge = metrics.gauge
+    gauge("queued_items", "Items that wait to be dispatched.", lambda: scheduler.queued)
+    gauge("in_flight_items", "Attempts dispatched and not ended.", lambda: scheduler.in_flight)
+    gauge("running_batches", "Batches with items without an outcome.", lambda: scheduler.running_batches)
+    gauge("watchers", "Open watches.", lambda: watchers.watchers)
+    gauge("watch_lag_outcomes", "Outcomes that the slowest watcher is behind.", lambda: watchers.lag)
+    gauge("workers_alive", "Worker processes that take items.", lambda: executor.alive)
+    gauge("workers_restarted", "Worker processes replaced.", lambda: executor.restarts)
+    gauge("calls", "Unary calls being answered.", lambda: limits.calls.taken)
+    gauge("transfers", "Uploads, downloads and streamed submits.", lambda: limits.transfers.under_way)
+    gauge("connections", "Open connections.", limits.connections.count)
+    gauge("open_descriptors", "Open file descriptors of the server's process.", lambda: len(open_descriptors()))
+    gauge("quarantined_blobs", "Images set aside, unknown to the database.", lambda: sweeper.quarantined)
+    gauge("sweep_refused_blobs", "Unknown images, too many to be set aside.", lambda: sweeper.refused)
+    gauge("missing_blobs", "Images that the database knows and are not there.", lambda: sweeper.missing)

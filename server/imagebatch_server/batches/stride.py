@@ -1,0 +1,121 @@
+"""Whose turn it is: shares of the workers' time, taken first between tenants and then between a tenant's batches.
+
+Both are shared in the same way (`batches.turns`): tenants by their weight, batches by their priority. A batch that
+becomes ready starts at the pass being served, so its first item takes the tenant's next free slot, and time that it
+did not ask for is not saved up. A tenant saves up a little (`SAVED_ITEMS`, `SAVED_MS`), so that a few items of one that
+was idle go before all that wait of one that always has work; what follows them pays for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+
+from imagebatch_server.batches.running import Charge, RunningBatch
+from imagebatch_server.batches.turns import Kind, Turns
+from imagebatch_server.moving_average import MovingAverage
+
+SHARE_MS = 20.0
+"""About the work that a batch is given in one turn."""
+
+MOST_ITEMS_A_TURN = 64
+LEAST_ITEM_MS = 0.05
+"""What an item costs at the least: measured times of a fraction of a millisecond round to nothing."""
+
+SAVED_ITEMS = 10
+SAVED_MS = 250.0
+"""What a tenant may have before its turn, after it let others have as much: so many items, or more quick ones."""
+
+
+class Stride:
+    """Keep the batches that have an item at hand, and tell whose turn it is."""
+
+    def __init__(self, weight: Callable[[str], float]) -> None:
+        """`weight` tells a tenant's weight, which may change."""
+        self._weight = weight
+        self._tenants: Turns[str] = Turns()
+        # A tenant's pass is kept when it has no batch any more: what it had before its turn it owes to the others.
+        self._batches: defaultdict[str, Turns[RunningBatch]] = defaultdict(Turns)
+        self._item_ms: defaultdict[str, MovingAverage] = defaultdict(lambda: MovingAverage(SHARE_MS))
+
+    def enter(self, running: RunningBatch) -> None:
+        """Let a batch that has an item at hand take turns."""
+        tenant, kind = running.batch.tenant, _kind(running)
+        saved_ms = max(SAVED_ITEMS * self._estimate_ms(running), SAVED_MS) / self._weight(tenant)
+        self._batches[tenant].enter(running, kind)
+        self._tenants.enter(tenant, kind, saved_ms)
+
+    def leave(self, running: RunningBatch) -> None:
+        """Forget a batch that was closed."""
+        tenant = running.batch.tenant
+        self._batches[tenant].leave(running)
+        if self._batches[tenant].is_empty:
+            del self._batches[tenant]
+
+    def next(self, *, stored: bool, fetched: bool, before_ms: float = math.inf) -> RunningBatch | None:
+        """Take out the batch whose turn it is, among those whose next item may go now.
+
+        None, too, if its tenant's turn comes no sooner than `before_ms`.
+        """
+        kinds = [kind for kind, is_open in ((Kind.STORED, stored), (Kind.FETCHED, fetched)) if is_open]
+        while (found := self._tenants.next(kinds, before_ms)) is not None:
+            tenant, _ = found
+            batches = self._batches.get(tenant)
+            if batches is None:
+                continue
+            running = _next(batches, kinds)
+            for kind in Kind:
+                if batches.waits(kind):
+                    self._tenants.enter(tenant, kind, saved_ms=math.inf)  # it has not stopped waiting
+            if running is not None:
+                return running
+        return None
+
+    def items_a_turn(self, running: RunningBatch) -> int:
+        """Answer how many items the batch may dispatch in its turn."""
+        return max(1, min(MOST_ITEMS_A_TURN, int(SHARE_MS / self._estimate_ms(running))))
+
+    def knows(self, running: RunningBatch) -> bool:
+        """Whether it is known what the batch's items usually take."""
+        return not self._item_ms[running.batch.options.operation].is_assumed
+
+    def charge(self, running: RunningBatch) -> Charge:
+        """Charge one item in advance, by what its operation's usually take; nothing as long as that is unknown.
+
+        To charge too much would let whoever comes now start too far ahead of those that get something back later.
+        """
+        usual = self._item_ms[running.batch.options.operation]
+        charge = Charge(0.0 if usual.is_assumed else usual.value, self._tenants.pass_ms(running.batch.tenant))
+        self._advance(running, charge.estimated_ms)
+        return charge
+
+    def settle(self, running: RunningBatch, estimated_ms: float, actual_ms: float) -> None:
+        """Correct the charge by what the item took (milliseconds)."""
+        actual_ms = max(actual_ms, LEAST_ITEM_MS)
+        self._advance(running, actual_ms - estimated_ms)
+        self._item_ms[running.batch.options.operation].observe(actual_ms)
+
+    def _advance(self, running: RunningBatch, work_ms: float) -> None:
+        batch = running.batch
+        self._batches[batch.tenant].advance(running, work_ms / batch.options.priority)
+        self._tenants.advance(batch.tenant, work_ms / self._weight(batch.tenant))
+
+    def _estimate_ms(self, running: RunningBatch) -> float:
+        return self._item_ms[running.batch.options.operation].value
+
+
+def _kind(running: RunningBatch) -> Kind:
+    item = running.next_item
+    return Kind.FETCHED if item is not None and item.is_fetched else Kind.STORED
+
+
+def _next(batches: Turns[RunningBatch], kinds: list[Kind]) -> RunningBatch | None:
+    while (found := batches.next(kinds)) is not None:
+        running, kind = found
+        if running.next_item is None:
+            continue
+        if kind is _kind(running):
+            return running
+        batches.enter(running, _kind(running))  # an item of the other kind came in front
+    return None

@@ -1,0 +1,118 @@
+"""The worker's end of the socket to its child: never blocks, and can be read to its end at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from imagebatch_server.executors.protocol.frames import BadFrame, FrameReader
+
+_READ_BYTES = 256 * 1024
+_READS_AT_ONCE = 64
+_READS_A_TURN = 8
+"""Of what has come in, how much is read before others of the event loop have their turn."""
+
+_BUFFERS_AT_ONCE = 512
+"""Under IOV_MAX, 1,024 on Linux and macOS."""
+
+
+M = TypeVar("M")
+
+
+class Channel(Generic[M]):
+    """Call `on_message` for each message, and `on_closed` once: with why, or None where the child's end was closed.
+
+    Reading is done by hand rather than by an asyncio transport because a deadline must first hear what the child has
+    already said.
+    """
+
+    def __init__(
+        self,
+        end: socket.socket,
+        decode: Callable[[bytearray], M],
+        on_message: Callable[[M], None],
+        on_read: Callable[[], None],
+        on_closed: Callable[[str | None], None],
+    ) -> None:
+        end.setblocking(False)
+        self._end = end
+        self._on_message = on_message
+        self._on_read = on_read
+        self._on_closed = on_closed
+        self._frames = FrameReader(decode)
+        self._unsent: deque[memoryview] = deque()
+        self._is_open = True
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(end, self._read_on)
+
+    def send(self, buffers: Sequence[bytes]) -> None:
+        """Send, now as far as the child takes it, the rest as it does. The buffers are not copied."""
+        if not self._is_open:
+            return
+        writing = bool(self._unsent)
+        self._unsent.extend(memoryview(buffer) for buffer in buffers if buffer)
+        if not writing:
+            self._write()
+
+    def drain(self) -> None:
+        """Hear what the child has said so far."""
+        self._read_on(_READS_AT_ONCE)
+
+    def _read_on(self, reads: int = _READS_A_TURN) -> None:
+        for _ in range(reads):
+            if not self._is_open or not self._read():
+                break
+        self._on_read()
+
+    def close(self) -> None:
+        """Close this end; the child exits. `on_closed` is not called any more."""
+        if self._is_open:
+            self._is_open = False
+            self._loop.remove_reader(self._end)
+            self._loop.remove_writer(self._end)
+            self._unsent.clear()
+            self._end.close()
+
+    def _read(self) -> bool:
+        try:
+            data = self._end.recv(_READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._closed(None)
+            return False
+        try:
+            for message in self._frames.feed(data):
+                self._on_message(message)
+        except BadFrame as error:
+            self._closed(str(error))
+            return False
+        return len(data) == _READ_BYTES
+
+    def _write(self) -> None:
+        while self._unsent:
+            buffers = [self._unsent[index] for index in range(min(len(self._unsent), _BUFFERS_AT_ONCE))]
+            try:
+                sent = self._end.sendmsg(buffers)
+            except (BlockingIOError, InterruptedError):
+                self._loop.add_writer(self._end, self._write)
+                return
+            except OSError:
+                self._unsent.clear()  # the child is gone, as reading will show, when all it said has been heard
+                break
+            while sent:
+                first = self._unsent.popleft()
+                if sent < len(first):
+                    self._unsent.appendleft(first[sent:])
+                    break
+                sent -= len(first)
+        self._loop.remove_writer(self._end)
+
+    def _closed(self, why: str | None) -> None:
+        self.close()
+        self._on_closed(why)

@@ -1,0 +1,93 @@
+"""Rows of servers: each writes its own, and reads which live. By PostgreSQL's clock alone, whatever theirs say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, delete, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from imagebatch_server.batches.model import LiveServer
+from imagebatch_server.store.server_lock import LIFE_SPACE
+from imagebatch_server.store.tables import servers
+
+
+@dataclass(frozen=True, slots=True)
+class ServerName:
+    """What a server says of itself once. `number` names its lock; that two have one is as unlikely as harmless."""
+
+    server_id: str
+    number: int
+    version: str
+    operations: Sequence[str]
+
+
+def renew(
+    session: Connection, name: ServerName, *, ttl_s: float, workers: int, waiting_items: int, draining: bool
+) -> tuple[float, Sequence[LiveServer]]:
+    """Renew a server's lease, or take its first; answers when that was, and the servers that live, the oldest first.
+
+    `session` commits each statement.
+    """
+    renewed_at = session.execute(
+        _RENEW,
+        {
+            "server_id": name.server_id,
+            "version": name.version,
+            "lock_number": name.number,
+            "operations": list(name.operations),
+            "workers": workers,
+            "waiting_items": waiting_items,
+            "draining": draining,
+            "ttl_s": ttl_s,
+        },
+    ).scalar_one()
+    return renewed_at.timestamp(), [LiveServer(*row) for row in session.execute(_LIVING)]
+
+
+def tidy(session: Connection) -> float:
+    """Remove the rows of servers that are long gone; answers for how long PostgreSQL has been up (seconds)."""
+    session.execute(_REMOVE_OLD)
+    return float(session.execute(_UP_FOR_S).scalar_one())
+
+
+def remove(session: Connection, server_id: str) -> None:
+    """Remove the row of a server that stops."""
+    session.execute(_REMOVE, {"gone": server_id})
+
+
+def living(dialect: str) -> Select[Any]:
+    """Select the names of the servers that live. On SQLite there are none: the only one needs no row."""
+    names = select(servers.c.server_id)
+    return names if dialect == "sqlite" else names.where(_LIVES)
+
+
+# A crash frees the lock at once, a freeze ends the lease.
+_LIVES = text("""
+    servers.lease_until > clock_timestamp() AND EXISTS (
+        SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND classid = :space AND objid = CAST(lock_number AS oid)
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    )
+""").bindparams(bindparam("space", LIFE_SPACE))
+_NOW = func.clock_timestamp()
+_LEASE_UNTIL = _NOW + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("ttl_s"))
+_WRITTEN = ("workers", "waiting_items", "draining")
+_NEW = insert(servers).values(
+    {name: bindparam(name) for name in ("server_id", "version", "lock_number", "operations", *_WRITTEN)}
+    | {"started_at": _NOW, "renewed_at": _NOW, "lease_until": _LEASE_UNTIL}
+)
+_RENEW = _NEW.on_conflict_do_update(
+    index_elements=["server_id"],
+    set_={name: _NEW.excluded[name] for name in (*_WRITTEN, "renewed_at", "lease_until")},
+).returning(servers.c.renewed_at)
+_LIVING = (
+    select(servers.c.server_id, servers.c.operations, servers.c.workers, servers.c.waiting_items, servers.c.draining)
+    .where(_LIVES)
+    .order_by(servers.c.started_at, servers.c.server_id)
+)
+_REMOVE = delete(servers).where(servers.c.server_id == bindparam("gone"))
+_REMOVE_OLD = delete(servers).where(text("lease_until < clock_timestamp() - interval '1 hour'"))
+_UP_FOR_S = text("SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())")

@@ -1,0 +1,49 @@
+"""CenterFace on ONNX Runtime: how many faces there are."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from imagebatch_vision import models
+from imagebatch_vision.describe.detector import overlap
+from imagebatch_vision.describe.sessions import open_session, sha256_of
+
+MODEL_NAME = "centerface"
+MODEL_PATH = models.FOLDER / "centerface.onnx"
+
+_SIDE_PX = 480
+_STEP_PX = 32
+_STRIDE_PX = 4
+_LEAST_SCORE = 0.5
+_SAME_FROM_OVERLAP = 0.3
+
+
+class FaceFinder:
+    """One loaded model; not for use by several threads at once."""
+
+    def __init__(self) -> None:
+        self.model_sha256 = sha256_of(MODEL_PATH)
+        self._session = open_session(MODEL_PATH)
+
+    def find(self, image: Image.Image) -> list[float]:
+        """Score the faces in an RGB image, from 0.5 up, best first; 30 ms."""
+        scale = min(1.0, _SIDE_PX / max(image.size))
+        width, height = (max(_STEP_PX, round(side * scale / _STEP_PX) * _STEP_PX) for side in image.size)
+        pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32)
+        planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+        answers: list[npt.NDArray[np.float32]] = self._session.run(["likelihood", "size", "offset"], {"image": planes})
+        likelihood, size, offset = (it[0] for it in answers)
+        y, x = np.nonzero(likelihood[0] >= _LEAST_SCORE)
+        high, wide = np.exp(size[:, y, x]) * _STRIDE_PX
+        middle_y, middle_x = (np.stack([y, x]) + offset[:, y, x] + 0.5) * _STRIDE_PX
+        boxes = np.stack([middle_x - wide / 2, middle_y - high / 2, middle_x + wide / 2, middle_y + high / 2], axis=1)
+        scores = likelihood[0, y, x]
+        order = np.argsort(-scores)
+        found: list[float] = []
+        while order.size:
+            best, rest = order[0], order[1:]
+            found.append(float(scores[best]))
+            order = rest[overlap(boxes[best], boxes[rest]) < _SAME_FROM_OVERLAP]
+        return found

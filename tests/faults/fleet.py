@@ -1,0 +1,81 @@
+"""Several servers on one PostgreSQL, with their images in one bucket."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.operations import OPERATIONS
+from tests.faults.stores import Store
+from tests.object_servers import SeaweedServer, seaweed
+from tests.postgres import PostgresServer, own_server
+from tests.server import ServerProcess
+
+__all__ = ["Fleet", "events", "fleet", "postgres", "seaweed", "shared_store"]
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL that the tests of a file share."""
+    with own_server() as server:
+        yield server
+
+
+@pytest.fixture
+def shared_store(
+    postgres: PostgresServer, seaweed: SeaweedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Store:
+    """Provide an empty database and an empty bucket, which several servers can work on."""
+    for name, value in seaweed.environment.items():
+        monkeypatch.setenv(name, value)
+    return Store("postgres", tmp_path, postgres.create_database(), postgres, seaweed.url(tmp_path.name))
+
+
+class Fleet:
+    """Servers that start and end one by one; those that are left are stopped at the end."""
+
+    def __init__(self, store: Store, folder: Path, settings: Mapping[str, str]) -> None:
+        self.store = store
+        self.servers: list[ServerProcess] = []
+        self._folder = folder
+        self._settings = {**store.settings, "stop_grace_s": "10", **settings}
+
+    def make(self, **settings: str) -> ServerProcess:
+        """Make one more server, which is not started."""
+        folder = self._folder / f"server-{len(self.servers)}"
+        self.servers.append(ServerProcess(folder, {**self._settings, **settings}, OPERATIONS))
+        return self.servers[-1]
+
+    def add(self, **settings: str) -> ServerProcess:
+        """Start one more server."""
+        server = self.make(**settings)
+        server.start()
+        return server
+
+    def close(self) -> None:
+        """Stop those that run, the frozen too."""
+        for server in self.servers:
+            if server.is_running:
+                server.process.send_signal(signal.SIGCONT)
+                server.kill()
+
+
+@contextmanager
+def fleet(store: Store, folder: Path, **settings: str) -> Iterator[Fleet]:
+    """Have servers on a store while the block runs."""
+    made = Fleet(store, folder, settings)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def events(server: ServerProcess, name: str) -> Sequence[Mapping[str, Any]]:
+    """List what a server has logged under a name."""
+    lines = [json.loads(line) for line in server.log.splitlines() if f'"{name}"' in line]
+    return [line for line in lines if line["event"] == name]

@@ -1,0 +1,165 @@
+"""Several servers on one PostgreSQL: killed, frozen, stopped and joined, and each batch goes on once."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults.conftest import Tell
+from tests.faults.fleet import Fleet, events, fleet, postgres, seaweed, shared_store
+from tests.faults.logs import tracebacks
+from tests.faults.stores import Store
+from tests.integration.server import pictures
+from tests.integration.server.calls import Raw, eventually, item
+from tests.server import ServerProcess
+
+import imagebatch_server
+from imagebatch.v1.types_pb2 import BATCH_STATUS_COMPLETED
+
+__all__ = ["postgres", "seaweed", "shared_store"]
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def servers(shared_store: Store, tmp_path: Path) -> Iterator[Fleet]:
+    with fleet(shared_store, tmp_path) as made:
+        yield made
+        assert [line for server in made.servers for line in tracebacks(server)] == []
+
+
+def seen(fact: Callable[[], object]) -> float:
+    """Wait for a fact; answers how long it took (seconds)."""
+    began = time.monotonic()
+    eventually(fact)
+    return time.monotonic() - began
+
+
+def submit(raw: Raw, count: int, seconds: float) -> str:
+    """Make a batch of items that take so long each."""
+    picture = raw.upload(pictures.drawn()).object_key
+    return raw.submit([item(object_key=picture, metadata={"do": "sleep", "seconds": seconds})] * count).batch_id
+
+
+def assert_whole(servers: Fleet, through: ServerProcess, batch_id: str, count: int) -> None:
+    """Watch the batch to its end through one server, and look at what is stored."""
+    raw = Raw(through.address)
+    watched = raw.watch_to_end(batch_id)
+    raw.close()
+    assert watched.statuses[-1].status == BATCH_STATUS_COMPLETED
+    assert [result.sequence for result in watched.results] == list(range(1, count + 1))
+    audit, rows = servers.store.read([batch_id])[batch_id]
+    assert (audit, len(rows)) == ([], count)
+
+
+def test_after_kill_9_of_the_owner_another_server_goes_on(servers: Fleet, tell: Tell) -> None:
+    one, two = servers.add(), servers.add()
+    raw, other = Raw(one.address), Raw(two.address)
+    batch_id = submit(raw, 100, 0.03)
+    seen(lambda: other.status(batch_id).processed_items >= 10)
+    one.kill()
+    done = other.status(batch_id).processed_items
+    took_s = seen(lambda: other.status(batch_id).processed_items > done + 1)
+    assert took_s < 5.0
+    tell(f"after kill -9 of its owner a batch went on within {took_s:.2f} s")
+    assert_whole(servers, two, batch_id, 100)
+    assert len(events(two, "ownership.batch_taken_over")) == 1
+    raw.close()
+    other.close()
+
+
+def test_what_a_frozen_owner_writes_after_its_thaw_does_not_count(servers: Fleet, tell: Tell) -> None:
+    one, two = servers.add(), servers.add()
+    raw, other = Raw(one.address), Raw(two.address)
+    batch_id = submit(raw, 200, 0.03)
+    seen(lambda: other.status(batch_id).processed_items >= 10)
+    one.process.send_signal(signal.SIGSTOP)
+    done = other.status(batch_id).processed_items
+    took_s = seen(lambda: other.status(batch_id).processed_items > done + 1)
+    assert took_s < 10.0
+    tell(f"after its owner froze a batch went on within {took_s:.2f} s")
+    one.process.send_signal(signal.SIGCONT)
+    seen(lambda: events(one, "batch.lost"))
+    assert_whole(servers, two, batch_id, 200)
+    assert_whole(servers, one, batch_id, 200)
+    assert_whole(servers, two, submit(raw, 3, 0.0), 3)  # the thawed one serves on
+    assert len(events(one, "lease.taken_again")) == 1
+    raw.close()
+    other.close()
+
+
+def test_a_server_that_stops_hands_over_and_no_work_is_done_twice(servers: Fleet, tmp_path: Path, tell: Tell) -> None:
+    one, two = servers.add(workers="2"), servers.add()
+    raw, other = Raw(one.address), Raw(two.address)
+    picture = raw.upload(pictures.drawn()).object_key
+    markers = [tmp_path / f"ran-{index}" for index in range(60)]
+    deeds = [{"do": "note", "path": str(marker), "seconds": 0.1} for marker in markers]
+    batch_id = raw.submit([item(object_key=picture, metadata=deed) for deed in deeds]).batch_id
+    seen(lambda: other.status(batch_id).processed_items >= 6)
+    one.terminate()
+    assert_whole(servers, two, batch_id, 60)
+    assert one.wait() == 0
+    (left,) = events(one, "batch.handed_over")
+    runs = [marker.read_text().count("ran") for marker in markers]
+    assert runs == [1] * 60
+    tell(f"a server that was stopped gave its batch to {left['to']}; each of 60 items ran once")
+    raw.close()
+    other.close()
+
+
+def test_a_server_that_joins_gets_a_share(servers: Fleet, tell: Tell) -> None:
+    one = servers.add()
+    raw = Raw(one.address)
+    batch_ids = [submit(raw, 100, 0.02) for _ in range(6)]
+    two = servers.add()
+    for batch_id in batch_ids:
+        assert_whole(servers, two, batch_id, 100)
+    moved = events(one, "batch.handed_over")
+    assert 1 <= len(moved) <= 5
+    tell(f"of 6 batches that waited, {len(moved)} moved to a server that joined")
+    raw.close()
+
+
+def test_a_rolling_upgrade_to_a_version_with_a_migration_more(
+    servers: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Tell
+) -> None:
+    one = servers.add(stop_grace_s="1")
+    raw = Raw(one.address)
+    picture, gate = raw.upload(pictures.drawn()).object_key, tmp_path / "gate"
+    waits = item(object_key=picture, metadata={"do": "wait", "until": str(gate)})  # so that there is one to hand over
+    sleeps = item(object_key=picture, metadata={"do": "sleep", "seconds": 0.01})
+    batch_id = raw.submit([waits, *[sleeps] * 149]).batch_id
+    raw.close()
+    older = servers.make()
+    monkeypatch.setenv("PYTHONPATH", str(newer_version(tmp_path)))
+    newer = servers.add()
+    assert one.stop() == 0
+    assert len(events(one, "batch.handed_over")) == 1
+    gate.touch()
+    assert_whole(servers, newer, batch_id, 150)
+    older.start()  # as one does that was restarted before its turn came
+    (said,) = events(older, "schema.newer")
+    raw = Raw(older.address)
+    assert_whole(servers, newer, submit(raw, 20, 0.0), 20)
+    raw.close()
+    tell(f"this version handed over to one with the schema {said['revision']}, and ran beside it")
+
+
+def newer_version(folder: Path) -> Path:
+    """Make a version of the server with a migration more, which servers of this one can bear."""
+    package = Path(imagebatch_server.__file__).parent
+    copied = folder / "newer" / "imagebatch_server"
+    shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    versions = copied / "store" / "migrations" / "versions"
+    newest = max(file.name for file in versions.glob("v*.py"))[1:5]
+    next_one = f"{int(newest) + 1:04}"
+    (versions / f"v{next_one}_more.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\n\n"
+        f"revision = {next_one!r}\ndown_revision = {newest!r}\n\n\n"
+        'def upgrade():\n    op.add_column("batches", sa.Column("more", sa.String(), nullable=True))\n'
+    )
+    return copied.parent

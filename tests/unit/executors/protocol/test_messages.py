@@ -1,0 +1,102 @@
+"""Frames: put together however they come in pieces, and refused when no child of ours sent them."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
+from imagebatch_server.batches.model import Outcome
+from imagebatch_server.executors.protocol.frames import (
+    MAX_FRAME_BYTES,
+    BadFrame,
+    FrameReader,
+    decode_from_child,
+    frame,
+    read_chunk,
+    read_start,
+)
+from imagebatch_server.executors.protocol.messages import (
+    Begun,
+    Chunk,
+    Done,
+    Ended,
+    FromChild,
+    Loaded,
+    LoadFailed,
+    Loading,
+    Ready,
+    Retiring,
+    Start,
+    Started,
+    StoredImage,
+    Task,
+    Up,
+)
+from imagebatch_server.operations.configuration import Configuration
+
+SAID: list[FromChild] = [
+    Up(),
+    Loading("noop"),
+    Loaded(0.5),
+    LoadFailed("noop", "why"),
+    Ready(),
+    Started(1),
+    Done(Outcome(3, BatchItemStatus.SUCCESS, output_data=b"output", input_tokens=3), 0.25, next_started=True),
+    Done(Outcome(3, BatchItemStatus.SUCCESS, output_data=b""), 0.25, StoredImage(b"\x89PNG", "1" * 64, "image/png")),
+    Done(Outcome(3, BatchItemStatus.FAILED, ItemErrorCode.DECODE_FAILED, "cut off"), 0.25, transient=True),
+    Begun(1),
+    Ended(1, Done(Outcome(3, BatchItemStatus.SUCCESS, output_data=b"", image_sha256="0" * 64), 0.5)),
+    Ended(2),
+    Retiring(),
+]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1))
+def test_messages_are_put_together_from_pieces(sizes: list[int]) -> None:
+    data = b"".join(frame(message) for message in SAID)
+    reader = FrameReader(decode_from_child)
+    heard: list[FromChild] = []
+    at = 0
+    while at < len(data):
+        size = sizes[at % len(sizes)]
+        heard += reader.feed(data[at : at + size])
+        at += size
+    assert heard == SAID
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (MAX_FRAME_BYTES + 1).to_bytes(4, "little"),
+        b"\x01\0\0\0\xc1",
+        frame(Start({}, [], 1, 1, False, Configuration())),
+        frame(Chunk("noop", None, [])),
+        frame(Done(Outcome(3, BatchItemStatus.FAILED, ItemErrorCode.INTERNAL))).replace(b"internal", b"infernal"),
+    ],
+)
+def test_what_no_child_says_is_refused_when_all_before_it_was_heard(data: bytes) -> None:
+    heard = FrameReader(decode_from_child).feed(frame(Up()) + data)
+    assert next(heard) == Up()
+    with pytest.raises(BadFrame):
+        next(heard)
+
+
+def test_a_chunk_carries_its_images_behind_it() -> None:
+    tasks = [Task(3, "image/png", b"meta", 5), Task(4, None, None, 0), Task(5, None, None, 2)]
+    configuration = Configuration({"openai": {"base_url": "http://host/v1", "concurrency": 3, "model": None}})
+    start = Start({"noop": "m:C"}, ["noop"], 7, 8, True, configuration)
+    stream = io.BytesIO(frame(start) + frame(Chunk("noop", b"p", tasks)) + b"imageab")
+    assert read_start(stream) == start
+    assert read_chunk(stream) == (Chunk("noop", b"p", tasks), [b"image", b"", b"ab"])
+    assert read_chunk(stream) is None
+
+
+@pytest.mark.parametrize("cut", [1, 3, 9, -1])
+def test_a_chunk_that_is_cut_off_is_none(cut: int) -> None:
+    data = frame(Chunk("noop", None, [Task(0, None, None, 5)])) + b"image"
+    assert read_chunk(io.BytesIO(data[:cut])) is None
+    assert read_start(io.BytesIO(data[:3])) is None
