@@ -22,14 +22,16 @@ class RequestFeed(Iterator[R], Generic[R]):
     """
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
+        # The lock itself is entered, not the condition: an interrupt on the way into that would leave it held.
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._pending: deque[R] = deque()
         self._is_closed = False
         self._is_abandoned = False
 
     def put(self, request: R) -> bool:
         """Wait for room, then hand `request` over. False if the call is over and takes no more."""
-        with self._condition:
+        with self._lock:
             self._condition.wait_for(lambda: self._is_abandoned or len(self._pending) < _MOST_PENDING)
             if self._is_abandoned:
                 return False
@@ -39,18 +41,18 @@ class RequestFeed(Iterator[R], Generic[R]):
 
     def close(self) -> None:
         """No more requests follow: gRPC half-closes the stream after those that wait."""
-        with self._condition:
+        with self._lock:
             self._is_closed = True
             self._condition.notify_all()
 
     def abandon(self, _call: object) -> None:
         """End the sending: the call is over, by an answer, an error or a cancellation. As its done callback."""
-        with self._condition:
+        with self._lock:
             self._is_abandoned = True
             self._condition.notify_all()
 
     def __next__(self) -> R:
-        with self._condition:
+        with self._lock:
             self._condition.wait_for(lambda: self._pending or self._is_closed or self._is_abandoned)
             if not self._pending or self._is_abandoned:
                 raise StopIteration

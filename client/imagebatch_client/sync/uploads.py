@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from imagebatch_client import files as image_files
 from imagebatch_client import images
@@ -12,6 +15,10 @@ from imagebatch_client.errors import ImagebatchError
 from imagebatch_client.files import FILES_AT_A_TIME, ImageFile, Progress
 from imagebatch_client.threads import Ending
 from imagebatch_client.types import UploadedImage
+
+T = TypeVar("T")
+
+_LOOKS_UP_S = 0.1
 
 UploadKnown = Callable[[images.Upload, str, int, Ending], UploadedImage]
 
@@ -24,15 +31,32 @@ def upload_all(
     Whatever ends it early, a KeyboardInterrupt too, ends the uploads under way, so that nothing of it is left waiting.
     """
     sending = _Sending(upload_known, progress)
-    with ThreadPoolExecutor(FILES_AT_A_TIME, thread_name_prefix="imagebatch-upload") as threads:
-        try:  # from the first file on: the interrupt may come before the last one is handed over
-            futures = [threads.submit(sending.one, file, size) for file, size in zip(files, sizes, strict=True)]
-            wait(futures, return_when=FIRST_EXCEPTION)
-            return [future.result() for future in _failed_first(futures)]
-        except BaseException:
-            sending.ending.close()
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
+    over: SimpleQueue[list[UploadedImage] | BaseException] = SimpleQueue()
+
+    def send() -> None:
+        try:
+            over.put(sending.all(files, sizes))
+        except BaseException as error:
+            over.put(error)
+
+    # Not on the caller's thread: an interrupt within the pool's own locks would leave one of them held, for ever.
+    threading.Thread(target=send, name="imagebatch-uploads", daemon=True).start()
+    try:
+        outcome = _get(over)
+    except BaseException:
+        sending.ending.close()
+        _get(over)
+        raise
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _get(queue: SimpleQueue[T]) -> T:
+    """Wait for what comes, and look up now and then: a signal that comes just before a wait would not end it."""
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=_LOOKS_UP_S)
 
 
 class _Sending:
@@ -42,6 +66,17 @@ class _Sending:
         self._progress = progress
         self._lock = threading.Lock()
         self._begun: dict[tuple[str, str], Future[UploadedImage]] = {}
+
+    def all(self, files: Sequence[ImageFile], sizes: Sequence[int]) -> list[UploadedImage]:
+        with ThreadPoolExecutor(FILES_AT_A_TIME, thread_name_prefix="imagebatch-upload") as threads:
+            futures = [threads.submit(self.one, file, size) for file, size in zip(files, sizes, strict=True)]
+            wait(futures, return_when=FIRST_EXCEPTION)
+            try:
+                return [future.result() for future in _failed_first(futures)]
+            except BaseException:
+                self.ending.close()
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def one(self, file: ImageFile, size_bytes: int) -> UploadedImage:
         try:
