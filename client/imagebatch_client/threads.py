@@ -6,12 +6,48 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
 R = TypeVar("R")
 
+T = TypeVar("T")
+
 _MOST_PENDING = 2
+_LOOKS_UP_S = 0.1
+
+
+def apart(work: Callable[[], T], end: Callable[[], object]) -> T:
+    """Do `work`, which uses a pool of threads, on a thread of its own, and answer or raise what it does.
+
+    On the caller's thread an interrupt within the pool's own locks would leave one of them held, for ever. One that
+    comes meanwhile calls `end`, which must end the work, and is raised once that is over.
+    """
+    over: SimpleQueue[T | BaseException] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            over.put(work())
+        except BaseException as error:
+            over.put(error)
+
+    def outcome() -> T | BaseException:
+        while True:  # a signal that comes just before a wait does not end it
+            with suppress(Empty):
+                return over.get(timeout=_LOOKS_UP_S)
+
+    threading.Thread(target=run, name="imagebatch-apart", daemon=True).start()
+    try:
+        came = outcome()
+    except BaseException:
+        end()
+        outcome()
+        raise
+    if isinstance(came, BaseException):
+        raise came
+    return came
 
 
 class RequestFeed(Iterator[R], Generic[R]):

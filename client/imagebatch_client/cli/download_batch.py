@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from imagebatch_client.cli.connection import Stopped, usage_error
 from imagebatch_client.cli.saving import PART, safe_name, write_file
 from imagebatch_client.cli.terminal import note
 from imagebatch_client.sync import BatchClient
+from imagebatch_client.threads import apart
 from imagebatch_client.types import BatchItemResult, BatchItemStatus, DownloadedImage
 
 _AT_A_TIME: Final = 8
@@ -30,16 +30,16 @@ def download_batch(client: BatchClient, batch_id: str, folder: Path, *, replaces
     stored = [item for item in items if item.stored_object_key is not None]
     missing = [item for item in stored if str(item.item_index) not in there]
     others = Counter(item.status for item in items if item.stored_object_key is None)
-    written = 0
+    written: list[BatchItemResult] = []
     try:
-        for _ in _written(client, missing, folder, replaces=replaces):
-            written += 1
+        # Closing the client ends the downloads under way.
+        apart(lambda: _write_all(client, missing, folder, written, replaces=replaces), client.close)
     except KeyboardInterrupt:
         raise Stopped(
-            f"Stopped after {written} of {len(missing)} images; repeat the command, and it goes on."
+            f"Stopped after {len(written)} of {len(missing)} images; repeat the command, and it goes on."
         ) from None
     if stored:
-        wrote = render.counted(written, "image", "images")
+        wrote = render.counted(len(written), "image", "images")
         note(f"Wrote {wrote} to {folder}; {len(stored) - len(missing)} were there already.")
     _tell_others(batch_id, others)
     if not stored and not _waiting(others):
@@ -80,11 +80,13 @@ def _there(batch_id: str, folder: Path, *, replaces: bool) -> set[str]:
     return set()
 
 
-def _written(client: BatchClient, items: list[BatchItemResult], folder: Path, *, replaces: bool) -> Iterator[None]:
-    """Download some at a time, and never hold more than those."""
+def _write_all(
+    client: BatchClient, items: list[BatchItemResult], folder: Path, written: list[BatchItemResult], *, replaces: bool
+) -> None:
+    """Download some at a time, and never hold more than those; `written` gets those that are there."""
     waiting = iter(items)
     with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="imagebatch-download") as threads:
-        running: set[Future[None]] = set()
+        running: set[Future[BatchItemResult]] = set()
         try:
             while True:
                 for item in waiting:
@@ -94,16 +96,16 @@ def _written(client: BatchClient, items: list[BatchItemResult], folder: Path, *,
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
+                written.extend(future.result() for future in done)
         except BaseException:
-            client.close()  # ends the downloads under way
+            client.close()
             raise
 
 
-def _write_item(client: BatchClient, item: BatchItemResult, folder: Path, replaces: bool) -> None:
+def _write_item(client: BatchClient, item: BatchItemResult, folder: Path, replaces: bool) -> BatchItemResult:
     image = client.download_image(str(item.stored_object_key))
     write_file(folder / f"{item.item_index}-{_item_name(item, image)}", image.content, replaces=replaces)
+    return item
 
 
 def _item_name(item: BatchItemResult, image: DownloadedImage) -> str:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
-from queue import Empty, SimpleQueue
-from typing import TypeVar
 
 from imagebatch_client import files as image_files
 from imagebatch_client import images
 from imagebatch_client.errors import ImagebatchError
 from imagebatch_client.files import FILES_AT_A_TIME, ImageFile, Progress
-from imagebatch_client.threads import Ending
+from imagebatch_client.threads import Ending, apart
 from imagebatch_client.types import UploadedImage
-
-T = TypeVar("T")
-
-_LOOKS_UP_S = 0.1
 
 UploadKnown = Callable[[images.Upload, str, int, Ending], UploadedImage]
 
@@ -31,32 +24,7 @@ def upload_all(
     Whatever ends it early, a KeyboardInterrupt too, ends the uploads under way, so that nothing of it is left waiting.
     """
     sending = _Sending(upload_known, progress)
-    over: SimpleQueue[list[UploadedImage] | BaseException] = SimpleQueue()
-
-    def send() -> None:
-        try:
-            over.put(sending.all(files, sizes))
-        except BaseException as error:
-            over.put(error)
-
-    # Not on the caller's thread: an interrupt within the pool's own locks would leave one of them held, for ever.
-    threading.Thread(target=send, name="imagebatch-uploads", daemon=True).start()
-    try:
-        outcome = _get(over)
-    except BaseException:
-        sending.ending.close()
-        _get(over)
-        raise
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
-
-
-def _get(queue: SimpleQueue[T]) -> T:
-    """Wait for what comes, and look up now and then: a signal that comes just before a wait would not end it."""
-    while True:
-        with suppress(Empty):
-            return queue.get(timeout=_LOOKS_UP_S)
+    return apart(lambda: sending.all(files, sizes), sending.ending.close)
 
 
 class _Sending:
