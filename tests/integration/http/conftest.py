@@ -55,7 +55,13 @@ def settings() -> dict[str, str]:
 def site(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, str]) -> Iterator[Site]:
     """Run one server for all tests of a file; everybody may call it."""
     address = f"127.0.0.1:{free_port()}"
-    given = {"http_address": address, "http_origins": PAGE, "max_request_bytes": "1MiB", **settings}
+    given = {
+        "http_address": address,
+        "http_origins": PAGE,
+        "max_request_bytes": "1MiB",
+        "stop_grace_s": "1",
+        **settings,
+    }
     folder = tmp_path_factory.mktemp("server") / "data"
     with running_server(folder, given, operations=OPERATIONS) as running:
         yield Site(running, f"http://{address}")
