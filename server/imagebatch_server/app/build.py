@@ -196,7 +196,7 @@ class Server:
 
         self._ownership = Ownership(batch_store, self._scheduler, claim, servers, news)
         servers.report(lambda: (self._executor.alive, self._scheduler.queued))
-        await self._ownership.begin()
+        await self._ownership.look()
         for loop in (
             self._ownership,
             janitor,

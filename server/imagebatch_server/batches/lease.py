@@ -39,7 +39,7 @@ class Lease:
 
         Those who could renew theirs have done so by then, also after the database was away for all.
         """
-        return self.is_held and self._asked_at - self._unbroken_since >= self._ttl_s
+        return self.is_held and not self._is_broken and self._asked_at - self._unbroken_since >= self._ttl_s
 
     def begin(self, asked_at: float, database_up_s: float) -> None:
         """Take the first lease, asked for at a moment of `now`.
@@ -58,5 +58,5 @@ class Lease:
         self._asked_at = asked_at
 
     def fail(self) -> None:
-        """Note that the database could not be asked, or did not grant it. What was granted before still counts."""
+        """Note that the database could not be asked, or was lost meanwhile. What was granted before still counts."""
         self._is_broken = True

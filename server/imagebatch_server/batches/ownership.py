@@ -63,11 +63,6 @@ class Ownership:
         news.subscribe(self._on_news)
         news.when_missed(self._reconcile_soon)
 
-    async def begin(self) -> None:
-        """Give up what dead servers had staged, and run what they left. Raises StoreUnavailable."""
-        await self._batches.discard_staged()
-        await self.look()
-
     async def step(self) -> None:
         """Look when it is time to. Raises StoreUnavailable."""
         with suppress(TimeoutError):
@@ -111,7 +106,8 @@ class Ownership:
                 self._news.publish(NewsKind.MOVED, batch.tenant, batch.batch_id)
 
     async def _reconcile(self) -> None:
-        await self._batches.discard_staged()
+        if self._servers.may_take_over:
+            await self._batches.discard_staged()
         left = set()
         for batch in await self._batches.running():
             self._scheduler.reconcile(batch)

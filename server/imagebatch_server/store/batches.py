@@ -20,7 +20,7 @@ from imagebatch_server.store.items import items_at, unrecorded_indexes
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.listing import list_batches
 from imagebatch_server.store.retry import retry
-from imagebatch_server.store.servers import living
+from imagebatch_server.store.servers import is_left
 from imagebatch_server.store.submit import create, find_request
 from imagebatch_server.store.tables import RUNNING, batches
 from imagebatch_server.store.tenant_rows import OF_NO_DELETED_TENANT
@@ -165,10 +165,9 @@ def _owned(connection: Connection, owner: str) -> Mapping[tuple[str, str], int]:
 
 
 def _left_behind(dialect: str) -> CTE:
-    is_left = batches.c.owner.not_in(living(dialect)) & (batches.c.owner != bindparam("new_owner"))
     return (
         select(batches.c.tenant, batches.c.batch_id)
-        .where(RUNNING, is_left, _CAN_RUN)
+        .where(RUNNING, is_left(batches.c.owner, dialect, own="new_owner"), _CAN_RUN)
         .order_by(batches.c.batch_id)
         .limit(TAKEN_AT_ONCE)
         .with_for_update(skip_locked=True, of=batches)  # whoever has one locked takes it over, or records of it

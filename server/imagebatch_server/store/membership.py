@@ -157,6 +157,8 @@ class Membership:
             return  # the lease will end by itself
 
     def _ask(self) -> Sequence[LiveServer]:
+        if self._lock.is_lost():
+            self._lease.fail()  # before it is taken again: others may have lost theirs with it, and need a while
         asked_at = time.monotonic()
         renewed_at, living = self._write(self._lock.hold())
         self._ahead_s = renewed_at - asked_at

@@ -82,24 +82,29 @@ class ServerLock:
         """Ask the session before the lock is relied on again: another connection was lost."""
         self._is_suspect = True
 
+    def is_lost(self) -> bool:
+        """Whether its session has ended, so that nobody can tell that this server lives."""
+        if self._session is None:
+            return True
+        if self._has_it and not self._is_suspect and not _has_news(self._session):
+            return False
+        if _answers(self._session):
+            return not self._has_it
+        log.warning("server_lock.lost")
+        self.close()
+        return True
+
     def hold(self) -> Connection:
         """Make sure that nobody has the lock alone, taking it again if its session has ended; answers the session.
 
         Raises StoreUnavailable if somebody took it meanwhile, DBAPIError if the database is away.
         """
-        if self._session is not None:
-            is_sure = self._has_it and not self._is_suspect and not _has_news(self._session)
-            if is_sure:
-                return self._session
-            if not _answers(self._session):
-                log.warning("server_lock.lost")
-                self.close()
-        if self._session is None:
-            self._session = self._engine.connect()
-        if not self._has_it:
-            self._take_again(self._session)
+        is_lost = self.is_lost()
+        session = self._session = self._session or self._engine.connect()
+        if is_lost:
+            self._take_again(session)
         self._is_suspect = False
-        return self._session
+        return session
 
     def close(self) -> None:
         """Give the lock free."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, select, text
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, not_, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from imagebatch_server.batches.model import LiveServer
@@ -58,10 +57,19 @@ def remove(session: Connection, server_id: str) -> None:
     session.execute(_REMOVE, {"gone": server_id})
 
 
-def living(dialect: str) -> Select[Any]:
-    """Select the names of the servers that live. On SQLite there are none: the only one needs no row."""
+def is_left(owner: ColumnElement[str], dialect: str, *, own: str) -> ColumnElement[bool]:
+    """Tell whether an owner neither lives nor is the server that looks, whose name the parameter `own` has.
+
+    Right after a restart of PostgreSQL nobody's lock is there, and a server whose own is not tells nobody dead. On
+    SQLite nobody else lives: the only server needs no row.
+    """
+    is_other = owner != bindparam(own)
+    if dialect == "sqlite":
+        return is_other
     names = select(servers.c.server_id)
-    return names if dialect == "sqlite" else names.where(_LIVES)
+    own_row = names.where(servers.c.server_id == bindparam(own))
+    own_is_seen = own_row.where(_LIVES).exists() | not_(own_row.exists())
+    return is_other & own_is_seen & owner.not_in(names.where(_LIVES))
 
 
 # A crash frees the lock at once, a freeze ends the lease.

@@ -16,7 +16,7 @@ from imagebatch_server.store import rows
 from imagebatch_server.store.dialects import INSERTS
 from imagebatch_server.store.insert_items import in_parts, insert_items
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
-from imagebatch_server.store.servers import living
+from imagebatch_server.store.servers import is_left
 from imagebatch_server.store.submit import find_request, insert_batch
 from imagebatch_server.store.tables import STAGED, batches, items
 from imagebatch_server.store.tenant_rows import check_room, hold
@@ -97,7 +97,7 @@ _PUBLISH = (
 _DISCARD = update(batches).where(of_batch(batches), STAGED).values(status=BatchStatus.CANCELLED.value)
 _DISCARD_STAGED = {
     dialect: update(batches)
-    .where(STAGED, batches.c.owner != bindparam("own"), batches.c.owner.not_in(living(dialect)))
+    .where(STAGED, is_left(batches.c.owner, dialect, own="own"))
     .values(status=BatchStatus.CANCELLED.value)
     for dialect in INSERTS
 }

@@ -239,7 +239,7 @@ class Core:
 
     async def resume(self) -> None:
         """Do what a starting server does."""
-        await Ownership(self.batch_store, self.scheduler, self.claim, self.servers, self.news).begin()
+        await Ownership(self.batch_store, self.scheduler, self.claim, self.servers, self.news).look()
 
     async def ended(self, batch: Batch) -> Batch:
         """Wait for the batch's terminal status."""
