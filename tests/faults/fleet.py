@@ -45,15 +45,15 @@ class Fleet:
         self._folder = folder
         self._settings = {**store.settings, "stop_grace_s": "10", **settings}
 
-    def make(self, **settings: str) -> ServerProcess:
+    def make(self, within: Sequence[str] = (), **settings: str) -> ServerProcess:
         """Make one more server, which is not started."""
         folder = self._folder / f"server-{len(self.servers)}"
-        self.servers.append(ServerProcess(folder, {**self._settings, **settings}, OPERATIONS))
+        self.servers.append(ServerProcess(folder, {**self._settings, **settings}, OPERATIONS, within))
         return self.servers[-1]
 
-    def add(self, **settings: str) -> ServerProcess:
+    def add(self, within: Sequence[str] = (), **settings: str) -> ServerProcess:
         """Start one more server."""
-        server = self.make(**settings)
+        server = self.make(within, **settings)
         server.start()
         return server
 
@@ -79,3 +79,10 @@ def events(server: ServerProcess, name: str) -> Sequence[Mapping[str, Any]]:
     """List what a server has logged under a name."""
     lines = [json.loads(line) for line in server.log.splitlines() if f'"{name}"' in line]
     return [line for line in lines if line["event"] == name]
+
+
+def moves(servers: Sequence[ServerProcess]) -> str:
+    """Tell how often batches changed their owner."""
+    taken = sum(len(events(server, "ownership.batch_taken_over")) for server in servers)
+    given = sum(len(events(server, "batch.handed_over")) for server in servers)
+    return f"{taken} times a batch was taken over, {given} handed over"

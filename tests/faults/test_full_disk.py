@@ -88,7 +88,7 @@ def test_work_goes_on_after_a_full_disk(
         free(disk)
 
     tell(f"the disk was full for {FULL_S:g} s")
-    live_through(trouble, server, store, tmp_path, seed, tell)
+    live_through([trouble], [server], store, tmp_path, seed, tell)
 
 
 @pytest.mark.timeout(300)

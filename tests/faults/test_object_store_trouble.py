@@ -72,7 +72,7 @@ def test_work_goes_on_after_the_bucket_was_away(
         await asyncio.to_thread(bucket.start) if how == "killed" else bucket.thaw()
 
     tell(f"the bucket was {how} for {gone_s:g} s")
-    live_through(trouble, server, store, tmp_path, seed, tell)
+    live_through([trouble], [server], store, tmp_path, seed, tell)
 
 
 def test_what_is_answered_while_the_bucket_is_gone(bucket: SeaweedServer, server: ServerProcess, tell: Tell) -> None:

@@ -62,7 +62,7 @@ def test_work_goes_on_after_postgres_was_gone(
         await asyncio.to_thread(postgres.start)
 
     tell(f"PostgreSQL was stopped for {GONE_S:g} s")
-    live_through(trouble, server, store, tmp_path, seed, tell)
+    live_through([trouble], [server], store, tmp_path, seed, tell)
 
 
 def test_work_goes_on_after_postgres_hung(
@@ -80,7 +80,7 @@ def test_work_goes_on_after_postgres_hung(
         assert stopped
         tell(f"{len(stopped)} backends of PostgreSQL hung for {hangs_s:g} s")
 
-    live_through(trouble, server, store, tmp_path, seed, tell)
+    live_through([trouble], [server], store, tmp_path, seed, tell)
 
 
 def test_what_is_answered_while_postgres_is_gone(postgres: PostgresServer, server: ServerProcess, tell: Tell) -> None:

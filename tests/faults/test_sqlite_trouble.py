@@ -51,7 +51,7 @@ def test_work_goes_on_after_a_lock(store: Store, server: ServerProcess, tmp_path
         lock.close()
 
     tell(f"another process held the database's lock for {LOCKED_S:g} s")
-    live_through(trouble, server, store, tmp_path, seed, tell)
+    live_through([trouble], [server], store, tmp_path, seed, tell)
 
 
 @pytest.mark.timeout(300)

@@ -58,7 +58,7 @@ def test_work_goes_on_after_the_images_were_away(
         come_back(objects, away)
 
     tell(f"the folder of images was away for {GONE_S:g} s")
-    live_through(trouble, server, store, tmp_path, seed, tell)
+    live_through([trouble], [server], store, tmp_path, seed, tell)
     assert store.blob_defects() == []
 
 

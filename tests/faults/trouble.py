@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 
 import grpc
 from tests.faults.batches import Maker
@@ -32,24 +34,45 @@ WRITES = ("SubmitBatch", "SubmitBatch with base64", "CancelBatch", "RetryBatch",
 READS = ("GetBatchStatus", "GetBatchResults", "WatchBatch", "ListBatches", "DownloadImage")
 
 
+Trouble = Callable[[], Awaitable[None]]
+"""Comes, and goes again."""
+
+
 def live_through(
-    trouble: Callable[[], Awaitable[None]], server: ServerProcess, store: Store, folder: Path, seed: int, tell: Tell
+    troubles: Sequence[Trouble],
+    servers: Sequence[ServerProcess],
+    store: Store,
+    folder: Path,
+    seed: int,
+    tell: Tell,
+    *,
+    at_once: int = 2,
 ) -> None:
-    """Run batches, let `trouble` come and go, and see that work resumes by itself and nothing is lost."""
+    """Run batches, watched at each of the servers, and let one trouble after another come and go.
+
+    See that work resumes by itself each time, and that in the end nothing is lost, doubled, reordered or miscounted.
+    """
     chance = random.Random(seed)
     markers = folder / "markers"
     markers.mkdir()
-    raw = Raw(server.address)
+    raw = Raw(servers[0].address)
     picture = raw.upload(pictures.drawn()).object_key
     raw.close()
+    resumed_s: list[float] = []
 
     async def scenario(host: str) -> tuple[Load, Counter[str]]:
-        load = Load(server.address, Maker(chance, markers, picture, host), chance, at_once=2)
+        addresses = [server.address for server in servers]
+        maker = Maker(chance, markers, picture, host)
+        load = Load(f"ipv4:{','.join(addresses)}", maker, chance, at_once=at_once, watched_at=addresses)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(load.run())
             await load.seen_more(PROGRESS)
-            await trouble()
-            await load.seen_more(PROGRESS)
+            for trouble in troubles:
+                await trouble()
+                began = time.monotonic()
+                await load.seen_more(1)
+                resumed_s.append(time.monotonic() - began)
+                await load.seen_more(PROGRESS)
             load.finish()
         ends = await load.judge(store)
         await load.close()
@@ -61,8 +84,9 @@ def live_through(
         f"{len(load.batches)} batches, {sum(ends.values())} outcomes, {load.outcomes_seen} seen by watchers, "
         f"{load.repeats} submits repeated; defects: {len(load.defects)}"
     )
+    tell(f"the next outcome was seen {median(resumed_s):.1f} s after a trouble, {max(resumed_s):.1f} s at the most")
     assert load.defects == [], load.defects
-    assert tracebacks(server) == []
+    assert [line for server in servers for line in tracebacks(server)] == []
 
 
 def answers(raw: Raw, batch_id: str, picture: str) -> Mapping[str, Refusal | None]:
