@@ -388,6 +388,7 @@ async def test_a_store_that_is_away_is_said_to_be_and_nothing_is_missing(
         kind = bucket_of(server, monkeypatch)
         store = kind.open()
         key, other = await put(store, b"x" * 1000), store.new_key("default")
+        removed = await put(store, b"z")  # maybe: what was asked of a frozen server is done once it thaws
         writer = store.writer(store.new_key("default"), PNG)
         await writer.__aenter__()
         getattr(server, stop)()
@@ -397,7 +398,7 @@ async def test_a_store_that_is_away_is_said_to_be_and_nothing_is_missing(
             put(store, b"y"),
             read(store, key),
             store.missing([key]),
-            store.delete([key]),
+            store.delete([removed]),
             write_parts(writer, 12),
             asyncio.to_thread(kind.place().id),
         )

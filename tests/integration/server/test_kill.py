@@ -63,14 +63,16 @@ class Progress:
 
 
 def watch_by_client(address: str, batch_id: str, progress: Progress) -> None:
-    with BatchClient(ConnectionSettings(address, reconnect_for_s=PATIENCE_S)) as client:
+    with BatchClient(ConnectionSettings(address, timeout_s=PATIENCE_S, reconnect_for_s=PATIENCE_S)) as client:
         for result in client.watch(batch_id):
             progress.add(result.sequence, result.item_index)
 
 
 def watch_by_aio_client(address: str, batch_id: str, progress: Progress) -> None:
     async def watch() -> None:
-        async with AsyncBatchClient(ConnectionSettings(address, reconnect_for_s=PATIENCE_S)) as client:
+        async with AsyncBatchClient(
+            ConnectionSettings(address, timeout_s=PATIENCE_S, reconnect_for_s=PATIENCE_S)
+        ) as client:
             async for result in client.watch(batch_id):
                 progress.add(result.sequence, result.item_index)
 
