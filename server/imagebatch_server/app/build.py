@@ -48,6 +48,7 @@ from imagebatch_server.batches.ports.servers import News, Servers
 from imagebatch_server.batches.quotas import QuotasOf
 from imagebatch_server.batches.recorder import Recorder
 from imagebatch_server.batches.scheduler import Scheduler
+from imagebatch_server.batches.service_clock import ServiceClock
 from imagebatch_server.batches.share import Share
 from imagebatch_server.batches.submission import Submission
 from imagebatch_server.batches.sweeper import Sweeper
@@ -124,6 +125,7 @@ class Server:
         registry = _operations(settings)
         place = await opened.enter_async_context(place_among_servers(settings, registry.names()))
         folder, database, claim, servers = place.folder, place.database, place.claim, place.servers
+        clock = ServiceClock(servers.time_s)
         blobs = open_object_store(settings, folder)
         opened.push_async_callback(blobs.close)
         await blobs.sweep_temporary()
@@ -137,14 +139,14 @@ class Server:
             owner_for=lambda operation: owner_for(operation, servers.own, servers.others),
         )
         outcome_store = SqlOutcomeStore(database, max_read_bytes=RESULTS_BYTES)
-        signer = await self._open_signer(database)
+        signer = await self._open_signer(database, clock)
         urls = image_urls(settings, signer, blobs)
         render = ResultRenderer(urls.url)
         buckets = opened_buckets(settings, quotas)
         self._executor: Executor = execution.executor(
             settings, memory.ready, registry, fetcher, buckets, blobs, lambda: servers.count
         )
-        self._recorder = Recorder(outcome_store, servers)
+        self._recorder = Recorder(outcome_store, servers, clock.now)
         news, handover = await self._open_news(database, claim.owner, servers), Handover()
         # Before the scheduler, which takes new batches out of the handover.
         self._watchers = Watchers(
@@ -173,9 +175,9 @@ class Server:
         for listener in (self._watchers, self._scheduler, Audience(news), self._metrics, FailureLog()):
             self._recorder.listen(listener)
         object_rows = SqlObjectRows(database, quotas=quotas)
-        sweeper = self._sweeper(object_rows, blobs)
+        sweeper = self._sweeper(object_rows, blobs, clock)
         await sweeper.review_quarantine()  # before batches run that may need what is there
-        janitor = self._janitor(batch_store, SqlTenantStore(database), sweeper, news, servers)
+        janitor = self._janitor(batch_store, SqlTenantStore(database), sweeper, news, servers, clock)
         self._submission = Submission(
             batch_store,
             ItemAdmission(blobs, object_rows, takes_buckets=buckets is not None),
@@ -187,6 +189,7 @@ class Server:
             max_items_per_submit=settings.max_items_per_submit,
             max_items_per_batch=settings.max_items_per_batch,
             buckets=buckets,
+            now=clock.now,
         )
         await opened.enter_async_context(running(self._recorder))
         opened.push_async_callback(self._watchers.close)
@@ -205,8 +208,8 @@ class Server:
             await opened.enter_async_context(running(loop))
 
         bounds = call_limits(settings, quotas, descriptors, memory, self._metrics)
-        batches = Batches(batch_store, outcome_store, news, self._scheduler.processing)
-        uploads, awaited = self._uploads(blobs, object_rows, quotas, signer)
+        batches = Batches(batch_store, outcome_store, news, self._scheduler.processing, clock.now)
+        uploads, awaited = self._uploads(blobs, object_rows, quotas, signer, clock)
         catalog = Catalog(
             version("imagebatch"),
             registry.describe_all(),
@@ -228,7 +231,7 @@ class Server:
                     batches,
                     self._watchers,
                     catalog,
-                    Tenants(SqlTenantStore(database), news),
+                    Tenants(SqlTenantStore(database), news, clock.now),
                     render,
                     max_rendering_bytes=memory.rendering,
                 ),
@@ -255,13 +258,19 @@ class Server:
         self._metrics.gauge("hears_others", "1, or 0 while other servers' news does not arrive.", lambda: news.hears)
         return news
 
-    def _sweeper(self, rows: ObjectRows, blobs: SweptBlobStore) -> Sweeper:
+    def _sweeper(self, rows: ObjectRows, blobs: SweptBlobStore, clock: ServiceClock) -> Sweeper:
         settings = self._settings
         quarantine = timedelta(seconds=settings.quarantine_s)
-        return Sweeper(rows, blobs, quarantine=quarantine, max_share=settings.sweep_max_share)
+        return Sweeper(rows, blobs, quarantine=quarantine, max_share=settings.sweep_max_share, now=clock.now)
 
     def _janitor(
-        self, batches: BatchStore, tenants: TenantStore, sweeper: Sweeper, news: News, servers: Servers
+        self,
+        batches: BatchStore,
+        tenants: TenantStore,
+        sweeper: Sweeper,
+        news: News,
+        servers: Servers,
+        clock: ServiceClock,
     ) -> Janitor:
         settings = self._settings
         retention = None if settings.retention_s is None else timedelta(seconds=settings.retention_s)
@@ -273,6 +282,7 @@ class Server:
             retention=retention,
             every_s=settings.tidy_every_s,
             leads=lambda: servers.rank == 0,
+            now=clock.now,
         )
 
     async def _listen(self, access: Access, calls: Calls, connections: Connections) -> str:
@@ -298,22 +308,22 @@ class Server:
             self._http_port = HttpPort(self._settings, self._settings.http_address, access.identity)
             self._opened.push_async_callback(self._http_port.stop)
 
-    async def _open_signer(self, database: Database) -> UrlSigner | None:
+    async def _open_signer(self, database: Database, clock: ServiceClock) -> UrlSigner | None:
         """Make what signs URLs, if there is a port that answers them."""
         if self._http_port is None:
             return None
-        keyring = Keyring(SqlSigningKeys(database))
+        keyring = Keyring(SqlSigningKeys(database), clock.now)
         await keyring.open()
         await self._opened.enter_async_context(running(keyring))
-        return UrlSigner(self._http_port.base_url, self._settings.signed_url_lifetime_s, keyring)
+        return UrlSigner(self._http_port.base_url, self._settings.signed_url_lifetime_s, keyring, clock.time_s)
 
     def _uploads(
-        self, blobs: BlobStore, rows: ObjectRows, quotas: QuotasOf, signer: UrlSigner | None
+        self, blobs: BlobStore, rows: ObjectRows, quotas: QuotasOf, signer: UrlSigner | None, clock: ServiceClock
     ) -> tuple[Uploads, AwaitedUploads | None]:
         """Make what stores images: those that come in calls, and those that come to URLs, if there are any."""
         most = self._settings.max_image_bytes
-        awaited = None if signer is None else AwaitedUploads(blobs, rows, signer, max_image_bytes=most)
-        return Uploads(blobs, rows, quotas, header, max_image_bytes=most), awaited
+        awaited = None if signer is None else AwaitedUploads(blobs, rows, signer, max_image_bytes=most, now=clock.now)
+        return Uploads(blobs, rows, quotas, header, max_image_bytes=most, now=clock.now), awaited
 
     async def stop(self) -> None:
         """Take no new work, give what is in flight `stop_grace_s` to end, tell watchers, close everything.
