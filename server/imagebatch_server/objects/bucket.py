@@ -82,9 +82,13 @@ class BucketErrors:
         now = time.monotonic()
         if now - self._logged_at >= _LOG_EVERY_S:  # every item that waits for its image fails alike
             self._logged_at = now
-            first_line = str(error).partition("\n")[0]
-            log.warning("objects.store_failed", store=self._name, why=_QUERY.sub("?...", first_line))
+            first_line, _, rest = str(error).partition("\n")
+            why = " ".join([_QUERY.sub("?...", first_line), *_CODE.findall(rest)])
+            log.warning("objects.store_failed", store=self._name, why=why)
 
 
 _QUERY = re.compile(r"\?\S*")
 """In Azure a key may be in it."""
+
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+"""What the provider calls its refusal, such as RequestTimeTooSkewed of a wrong clock."""

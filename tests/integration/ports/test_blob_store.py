@@ -16,6 +16,7 @@ from typing import Protocol
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 from tests.object_servers import ObjectServer, SeaweedServer, azurite, seaweed
 
 from imagebatch.v1.enums import ItemErrorCode
@@ -413,3 +414,13 @@ async def test_a_store_that_is_away_is_said_to_be_and_nothing_is_missing(
         assert await store.missing([key, other]) == [other]
     finally:
         server.kill()
+
+
+async def test_the_operator_is_told_what_the_provider_calls_its_refusal(
+    seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = bucket_of(seaweed, monkeypatch)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+    with capture_logs() as logs, pytest.raises(StoreUnavailable):
+        await put(kind.open(), b"x")
+    assert [line["why"].rpartition(" ")[2] for line in logs] == ["SignatureDoesNotMatch"]
