@@ -19,7 +19,7 @@ EDITABLE = $(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=-e %)
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools dist test-dist test-protobuf7 venv lint format settings verify-types generate check-generated freeze protos lock postgres php
+.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools dist test-dist test-protobuf7 venv lint format settings verify-types generate check-generated freeze protos lock postgres faketime php
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -131,6 +131,9 @@ COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.1
 postgres: ## install PostgreSQL's programs, for the tests that need them
 	$(call install_program,initdb,postgresql,PostgreSQL)
 	$(call install_program,pgbouncer,pgbouncer,PgBouncer)
+
+faketime: ## install libfaketime, for the test of servers whose clocks differ
+	$(call install_program,faketime,faketime,libfaketime)
 
 php: ## install PHP and gRPC's generator for it, for the test of a client in PHP
 	$(call install_program,php,php-cli php-curl php-google-protobuf,PHP)

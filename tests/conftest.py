@@ -20,8 +20,15 @@ def postgres_programs() -> Path | None:
     return Path(found).parent if found else None
 
 
+def faketime_library() -> Path | None:
+    """Find the library that, loaded before all others, makes up what time it is; None if it is not installed."""
+    return next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
+
+
 def _missing(marker: str) -> str | None:
     """Say what a test with this marker lacks on this machine."""
+    if marker == "faketime" and faketime_library() is None:
+        return "libfaketime is not installed: make faketime"
     if marker == "node" and not (shutil.which("node") and shutil.which("npm")):
         return "Node.js and npm are not installed; on Debian: apt install nodejs npm"
     if marker == "openai" and not (find_spec("openai") and find_spec("llmock")):
@@ -34,7 +41,11 @@ def _missing(marker: str) -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = {marker: reason for marker in ("node", "openai", "pgbouncer", "postgres") if (reason := _missing(marker))}
+    missing = {
+        marker: reason
+        for marker in ("faketime", "node", "openai", "pgbouncer", "postgres")
+        if (reason := _missing(marker))
+    }
     for item in items:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker) is None:

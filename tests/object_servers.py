@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import obstore
 import pytest
@@ -29,7 +29,11 @@ from obstore.store import S3Store
 from tests.node_packages import install_packages
 from tests.server import free_port
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
 START_TIMEOUT_S = 60.0
+_ONCE: RetryConfig = {"max_retries": 0}
 AZURITE = Path(__file__).parent / "azurite"
 
 
@@ -88,7 +92,7 @@ class _Process:
 
 
 class SeaweedServer(_Process):
-    """SeaweedFS with its gateway for S3."""
+    """SeaweedFS with its gateway for S3. In the bucket `open` anybody may read and write, who need not sign."""
 
     def __init__(self, folder: Path) -> None:
         ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
@@ -97,7 +101,8 @@ class SeaweedServer(_Process):
             "credentials": [{"accessKey": "tests", "secretKey": "a-secret-of-tests"}],
             "actions": ["Admin"],
         }
-        (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        anybody = {"name": "anonymous", "actions": [f"{action}:open" for action in ("Read", "Write", "List")]}
+        (folder / "s3.json").write_text(json.dumps({"identities": [identity, anybody]}))
         (folder / "data").mkdir()
         self._address = f"127.0.0.1:{ports['s3']}"
         self.environment = {
@@ -120,11 +125,12 @@ class SeaweedServer(_Process):
         return f"s3://tests/{prefix}"
 
     def _takes_objects(self) -> bool:
-        # Its gateway answers before there is a volume to write to.
+        # Its gateway answers before there is a volume to write to. A bucket is made by the first object in it.
         config = {name.lower(): value for name, value in self.environment.items()}
-        store = S3Store("tests", config=config, client_options={"allow_http": True}, retry_config={"max_retries": 0})  # type: ignore[arg-type]  # their names, spelled as its own
         try:
-            obstore.put(store, "ready", b"x")
+            for bucket in ("tests", "open"):
+                store = S3Store(bucket, config=config, client_options={"allow_http": True}, retry_config=_ONCE)  # type: ignore[arg-type]  # their names, spelled as its own
+                obstore.put(store, "ready", b"x")
         except BaseError:
             return False
         return True

@@ -11,11 +11,12 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import psycopg
 import pytest
@@ -29,39 +30,38 @@ PROGRAM_TIMEOUT_S = 60
 class PostgresServer:
     """One cluster in `folder`; it may be stopped and started at will, and its data stays."""
 
+    port = 5432
+    _listen_addresses = ""
+
     def __init__(self, programs: Path, folder: Path) -> None:
+        """`folder` is open to the user that the server runs as; its path is short, for a socket's name is limited."""
         self._programs = programs
         self._folder = folder
         self._data = folder / "data"
         self._user = _unprivileged_user()
+        if self._user is not None:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
 
     @classmethod
-    def create(cls, folder: Path) -> PostgresServer:
-        """Make a cluster in an empty folder, or skip the test where PostgreSQL is not installed.
-
-        The path must be short, for a socket's name is limited, and open to the user that the server runs as.
-        """
+    def create(cls, folder: Path) -> Self:
+        """Make a cluster in an empty folder, or skip the test where PostgreSQL is not installed."""
         programs = postgres_programs()
         if programs is None:
             pytest.skip("PostgreSQL's programs are not installed: make postgres")
         server = cls(programs, folder)
-        if server._user is not None:
-            os.chown(folder, server._user.pw_uid, server._user.pw_gid)
         server._run("initdb", "--auth=trust", f"--username={ROLE}", "--encoding=UTF8", "--no-locale")
         return server
 
     def start(self) -> None:
         """Start it and wait until it answers; after `stop_immediate` it recovers from its log first."""
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}' -c fsync=on"
-        self._run("pg_ctl", "start", "--wait", f"--log={self._folder / 'log'}", f"--options={options}")
+        self._start("-c fsync=on")
 
     def become_standby(self, *, hot_standby: str) -> None:
         """Start it, stopped before, as a standby that waits for a log; it takes readers if `hot_standby` is "on"."""
         (self._data / "standby.signal").touch()
         if self._user is not None:
             os.chown(self._data / "standby.signal", self._user.pw_uid, self._user.pw_gid)
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}' -c hot_standby={hot_standby}"
-        self._run("pg_ctl", "start", "--wait", f"--log={self._folder / 'log'}", f"--options={options}")
+        self._start(f"-c hot_standby={hot_standby}")
 
     def promote(self) -> None:
         """Have a standby take writers."""
@@ -110,6 +110,11 @@ class PostgresServer:
         return self._folder
 
     @property
+    def socket(self) -> Path:
+        """Where it is reached."""
+        return self._folder / f".s.PGSQL.{self.port}"
+
+    @property
     def as_its_user(self) -> dict[str, Any]:
         """Arguments of `subprocess` that run a program as the user that the server runs as."""
         if self._user is None:
@@ -118,6 +123,10 @@ class PostgresServer:
 
     def _connection(self) -> psycopg.Connection:
         return psycopg.connect(host=str(self._folder), user=ROLE, dbname="postgres", autocommit=True)
+
+    def _start(self, options: str) -> None:
+        options += f" -c listen_addresses='{self._listen_addresses}' -c unix_socket_directories='{self._folder}'"
+        self._run("pg_ctl", "start", "--wait", f"--log={self._folder / 'log'}", f"--options={options}")
 
     def _run(self, program: str, *arguments: str) -> None:
         done = self._command(program, *arguments)
@@ -141,7 +150,7 @@ class PostgresServer:
 @contextmanager
 def own_server() -> Iterator[PostgresServer]:
     """Run a server for one test alone, which may break it."""
-    folder = _short_folder()
+    folder = short_folder()
     try:
         server = PostgresServer.create(folder)
         server.start()
@@ -159,7 +168,7 @@ def pooled(server: PostgresServer, url: str, port: int) -> Iterator[str]:
     """Make the URL of a database behind PgBouncer, which lends a session for a transaction at a time."""
     program = shutil.which("pgbouncer")
     assert program is not None
-    folder = _short_folder()
+    folder = short_folder()
     folder.chmod(0o755)  # for the user that it runs as
     (folder / "users").write_text(f'"{ROLE}" ""\n')
     configuration = folder / "pgbouncer.ini"
@@ -168,13 +177,17 @@ def pooled(server: PostgresServer, url: str, port: int) -> Iterator[str]:
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
         f"auth_type = trust\nauth_file = {folder / 'users'}\npool_mode = transaction\n"
         "ignore_startup_parameters = options, extra_float_digits\n"
+        "server_login_retry = 1\n"
     )
-    with subprocess.Popen(
-        [program, str(configuration)], stderr=subprocess.PIPE, text=True, **server.as_its_user
-    ) as process:
+    log = folder / "log"  # a pipe that nobody reads would fill, and stop it
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen([program, str(configuration)], stderr=stderr, **server.as_its_user) as process,
+    ):
         try:
-            assert process.stderr is not None
-            assert any("process up" in line for line in process.stderr)
+            while "process up" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.02)
             yield f"postgresql+psycopg://{ROLE}@127.0.0.1:{port}/{make_url(url).database}"
         finally:
             process.kill()
@@ -201,7 +214,7 @@ def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgre
         if where.exists():
             server = PostgresServer(programs, Path(where.read_text()))
         else:
-            folder = _short_folder()
+            folder = short_folder()
             server = PostgresServer.create(folder)
             server.start()
             where.write_text(str(folder))
@@ -216,7 +229,8 @@ def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgre
                 where.unlink()
 
 
-def _short_folder() -> Path:
+def short_folder() -> Path:
+    """Make a folder for a PostgreSQL, which it may be removed with."""
     return Path(tempfile.mkdtemp(prefix="imagebatch-postgres-"))
 
 

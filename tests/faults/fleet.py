@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.object_servers import SeaweedServer, seaweed
 from tests.postgres import PostgresServer, own_server
 from tests.server import ServerProcess
 
-__all__ = ["Fleet", "events", "fleet", "postgres", "seaweed", "shared_store"]
+__all__ = ["BLOWS", "Fleet", "events", "fleet", "moves", "postgres", "seaweed", "shared_store"]
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,31 @@ def fleet(store: Store, folder: Path, **settings: str) -> Iterator[Fleet]:
         yield made
     finally:
         made.close()
+
+
+FROZEN_S = 5.0
+"""Longer than a lease. Callers of the frozen server wait for it meanwhile, so that progress can't be waited for."""
+
+
+async def killed(server: ServerProcess) -> None:
+    server.kill()
+    await asyncio.to_thread(server.start)
+
+
+async def frozen(server: ServerProcess) -> None:
+    server.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(FROZEN_S)
+    server.process.send_signal(signal.SIGCONT)
+
+
+async def stopped(server: ServerProcess) -> None:
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
+
+
+BLOWS: dict[str, Callable[[ServerProcess], Awaitable[None]]] = {
+    "killed": killed, "frozen": frozen, "stopped": stopped,
+}  # fmt: skip
 
 
 def events(server: ServerProcess, name: str) -> Sequence[Mapping[str, Any]]:

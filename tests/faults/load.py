@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import grpc
 from grpc import aio
@@ -34,13 +36,21 @@ LEFT = 0.1
 """How often each happens to a batch. `LEFT`: the caller gives up on the submit after a moment, and never asks again."""
 
 SUBMITS_AT_ONCE = 8
+KINDS = ("quick", "slow", "repeating", "mixed", "mixed")
+"""Of the batches that are watched, each as often as it stands here."""
 
 
 class Load:
     """Keep `at_once` batches running until it is told to finish, and judge each when it has ended."""
 
     def __init__(
-        self, address: str, maker: Maker, chance: random.Random, at_once: int, watched_at: Sequence[str] = ()
+        self,
+        address: str,
+        maker: Maker,
+        chance: random.Random,
+        at_once: int,
+        watched_at: Sequence[str] = (),
+        kinds: Sequence[str] = KINDS,
     ) -> None:
         """`address` may name several servers, called in turn; each batch is watched at each of `watched_at`."""
         self.batches: list[Submitted] = []
@@ -52,8 +62,10 @@ class Load:
         self.maker = maker
         self._chance = chance
         self._at_once = at_once
+        self._kinds = kinds
         self._finishing = False
         self._seen_more = asyncio.Event()
+        self._seen_at: list[float] = []
         self._channel = aio.insecure_channel(address, (*RECONNECT, ("grpc.lb_policy_name", "round_robin")))
         self.stub = BatchServiceStub(self._channel)
 
@@ -77,6 +89,10 @@ class Load:
         while self.outcomes_seen < wanted:
             self._seen_more.clear()
             await self._seen_more.wait()
+
+    def longest_pause_s(self, since: float) -> float:
+        """For how long no watcher saw anything, at the most, from a monotonic moment to the last outcome."""
+        return max(later - earlier for earlier, later in pairwise([since, *(at for at in self._seen_at if at > since)]))
 
     async def judge(self, store: Store) -> Counter[str]:
         """Hold everything against the store when all has ended; answers how items ended."""
@@ -116,7 +132,7 @@ class Load:
 
     async def _keep_one_running(self) -> None:
         while not self._finishing:
-            batch = self.maker.make(self._chance.choice(["quick", "slow", "repeating", "mixed", "mixed"]))
+            batch = self.maker.make(self._chance.choice(self._kinds))
             self.batches.append(batch)
             await self._live(batch)
 
@@ -196,6 +212,7 @@ class Load:
 
     def _saw(self, outcomes: int) -> None:
         self.outcomes_seen += outcomes
+        self._seen_at.append(time.monotonic())
         self._seen_more.set()
 
     async def _cancel(self, batch: Submitted, batch_id: str) -> None:

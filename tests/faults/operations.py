@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +28,9 @@ class Troubled(Scripted):
     name: ClassVar[str] = "troubled"
 
     def run(self, image: Image, parameters: Any, item: ItemContext) -> Any:
+        if item.metadata.get("do") == "sleep":
+            threading.Event().wait(item.metadata["seconds"])  # not `time.sleep`, which fails under libfaketime
+            return Nothing()
         if item.metadata.get("do") != "flake":
             return super().run(image, parameters, item)
         marker = Path(item.metadata["marker"])

@@ -1,4 +1,4 @@
-"""A box between a server and its PostgreSQL, which can go silent: it drops what it is sent, and breaks nothing off."""
+"""A box between a server and its PostgreSQL, which can go silent, or lead to another PostgreSQL from now on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Proxy:
     """Hands on what comes in by TCP to PostgreSQL's Unix socket, and back."""
 
     def __init__(self, target: Path) -> None:
-        self._target = str(target)
+        self.target = target
+        """Where new connections lead to; it may be changed."""
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self._silent: set[socket.socket] = set()
@@ -24,7 +25,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def silence(self) -> None:
-        """Hand on nothing more on the connections that there are; new ones work."""
+        """Drop what comes by the connections that there are, and break none of them off; new ones work."""
         self._silent |= self._open
 
     def close(self) -> None:
@@ -38,24 +39,30 @@ class Proxy:
             while True:
                 client, _ = self._listening.accept()
                 server = socket.socket(socket.AF_UNIX)
-                server.connect(self._target)
+                try:
+                    server.connect(str(self.target))
+                except OSError:  # it is away
+                    client.close()
+                    server.close()
+                    continue
                 self._open |= {client, server}
                 for source, sink in ((client, server), (server, client)):
                     threading.Thread(target=self._hand_on, args=(source, sink), daemon=True).start()
 
     def _hand_on(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):  # closed
+        with suppress(OSError):  # closed, or killed
             while data := source.recv(65_536):
                 if source not in self._silent:
                     sink.sendall(data)
-            if source not in self._silent:
+        if source not in self._silent:
+            with suppress(OSError):
                 sink.shutdown(socket.SHUT_WR)
 
 
 @contextmanager
 def proxied(postgres: PostgresServer, url: str) -> Iterator[tuple[Proxy, str]]:
     """Put a proxy before a database; gives it, and the database's URL through it."""
-    proxy = Proxy(postgres.folder / ".s.PGSQL.5432")
+    proxy = Proxy(postgres.socket)
     try:
         yield proxy, f"postgresql+psycopg://{ROLE}@127.0.0.1:{proxy.port}/{make_url(url).database}"
     finally:

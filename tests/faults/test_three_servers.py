@@ -5,48 +5,20 @@ In the end nothing may be lost, doubled, reordered or counted wrongly, whichever
 
 from __future__ import annotations
 
-import asyncio
 import random
-import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.faults.conftest import Tell
-from tests.faults.fleet import fleet, moves, postgres, seaweed, shared_store
+from tests.faults.fleet import BLOWS, fleet, moves, postgres, seaweed, shared_store
 from tests.faults.stores import Store
 from tests.faults.trouble import live_through
-from tests.server import ServerProcess
 
 __all__ = ["postgres", "seaweed", "shared_store"]
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(3 * 60 * 60)]
-
-FROZEN_S = 5.0
-"""Longer than a lease. Callers of the frozen server wait for it meanwhile, so that progress can't be waited for."""
-
-
-async def killed(server: ServerProcess) -> None:
-    server.kill()
-    await asyncio.to_thread(server.start)
-
-
-async def frozen(server: ServerProcess) -> None:
-    server.process.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(FROZEN_S)
-    server.process.send_signal(signal.SIGCONT)
-
-
-async def stopped(server: ServerProcess) -> None:
-    await asyncio.to_thread(server.stop)
-    await asyncio.to_thread(server.start)
-
-
-BLOWS: dict[str, Callable[[ServerProcess], Awaitable[None]]] = {
-    "killed": killed, "frozen": frozen, "stopped": stopped,
-}  # fmt: skip
 
 
 def test_nothing_is_lost_or_doubled_whatever_befalls_the_servers(
