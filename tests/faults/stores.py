@@ -102,7 +102,7 @@ class Store:
 async def _read(url: str, work: Callable[[Connection], T]) -> T:
     database = Database(url)
     try:
-        return await database.read(work)
+        return await database.read(work, timeout_s=None)  # all batches of a soak take a while
     finally:
         database.close()
 
