@@ -83,7 +83,9 @@ def _profiles(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             read = tomllib.load(file)
             others_may_read = os.fstat(file.fileno()).st_mode & (stat.S_IRGRP | stat.S_IROTH)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if os.environ.get("IMAGEBATCH_CONFIG"):  # somebody means a file that isn't there
+            raise usage_error("IMAGEBATCH_CONFIG", f"{path} does not exist") from error
         return {}
     except OSError as error:
         raise usage_error("config", f"{path} can't be read: {error.strerror}") from error

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from imagebatch_client.cli.connection import usage_error
 from imagebatch_client.cli.entries import Entry, ImageUrl, Source, StoredImage
+from imagebatch_client.cli.typed_json import read_json
 from imagebatch_client.files import ImageFile, valid_text
 
 _INPUTS: Final = ("path", "url", "object_key")
@@ -72,23 +73,43 @@ def _json_lines(text: str) -> Iterator[tuple[int, Fields]]:
 
 
 def _of_json(line: str) -> dict[str, Any]:
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _WrongLineError(f"is no JSON: {error}") from error
+    fields = _read(line, "")
     if not isinstance(fields, dict):
         raise _WrongLineError('is no object; write {"path": "cat.jpg"}')
     return {key: value for key, value in fields.items() if value is not None}
+
+
+def _read(text: str, what: str) -> Any:
+    try:
+        return read_json(text)
+    except json.JSONDecodeError as error:
+        raise _WrongLineError(f"{what}is no JSON: {error}") from error
+    except ValueError as error:
+        raise _WrongLineError(f"{what.rstrip() + ': ' if what else ''}{error}") from error
 
 
 def _csv_lines(text: str) -> Iterator[tuple[int, Fields]]:
     """Columns `metadata.a.b` are texts in the metadata; the column `metadata` is a JSON object."""
     reader = csv.DictReader(io.StringIO(text))
     try:
+        _check_columns(reader.fieldnames or ())
         for row in reader:
             yield reader.line_num, partial(_of_row, row)
     except csv.Error as error:
         raise usage_error("--manifest", f"line {reader.line_num} is no CSV: {error}") from error
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    problem = None
+    if len(names) == 1 and (other := [it for it in (";", "\t") if it in names[0]]):
+        problem = f"has {other[0]!r} between its columns; write commas"
+    elif not any(names):
+        problem = f"names no columns in its first line; there are {', '.join(_COLUMNS)}"
+    elif len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        problem = f"has the column {twice!r:.80} twice; give it once"
+    if problem is not None:
+        raise usage_error("--manifest", f"the CSV {problem}")
 
 
 def _of_row(row: dict[str | None, Any]) -> dict[str, Any]:
@@ -97,10 +118,7 @@ def _of_row(row: dict[str | None, Any]) -> dict[str, Any]:
     given = {str(key): value for key, value in row.items() if value}
     fields = {key: value for key, value in given.items() if not key.startswith(_NESTED)}
     if "metadata" in fields:
-        try:
-            fields["metadata"] = json.loads(fields["metadata"])
-        except (ValueError, RecursionError) as error:
-            raise _WrongLineError(f"metadata is no JSON: {error}") from error
+        fields["metadata"] = _read(fields["metadata"], "metadata ")
         if not isinstance(fields["metadata"], dict):
             raise _WrongLineError("metadata is no object")
     for key, value in given.items():

@@ -13,6 +13,7 @@ import typer
 
 from imagebatch_client.cli import completion
 from imagebatch_client.cli.connection import usage_error
+from imagebatch_client.cli.typed_json import read_json
 from imagebatch_client.types import BatchStatus
 
 Chosen = TypeVar("Chosen", bound=StrEnum)
@@ -150,9 +151,11 @@ def parameters(as_json: str | None, singly: Iterable[str]) -> dict[str, Any] | N
     chosen = {} if as_json is None else _json_object(as_json)
     for key, text in pairs("--param", singly).items():
         try:
-            chosen[key] = json.loads(text)
-        except ValueError:
+            chosen[key] = read_json(text)
+        except json.JSONDecodeError:
             chosen[key] = text
+        except ValueError as error:
+            raise usage_error("--param", f"{key}: {error}") from error
     return chosen or None
 
 
@@ -165,9 +168,11 @@ def _json_object(text: str) -> dict[str, Any]:
         except UnicodeDecodeError as error:
             raise usage_error("--parameters", f"{text[1:]} is no UTF-8 text; save it as such") from error
     try:
-        value = json.loads(text)
-    except ValueError as error:
+        value = read_json(text)
+    except json.JSONDecodeError as error:
         raise usage_error("--parameters", f'is no JSON: {error}; give an object, such as {{"width": 256}}') from error
+    except ValueError as error:
+        raise usage_error("--parameters", str(error)) from error
     if not isinstance(value, dict):
         raise usage_error("--parameters", f'is a JSON {type(value).__name__}; give an object, such as {{"width": 256}}')
     return value

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from imagebatch_client.cli.terminal import escaped, one_line
 from imagebatch_client.types import BatchItemResult, BatchItemStatus, BatchStatusResult
@@ -30,8 +29,14 @@ def shown_name(result: BatchItemResult) -> str:
     metadata = given.get("metadata")
     name = metadata.get("file_name") if isinstance(metadata, dict) else None
     if not name and isinstance(given.get("image_url"), str):
-        name = PurePosixPath(urlsplit(given["image_url"]).path).name or given["image_url"]
+        name = _end_of(given["image_url"])
     return one_line(str(name or result.item_id))
+
+
+def _end_of(url: str) -> str:
+    """Find the name at the end of a URL's path, else all of it; anything may come as a URL, so nothing is refused."""
+    _, _, behind_scheme = url.partition("://")
+    return re.split("[?#]", behind_scheme, maxsplit=1)[0].partition("/")[2].rpartition("/")[2] or url
 
 
 def outcome(result: BatchItemResult) -> str:
@@ -53,7 +58,8 @@ def _verdict(is_verified: bool, output: Mapping[str, Any]) -> str:
     """Say `verified`, or what speaks against it: the checks that are contradicted, else those that could not tell."""
     if is_verified:
         return "verified"
-    checks = [check for check in output.get("checks") or [] if isinstance(check, dict)]
+    said = output.get("checks")
+    checks = [check for check in said if isinstance(check, dict)] if isinstance(said, list) else []
     for verdict in ("contradicted", "cannot_tell"):
         reasons = [
             f"{spaced(str(check.get('name')))}: {check.get('detail') or spaced(verdict)}"

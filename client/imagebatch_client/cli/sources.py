@@ -92,7 +92,8 @@ def _of_path(argument: str, choice: Choice) -> Iterator[Source]:
     if path.is_dir():
         yield from _of_folder(path, choice)
     elif not os.path.lexists(path):
-        raise usage_error("PATH", f"{argument} does not exist; give image files or folders")
+        remedy = "URLs begin with http:// or https://" if "://" in argument else "give image files or folders"
+        raise usage_error("PATH", f"{argument} does not exist; {remedy}")
     elif path.suffix and path.suffix.lower() not in choice.suffixes and not choice.include:
         raise usage_error("PATH", f"{argument} is no image by its name; images end in {_SUFFIXES_TEXT}")
     else:

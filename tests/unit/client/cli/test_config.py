@@ -73,3 +73,12 @@ def test_what_is_wrong_in_a_profile_is_named(folder: Path, line: str, told: str)
     with pytest.raises(InvalidRequestError) as caught:
         settings_typed({})
     assert told in str(caught.value)
+
+
+def test_a_file_that_somebody_names_has_to_be_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "config.toml").unlink()
+    with pytest.raises(InvalidRequestError, match=r"IMAGEBATCH_CONFIG: .*config\.toml does not exist"):
+        settings_typed({})
+    monkeypatch.delenv("IMAGEBATCH_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    assert settings_typed({}) == ConnectionSettings()

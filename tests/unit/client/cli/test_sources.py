@@ -56,6 +56,7 @@ def test_a_file_without_an_ending_is_taken_at_its_word(tmp_path: Path) -> None:
     ("typed", "words"),
     [
         ("missing.jpg", "missing.jpg does not exist"),
+        ("ftp://example.com/a.jpg", "does not exist; URLs begin with http:// or https://"),
         ("notes.txt", "notes.txt is no image by its name; images end in .jpg"),
         ("empty", "empty has no images in it"),
     ],
