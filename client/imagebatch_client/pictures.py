@@ -49,7 +49,10 @@ def png_of(image: object) -> bytes | None:
 
 def _of_pillow(image: PillowImage) -> bytes:
     file = io.BytesIO()
-    (image if image.mode in _MODES_OF_PNG else image.convert("RGB")).save(file, "PNG")
+    try:
+        (image if image.mode in _MODES_OF_PNG else image.convert("RGB")).save(file, "PNG")
+    except (OSError, SystemError, TypeError, ValueError) as error:  # one without pixels, or that is closed
+        raise _refusal(f"can't be written as PNG: {error}") from error
     return file.getvalue()
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from numbers import Real
 from operator import index
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -84,10 +85,29 @@ def callback(value: object, field: str) -> None:
         raise InvalidRequestError.of_field(field, f"is {type(value).__name__}; give a function, or None")
 
 
+def _count(value: int | None, field: str) -> int | None:
+    number = None if value is None else whole(value, field)
+    if number is not None and not -(2**31) <= number < 2**31:  # whose limits the server tells
+        raise InvalidRequestError.of_field(field, f"{number} is larger than any number that counts something here")
+    return number
+
+
 def _number(value: float, field: str) -> float:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise InvalidRequestError.of_field(field, f"{value!r} is no number; give one")
-    return value
+    return float(value)
+
+
+def _labels(labels: Mapping[str, str] | None, field: str) -> Mapping[str, str] | None:
+    if labels is None:
+        return None
+    if not isinstance(labels, Mapping):
+        raise InvalidRequestError.of_field(field, f"is {type(labels).__name__}; give a dict")
+    for key, value in labels.items():
+        for what, it in (("the key", key), ("the value", value)):
+            if not isinstance(it, str):
+                raise InvalidRequestError.of_field(field, f"has {what} {it!r:.80}; give strings")
+    return labels
 
 
 def batch_options(
@@ -107,11 +127,11 @@ def batch_options(
         options = batch_service_pb2.BatchOptions(
             operation=operation,
             request_id=request_id,
-            labels=labels,
-            priority=None if priority is None else whole(priority, "options.priority"),
+            labels=_labels(labels, "options.labels"),
+            priority=_count(priority, "options.priority"),
             skip_duplicates=flag(skip_duplicates, "options.skip_duplicates"),
-            max_attempts=None if max_attempts is None else whole(max_attempts, "options.max_attempts"),
-            canary=None if canary is None else whole(canary, "options.canary"),
+            max_attempts=_count(max_attempts, "options.max_attempts"),
+            canary=_count(canary, "options.canary"),
             failure_limit=None if failure_limit is None else _number(failure_limit, "options.failure_limit"),
         )
         if item_timeout is not None:
@@ -309,7 +329,7 @@ def list_batches(
         request = batch_service_pb2.ListBatchesRequest(
             statuses=[BATCH_STATUS_NUMBERS[BatchStatus(status)] for status in iterated(statuses, "statuses")],
             operation=operation,
-            labels=labels,
+            labels=_labels(labels, "labels"),
             page_size=whole(page_size, "page_size"),
         )
     for field, time in (("created_after", created_after), ("created_before", created_before)):

@@ -47,13 +47,23 @@ def test_all_options_are_sent() -> None:
 
 @pytest.mark.parametrize(
     "chosen",
-    [{"priority": 2**40}, {"priority": "high"}, {"item_timeout": float("inf")}, {"labels": {"a": 1}}, {"canary": 1.5}],
+    [
+        {"priority": 2**40},
+        {"priority": "high"},
+        {"item_timeout": float("inf")},
+        {"item_timeout": "5"},
+        {"failure_limit": float("nan")},
+        {"labels": {"a": 1}},
+        {"labels": {1: "a"}},
+        {"labels": ["a"]},
+        {"canary": 1.5},
+    ],
     ids=str,
 )
 def test_what_no_message_can_hold_is_an_invalid_request(chosen: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         options(**chosen)
-    assert caught.value.violations[0].field in {"options", f"options.{next(iter(chosen))}"}
+    assert caught.value.violations[0].field == f"options.{next(iter(chosen))}"
 
 
 def test_an_item_keeps_what_was_given_and_no_more() -> None:
