@@ -92,7 +92,7 @@ def _count(value: int | None, field: str) -> int | None:
     return number
 
 
-def _number(value: float, field: str) -> float:
+def _number(value: Any, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise InvalidRequestError.of_field(field, f"{value!r} is no number; give one")
     return float(value)

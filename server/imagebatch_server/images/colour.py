@@ -32,6 +32,8 @@ def to_rgb_or_rgba(image: Image.Image, space: HighRange | None = None) -> Image.
     elif image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted.
         image = ImageChops.invert(image)
+    elif image.mode == "1" and image.format == "PSD":
+        image = ImageChops.invert(image)  # Photoshop's bits are ink, and Pillow takes them for light
     if _has_idle_alpha(image):
         image = image.convert("RGB")
     if space is not None:

@@ -55,7 +55,8 @@ class Core(msgspec.Struct, frozen=True, eq=False):
 
 def stray_bytes(count: int, parts: str) -> Callable[[], str] | None:
     """Make the `find_blemish` of a file with so many bytes between its parts."""
-    return (lambda: f"{count} bytes between its {parts} belong to none") if count else None
+    found = "a byte between its {} belongs to none" if count == 1 else f"{count} bytes between its {{}} belong to none"
+    return (lambda: found.format(parts)) if count else None
 
 
 def completed(part: bytes, size: int, filler: bytes = b"\0") -> bytes:

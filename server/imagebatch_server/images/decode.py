@@ -40,7 +40,7 @@ _LYING = (5, 6, 7, 8)
 _OF_PAGES = ("tiff", "heif")
 """Their pictures are several of a collection, and no movement."""
 _TURNED_IN_DECODING = ("heif", "jxl")
-"""Whatever EXIF says: in these the container's own word counts, and the decoder follows it."""
+"""Whatever EXIF says: in these the container's own word counts, and the decoder follows it; AVIF's tells it instead."""
 
 
 _decoding = threading.Lock()
@@ -101,7 +101,7 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
                 width=width,
                 height=height,
                 frame_count=core.frame_count or max(1, min(getattr(opened, "n_frames", 1), _MOST_FRAMES)),
-                orientation=1 if image_format in _TURNED_IN_DECODING else orientation(exif),
+                orientation=_turned(image_format, opened, exif),
                 max_pixels=max_pixels,
                 core=core,
                 _exif=exif,
@@ -288,6 +288,12 @@ def _uncovered(shown: PIL.Image.Image, areas: Sequence[tuple[int, int, int, int]
     clear = shown.convert("RGBA")
     clear.putalpha(ImageChops.darker(covered, clear.getchannel("A")))
     return clear
+
+
+def _turned(image_format: str, opened: ImageFile.ImageFile, exif: PIL.Image.Exif | None) -> int:
+    if image_format in _TURNED_IN_DECODING:
+        return 1
+    return orientation(exif_of(opened, None) if image_format == "avif" else exif)
 
 
 def _covers(area: tuple[int, int, int, int], size: tuple[int, int]) -> bool:

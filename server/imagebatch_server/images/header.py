@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imagebatch_server.batches.model import ImageHeader
-from imagebatch_server.images import boxes
+from imagebatch_server.images.boxes import find
+from imagebatch_server.images.items import primary
 from imagebatch_server.images.raw import is_raw
 from imagebatch_server.images.tiff import HEIGHT, WIDTH, Tiff
 
@@ -109,11 +110,11 @@ def _gif(data: bytes) -> tuple[int, int]:
 
 
 def _bmp(data: bytes) -> tuple[int, int]:
-    if data[14:18] == b"\x0c\0\0\0":
+    if data[14:18] == b"\x0c\0\0\0":  # OS/2's first header
         width, height = struct.unpack_from("<HH", data, 18)
     else:
         width, height = struct.unpack_from("<ii", data, 18)
-    return abs(width), abs(height)  # a negative height means rows from the top
+    return max(0, width), abs(height)  # a negative height means rows from the top
 
 
 def _webp(data: bytes) -> tuple[int, int] | None:
@@ -155,7 +156,7 @@ def _tiff(data: bytes) -> tuple[int, int] | None:
 
 
 def _item(data: bytes) -> tuple[int, int] | None:
-    item = boxes.primary(data)
+    item = primary(data)
     return (item.width, item.height) if item.width or item.height else None
 
 
@@ -168,7 +169,7 @@ def _jpeg2000(data: bytes) -> tuple[int, int] | None:
     if data.startswith(_J2K):
         right, bottom, left, top = struct.unpack_from(">4I", data, 8)
         return right - left, bottom - top
-    box = boxes.find(data, b"jp2h", b"ihdr")
+    box = find(data, b"jp2h", b"ihdr")
     if box is None:
         return None
     height, width = struct.unpack_from(">II", data, box.body)
@@ -199,7 +200,7 @@ _STARTS = {
     "jxl": (b"\0\0\0\x0cJXL ", b"\xff\x0a"),
     "psd": (b"8BPS",),
 }
-_BMP_HEADERS = {struct.pack("<I", size) for size in (12, 40, 52, 56, 64, 108, 124)}
+_BMP_HEADERS = {struct.pack("<I", size) for size in (12, 16, 40, 52, 56, 64, 108, 124)}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _PICTURES = (
     (b"\0\0\1\0", "an icon (ICO)"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+from collections.abc import Callable
 
 import PIL.AvifImagePlugin
 import PIL.Image
@@ -12,7 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError, UnsupportedPicture
-from imagebatch_server.images import boxes, gif, jpeg, png, psd, raw, tiff, webp
+from imagebatch_server.images import bmp, containers, gif, jpeg, png, psd, raw, tiff, webp
 from imagebatch_server.images.core import Core
 from imagebatch_server.images.formats import FORMATS, accepted
 from imagebatch_server.images.header import looks_like, sniff
@@ -52,12 +54,20 @@ def _core(image_format: str, data: bytes) -> Core:
                 f"the JPEG has more than {_MAX_JPEG_SCANS} scans, which take long to decode; save it as baseline",
             )
         return jpeg.core(found)
-    if image_format == "tiff":
-        return Core("tiff", data, frame_count=tiff.count_pages(data))
     if image_format in _OF_BOXES:
-        return boxes.core(image_format, data)
-    cores = {"png": png.core, "gif": gif.core, "webp": webp.core, "psd": psd.core, "raw": raw.core}
-    return cores[image_format](data) if image_format in cores else Core(image_format, data)
+        return containers.core(image_format, data)
+    return _CORES[image_format](data)
+
+
+_CORES: dict[str, Callable[[bytes], Core]] = {
+    "png": png.core,
+    "gif": gif.core,
+    "webp": webp.core,
+    "bmp": bmp.core,
+    "tiff": tiff.core,
+    "psd": psd.core,
+    "raw": raw.core,
+}
 
 
 def open_core(core: Core, max_pixels: int, frame: int = 0) -> ImageFile.ImageFile:
@@ -70,6 +80,8 @@ def open_core(core: Core, max_pixels: int, frame: int = 0) -> ImageFile.ImageFil
         opened.seek(frame)
         check_size(opened.size, max_pixels)
     if isinstance(opened, TiffImageFile):
+        if not tiff.is_read_in_planes(opened.tag_v2):
+            raise ValueError("unknown mode of planes")
         check_size((opened.tag_v2.get(322, 1), opened.tag_v2.get(323, 1)), max_pixels)  # a tile is decoded whole
     if core.icc_profile is not None:
         opened.info["icc_profile"] = core.icc_profile
@@ -141,4 +153,10 @@ def _told(error: Exception, core: Core, file: bytes) -> ItemError:
 
 
 def _reason(error: Exception) -> str:
+    inner = error.args[0] if isinstance(error, SyntaxError) and error.args else error  # Pillow wraps some
+    if isinstance(inner, _OF_DAMAGE):
+        return "its structure contradicts itself or ends early"  # Python's words for that help nobody
     return (str(error).strip().replace("\n", " ") or type(error).__name__)[:200]
+
+
+_OF_DAMAGE = (struct.error, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, UnicodeError)

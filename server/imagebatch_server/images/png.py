@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from imagebatch_server.batches.errors import UnsupportedPicture
+from imagebatch_server.images import apng
 from imagebatch_server.images.colour_spaces import Chromaticities, HighRange, of_gamma, of_numbers
 from imagebatch_server.images.core import Core
 
@@ -70,7 +71,7 @@ def core(data: bytes) -> Core:
         )
     kept = [it for it in found if it.name in _PICTURE and (it.is_critical or it.is_sound)]
     kept = [it for it in kept if it.name != b"tRNS" or _is_key(it.end - it.start - 12, colour_type=data[25])]
-    if not all(_may_move(data, it) for it in found):
+    if not apng.is_sound(data, found):
         kept = [it for it in kept if it.is_critical or it.name == b"tRNS"]  # the default image, and no animation
     is_truncated = not (found and found[-1].name == b"IEND")
     rest = data[found[-1].end if found else len(SIGNATURE) :] if is_truncated else b""
@@ -127,16 +128,6 @@ def _colours(said: dict[bytes, bytes]) -> bytes | HighRange | None:
 def _is_key(size: int, *, colour_type: int) -> bool:
     """Tell whether a chunk of transparency has the size that it has to have; decoders pass over others."""
     return {0: size == 2, 2: size == 6, 3: 1 <= size <= 256}.get(colour_type, False)
-
-
-def _may_move(data: bytes, chunk: Chunk) -> bool:
-    """Tell whether a chunk, if it is one of an animation's, is as it has to be."""
-    size = chunk.end - chunk.start - 12
-    if chunk.name == b"acTL":
-        return chunk.is_sound and size == 8 and any(data[chunk.start + 8 : chunk.start + 12])
-    if chunk.name in (b"fcTL", b"fdAT"):
-        return chunk.is_sound and (size == 26 if chunk.name == b"fcTL" else size >= 4)
-    return True
 
 
 def _unsound(found: Iterable[Chunk]) -> str | None:

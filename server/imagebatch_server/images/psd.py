@@ -32,6 +32,12 @@ def core(data: bytes) -> Core:
     )
 
 
+def compression(data: bytes) -> int:
+    """Read how the flat picture is compressed: 0 not, 1 run lengths, 2 and 3 ZIP. Raises struct.error."""
+    (found,) = struct.unpack_from(">H", data, _behind(data, _behind(data, _behind(data, _HEADER_BYTES))))
+    return int(found)
+
+
 def _behind(data: bytes, at: int) -> int:
     (size,) = struct.unpack_from(">I", data, at)
     return at + 4 + int(size)

@@ -6,6 +6,8 @@ import struct
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
+from imagebatch_server.images.core import Core
+
 MOST_PAGES = 10_000
 _MOST_VALUES = 4_096
 
@@ -15,6 +17,12 @@ _KINDS = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS = 256, 257, 258, 259, 262, 273
 SAMPLES, STRIP_BYTES, PLANAR, SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 277, 279, 284, 330, 338, 339
 JPEG_START, JPEG_BYTES, MAKE, EXIF, DNG_VERSION = 513, 514, 271, 34665, 50706
+
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Of a value of each type."""
+_OF_PICTURE = frozenset({*range(254, 267), *range(272, 280), 284, *range(290, 294), *range(317, 326), *range(332, 342)})
+_TABLES = frozenset({347, *range(512, 522), *range(529, 533)})
+_MOST_MENDED_PAGES = 100
 
 Directory = Mapping[int, tuple[int, ...]]
 """Values by tag, those that are whole numbers."""
@@ -57,6 +65,31 @@ class Tiff:
                     continue
         return found
 
+    def dangling(self, at: int) -> list[int]:
+        """List where a directory has entries beside the picture whose values lie behind the file's end."""
+        (entries,) = self._unpack(self._counter, at)
+        first = at + struct.calcsize(self._counter)
+        return [it for it in range(first, first + entries * self._entry_bytes, self._entry_bytes) if self._dangles(it)]
+
+    def _dangles(self, entry: int) -> bool:
+        tag, kind, count = self._unpack("HH" + self._pointer, entry)
+        size = count * _BYTES.get(kind, 1)
+        if tag in _OF_PICTURE or tag in _TABLES or size <= struct.calcsize(self._pointer):
+            return False
+        (held_at,) = self._unpack(self._pointer, entry + 4 + struct.calcsize(self._pointer))
+        return held_at + size > len(self._data)
+
+    def without(self, at: int, dangling: Collection[int]) -> bytes:
+        """Make a directory anew without some of its entries; it fits where the old one is."""
+        (entries,) = self._unpack(self._counter, at)
+        first = at + struct.calcsize(self._counter)
+        end = first + entries * self._entry_bytes
+        kept = [
+            self._data[it : it + self._entry_bytes] for it in range(first, end, self._entry_bytes) if it not in dangling
+        ]
+        after = self._data[end : end + struct.calcsize(self._pointer)]
+        return struct.pack(self.order + self._counter, len(kept)) + b"".join(kept) + after
+
     def _values(self, at: int, kind: str) -> tuple[int, ...]:
         (count,) = self._unpack(self._pointer, at)
         held_at = at + struct.calcsize(self._pointer)
@@ -70,6 +103,36 @@ class Tiff:
             return struct.unpack_from(self.order + form, self._data, at)
         except OverflowError as error:  # an offset beyond what can be counted
             raise struct.error(str(error)) from None
+
+
+def core(data: bytes) -> Core:
+    """Take the whole file, but for what its directories say beside the picture of values that aren't there.
+
+    Decoders read no directory beyond such a value.
+    """
+    file, mended = Tiff(data), bytearray()
+    try:
+        for at in islice(file.pages(), _MOST_MENDED_PAGES):
+            dangling = file.dangling(at)
+            if dangling:
+                mended = mended or bytearray(data)
+                directory = file.without(at, dangling)
+                mended[at : at + len(directory)] = directory
+    except struct.error:
+        pass  # as below
+    return Core("tiff", bytes(mended) or data, frame_count=count_pages(data))
+
+
+def is_read_in_planes(tags: Mapping[int, object]) -> bool:
+    """Tell whether the decoder gets a page's colours right where each is in a plane of its own, or it is in none."""
+    samples, photometric, compression = tags.get(SAMPLES, 1), tags.get(PHOTOMETRIC), tags.get(COMPRESSION, 1)
+    if tags.get(PLANAR, 1) != 2 or samples == 1:
+        return True
+    bits = tags.get(BITS)
+    is_of_bytes = isinstance(bits, tuple) and set(bits) == {8}
+    if photometric == 2:
+        return compression != 1 or (is_of_bytes and samples in (3, 4))
+    return (photometric == 5 and is_of_bytes) or (photometric == 6 and compression != 1)
 
 
 def count_pages(data: bytes) -> int:

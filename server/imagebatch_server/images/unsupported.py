@@ -8,16 +8,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from imagebatch_server.images import boxes, jpeg
+from imagebatch_server.images import jpeg, psd
+from imagebatch_server.images.items import primary
 from imagebatch_server.images.tiff import (
     BITS,
     COMPRESSION,
     EXTRA_SAMPLES,
     PHOTOMETRIC,
+    PLANAR,
     SAMPLE_FORMAT,
     SAMPLES,
     Directory,
     Tiff,
+    is_read_in_planes,
 )
 
 
@@ -65,6 +68,7 @@ _PHOTOMETRICS = {
     0: "grey", 1: "grey", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "CIE L*a*b*", 9: "ICC L*a*b*",
     10: "ITU L*a*b*", 32803: "colour filter array", 32844: "log L", 32845: "log Luv", 34892: "linear raw",
 }  # fmt: skip
+_ORDINARY = (0, 1, 2, 3, 5)
 _SAMPLE_FORMATS = {1: "", 2: "signed ", 3: "floating-point ", 4: "undefined ", 5: "complex ", 6: "complex "}
 
 
@@ -73,16 +77,17 @@ def _tiff(data: bytes, refusal: str) -> str | None:
     at = next(file.pages(), None)
     if at is None:
         return None
-    tags = file.directory(at, (BITS, COMPRESSION, EXTRA_SAMPLES, PHOTOMETRIC, SAMPLE_FORMAT, SAMPLES))
+    tags = file.directory(at, (BITS, COMPRESSION, EXTRA_SAMPLES, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT, SAMPLES))
     compression = tags.get(COMPRESSION, (1,))[0]
     if compression not in _READ_COMPRESSIONS:
         return f"{_COMPRESSIONS.get(compression, f'unknown ({compression})')} compression"
     if file.is_big and file.order == ">":
         return "the layout of a big-endian BigTIFF"
-    return _layout(tags) if "pixel mode" in refusal else None
+    is_in_planes = not is_read_in_planes({tag: it if tag == BITS else it[0] for tag, it in tags.items() if it})
+    return _layout(tags) if is_in_planes or " mode" in refusal else None
 
 
-def _layout(tags: Directory) -> str:
+def _layout(tags: Directory) -> str | None:
     bits = sorted(set(tags.get(BITS, (1,))))
     kind = _SAMPLE_FORMATS.get(tags.get(SAMPLE_FORMAT, (1,))[0], "")
     photometric = tags.get(PHOTOMETRIC, (0,))[0]
@@ -90,19 +95,30 @@ def _layout(tags: Directory) -> str:
     extra = tags.get(EXTRA_SAMPLES, ())
     names = {0: "another sample", 1: "alpha", 2: "alpha"}
     besides = "".join(f" + {names.get(it, 'another sample')}" for it in extra)
-    return f"{colours}{besides} of {' and '.join(map(str, bits))}-bit {kind}samples"
+    planes = " in separate planes" if tags.get(PLANAR, (1,))[0] == 2 and tags.get(SAMPLES, (1,))[0] > 1 else ""
+    if bits == [8] and photometric in _ORDINARY and not (kind or besides or planes):
+        return None  # the mode that it has is read, so it is damaged
+    return f"{colours}{besides} of {' and '.join(map(str, bits))}-bit {kind}samples{planes}"
+
+
+_BMP_BITS = (0, 1, 2, 4, 8, 16, 24, 32, 64)
 
 
 def _bmp(data: bytes, refusal: str) -> str | None:
-    if not refusal.startswith("Unsupported BMP"):
+    if not refusal.startswith("Unsupported BMP") or "alette" in refusal:
         return None
+    if data[14:18] == b"\x10\0\0\0":
+        return "OS/2's short header"
     size, _, _, _, bits, compression = struct.unpack_from("<IiiHHI", data, 14)
+    if bits not in _BMP_BITS:
+        return None
     if size == 64 and compression in (3, 4):
         return "Huffman compression" if compression == 3 else "RLE24 compression"
     if compression in (3, 6):
         masks = ", ".join(f"{mask:x}" for mask in struct.unpack_from("<3I", data, 54))
         return f"colours at unusual bits ({bits} bits a pixel, masks {masks})"
-    return {4: "a JPEG inside", 5: "a PNG inside"}.get(compression) or refusal.removeprefix("Unsupported ")
+    inside = {4: "a JPEG inside", 5: "a PNG inside"}
+    return inside.get(compression, f"{bits} bits a pixel" if "depth" in refusal else f"compression {compression}")
 
 
 def _psd(data: bytes, refusal: str) -> str | None:
@@ -110,6 +126,8 @@ def _psd(data: bytes, refusal: str) -> str | None:
     if version != 1:
         return "the layout for large documents (PSB)"
     modes = {0: "bitmap", 1: "grey", 2: "palette", 3: "RGB", 4: "CMYK", 7: "multichannel", 8: "duotone", 9: "L*a*b*"}
+    if psd.compression(data) > 1:
+        return "ZIP compression of its flat picture"
     read = {(0, 1), *((it, 8) for it in (0, 1, 2, 3, 4, 7, 8, 9))}
     return None if (mode, bits) in read else f"{bits} bits a channel ({modes.get(mode, mode)}, {channels} channels)"
 
@@ -121,7 +139,7 @@ _CODINGS = {
 
 
 def _items(data: bytes, refusal: str) -> str | None:
-    kinds = boxes.primary(data).kinds
+    kinds = primary(data).kinds
     coded = [words for kind, words in _CODINGS.items() if kind in kinds]
     if coded:
         return f"items coded by {' and '.join(coded)}"

@@ -12,6 +12,8 @@ _HEADER_BYTES = 16
 _FLAGS_BESIDE = 0x20 | 0x08 | 0x04
 """In the extended header: there is a profile, EXIF, XMP."""
 
+_MOVES = 0x02
+
 
 def core(data: bytes) -> Core:
     """Pick the chunks that make the picture; one that is cut off is filled up, so that decoders show what there is."""
@@ -38,6 +40,8 @@ def core(data: bytes) -> Core:
         at = end + length % 2
     if any(piece.startswith(b"ANIM") for piece in pieces):  # a still picture may be whole where the file isn't
         is_cut = is_cut or stated > len(data) + size % 2
+    else:
+        pieces = [_still(it) for it in pieces]
     together = b"WEBP" + b"".join(pieces)
     return Core(
         format="webp",
@@ -47,3 +51,8 @@ def core(data: bytes) -> Core:
         exif=said.get(b"EXIF", b""),
         xmp=said.get(b"XMP "),
     )
+
+
+def _still(piece: bytes) -> bytes:
+    """Take the mark of an animation off the extended header of a file that has none."""
+    return piece[:8] + bytes([piece[8] & ~_MOVES]) + piece[9:] if piece.startswith(b"VP8X") and piece[8:] else piece

@@ -49,7 +49,7 @@ def test_an_image_of_pillow_is_stored(mode: str) -> None:
         (lambda: numpy.zeros((2, 2, 5), numpy.uint8), r"has the shape \(2, 2, 5\)"),
         (lambda: numpy.zeros((4,), numpy.uint8), r"has the shape \(4,\)"),
         (lambda: numpy.zeros((0, 4), numpy.uint8), r"has the shape \(0, 4\)"),
-        (lambda: PIL.Image.new("RGB", (0, 4)), "can't be written as PNG"),
+        (lambda: pillow.new("RGB", (0, 4)), "can't be written as PNG"),
     ],
 )
 def test_what_is_no_picture_is_refused(made: Any, told: str) -> None:

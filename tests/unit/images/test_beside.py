@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import partial
+from typing import Any
 
 import PIL.Image
 import pytest
 from PIL import ImageChops, ImageCms
-from tests.unit.images.crafted import chunk, encoded, gif_frame, jpeg_with, photo, riff
+from tests.unit.images.crafted import chunk, encoded, gif_frame, jpeg_with, photo, riff, tiff
+from tests.unit.images.test_formats import heic, jxl
 
 from imagebatch_server.images.decode import Image
 
@@ -19,11 +22,30 @@ def same(one: PIL.Image.Image, other: PIL.Image.Image) -> bool:
     return ImageChops.difference(one, other).getbbox() is None
 
 
-@pytest.mark.parametrize("image_format", ["jpeg", "png", "gif", "webp", "bmp", "tiff", "avif"])
-def test_a_video_behind_the_picture_is_passed_over(image_format: str) -> None:
-    alone = encoded(photo(), image_format)
+def file_of(image_format: str, **options: Any) -> bytes:
+    if image_format == "jxl":
+        return in_boxes(jxl(photo()))
+    return (heic if image_format == "heif" else partial(encoded, image_format=image_format))(photo(), **options)
+
+
+def in_boxes(codestream: bytes, *more: bytes) -> bytes:
+    head = box(b"JXL ", b"\r\n\x87\n") + box(b"ftyp", b"jxl \0\0\0\0jxl ")
+    return b"".join([head, *more, box(b"jxlc", codestream)])
+
+
+def box(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body) + 8) + name + body
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+@pytest.mark.parametrize(
+    "image_format", ["jpeg", "png", "gif", "webp", "bmp", "tiff", "avif", "heif", "jpeg2000", "jxl"]
+)
+def test_a_video_behind_the_picture_is_passed_over(image_format: str, is_cut: bool) -> None:
+    alone = file_of(image_format)
     scans = b"\xff\xda\0\x08" * (MEGABYTE // 4)  # what 8 MB of video hold a thousand times by chance
-    image = Image.open(alone + b"\0\0\0\x18ftypmp42" + scans)
+    video = box(b"ftyp", b"mp42\0\0\0\0mp42") + box(b"mdat", scans)
+    image = Image.open(alone + (video[: -MEGABYTE // 2] if is_cut else video))
     assert not image.is_truncated
     assert image.frame_count == 1
     assert same(image.pixels, Image.open(alone).pixels)
@@ -48,6 +70,10 @@ def wrong(made: bytes) -> bytes:
     return made[:-4] + bytes(byte ^ 0xFF for byte in made[-4:])
 
 
+def frame(number: int, left: int = 0) -> bytes:
+    return chunk(b"fcTL", struct.pack(">5I2H2B", number, 96, 64, left, 0, 1, 10, 0, 0))
+
+
 SWAPPED = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FAULTS = {
     "much text": chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(2 * MEGABYTE))),
@@ -68,6 +94,12 @@ FAULTS = {
     "method of zTXt": chunk(b"zTXt", b"x\0\7" + zlib.compress(b"y")),
     "short acTL": chunk(b"acTL", b"\0"),
     "short fcTL": chunk(b"acTL", struct.pack(">II", 1, 0)) + chunk(b"fcTL", b"\0"),
+    "frames that are missing": chunk(b"acTL", struct.pack(">II", 2, 0)) + frame(0),
+    "no frames": chunk(b"acTL", struct.pack(">II", 0, 0)) + frame(0),
+    "a frame's number": chunk(b"acTL", struct.pack(">II", 1, 0)) + frame(5),
+    "a frame beyond the picture": chunk(b"acTL", struct.pack(">II", 1, 0)) + frame(0, left=1),
+    "a frame twice": chunk(b"acTL", struct.pack(">II", 1, 0)) + frame(0) + frame(1),
+    "a frame before acTL": frame(0) + chunk(b"acTL", struct.pack(">II", 1, 0)),
     "short tRNS": chunk(b"tRNS", b"\0"),
     "unknown chunk": chunk(b"prVt", bytes(100)),
     "empty eXIf": chunk(b"eXIf", b""),
@@ -78,6 +110,7 @@ FAULTS = {
 def test_a_fault_beside_a_pngs_pixels_loses_nothing(name: str) -> None:
     image = Image.open(with_chunk(FAULTS[name]))
     assert same(image.pixels, photo())
+    assert image.frame_count == 1
     assert not image.is_truncated
     assert image.core.damage is None
     assert (image.core.blemish is not None) == name.startswith("checksum")
@@ -143,6 +176,61 @@ def test_a_fault_beside_a_webps_picture_loses_nothing(name: bytes) -> None:
     parts = [(data[12:16], data[20:])]
     extended = (b"VP8X", bytes([0x2C, 0, 0, 0]) + (95).to_bytes(3, "little") + (63).to_bytes(3, "little"))
     image = Image.open(riff(extended, (name, b"\xff\xff\xff"), *parts))
+    assert same(image.pixels, Image.open(data).pixels)
+
+
+@pytest.mark.parametrize("flags", [0x02, 0x3C, 0x3E])
+def test_flags_for_what_a_webp_has_not_lose_nothing(flags: int) -> None:
+    data = encoded(photo(), "webp")
+    canvas = (b"VP8X", bytes([flags, 0, 0, 0]) + (95).to_bytes(3, "little") + (63).to_bytes(3, "little"))
+    assert same(Image.open(riff(canvas, (data[12:16], data[20:]))).pixels, Image.open(data).pixels)
+
+
+def taken() -> PIL.Image.Exif:
+    exif = PIL.Image.Exif()
+    exif[0x010F] = "Maker"  # a block without a field of its own is not written everywhere
+    exif.get_ifd(0x8769)[0x9003] = "2021:02:03 04:05:06"
+    return exif
+
+
+ITEM_FAULTS = {
+    "content": (b"Exif\0\0", 0, b"\xff" * 20),
+    "its header's place": (b"Exif\0\0", -4, b"\xff" * 4),
+    "its kind": (b"Exif\0", 0, b"E\xeaif"),
+}
+
+
+@pytest.mark.parametrize("image_format", ["avif", "heif"])
+@pytest.mark.parametrize("name", ITEM_FAULTS)
+def test_a_fault_in_an_item_beside_the_picture_loses_nothing(image_format: str, name: str) -> None:
+    data = file_of(image_format, exif=taken())
+    assert str(Image.open(data).captured_at) == "2021-02-03 04:05:06"
+    mark, from_it, new = ITEM_FAULTS[name]
+    at = (data.index(mark) if name == "its kind" else data.rindex(mark)) + from_it
+    image = Image.open(data[:at] + new + data[at + len(new) :])
+    assert same(image.pixels, Image.open(data).pixels)
+
+
+def test_a_fault_in_a_box_beside_the_picture_loses_nothing() -> None:
+    codestream = jxl(photo())
+    for name in (b"Exif", b"xml ", b"brob", b"jbrd", b"abcd"):
+        image = Image.open(in_boxes(codestream, box(name, b"\xff" * 9)))
+        assert same(image.pixels, Image.open(codestream).pixels)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_value_that_a_tiff_has_not_loses_nothing(order: str) -> None:
+    pixels = bytes(range(192))
+    tags = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    rest = [(277, 3, 1, 1), (278, 4, 1, 8), (279, 4, 1, 64)]
+    whole = Image.open(tiff([*tags, *rest], pixels=pixels, order=order)).pixels
+    for fault in [(270, 2, 40, 0xFFFFFF00), (271, 2, 0xFFFFFF00, 8), (282, 5, 1, 100_000), (34675, 7, 3000, 90)]:
+        assert same(Image.open(tiff([*tags, *rest, fault], pixels=pixels, order=order)).pixels, whole)
+
+
+def test_more_colours_than_a_bmps_pixels_can_name_lose_nothing() -> None:
+    data = encoded(photo().quantize(256), "bmp")
+    image = Image.open(data[:46] + struct.pack("<I", 300) + data[50:])
     assert same(image.pixels, Image.open(data).pixels)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import PIL.Image
 import pytest
 from PIL import ImageChops, ImageCms
-from tests.unit.images.crafted import bmp, chunk, encoded, gif, gif_frame, grey_tiff, photo, png, small_tiff
+from tests.unit.images.crafted import bmp, chunk, encoded, gif, gif_frame, grey_tiff, photo, png, psd, small_tiff
 
 from imagebatch_server.images.decode import Image
 
@@ -194,6 +194,11 @@ def test_what_a_gifs_first_frame_leaves_out_is_clear() -> None:
     assert (2, 2) not in clear
     assert Image.open(data).pixels.getpixel((0, 0)) == (255, 255, 255)
     assert Image.open(gif(1, 1, gif_frame(0, 0, 1, 1))).resized((1, 1), keep_alpha=True).mode == "RGB"
+
+
+def test_the_bits_of_a_photoshop_bitmap_are_ink() -> None:
+    shown = Image.open(psd([b"\xf0" * 8], 8, 8, bits=1, mode=0)).pixels
+    assert [shown.getpixel((x, 0)) for x in (0, 7)] == [(0, 0, 0), (255, 255, 255)]
 
 
 def test_alpha_that_nobody_wrote_hides_nothing() -> None:

@@ -237,7 +237,7 @@ def test_a_bomb_on_a_later_frame_is_never_lit(name: str) -> None:
     data = LATER_GIANTS[name]()
     with little_memory():
         image = Image.open(data)
-        assert image.frame_count == 2
+        assert image.frame_count == (1 if name == "APNG" else 2)  # which shows no animation with such a frame
         assert image.pixels.size == image.reduced(8).size == (8, 8)
 
 

@@ -147,7 +147,11 @@ def masks(*values: int) -> bytes:
     return struct.pack("<3I", *values)
 
 
-FLOATS, ALPHA = (339, 3, 1, 3), (338, 3, 1, 2)
+def with_bytes(data: bytes, at: int, new: bytes) -> bytes:
+    return data[:at] + new + data[at + len(new) :]
+
+
+FLOATS, ALPHA, PLANES = (339, 3, 1, 3), (338, 3, 1, 2), (284, 3, 1, 2)
 UNSUPPORTED = {
     "WebP compression": small_tiff(8, 1, bytes(64), compression=50001),
     "JPEG 2000 compression": small_tiff(8, 1, bytes(64), compression=34712),
@@ -162,6 +166,10 @@ UNSUPPORTED = {
     "grey + alpha of 16-bit samples": small_tiff(16, 2, bytes(256), 1, ALPHA),
     "CMYK + alpha of 8-bit samples": small_tiff(8, 5, bytes(320), 5, ALPHA),
     "RGB of 32-bit samples": small_tiff(32, 3, bytes(768), 2),
+    "RGB of 16-bit samples in separate planes": small_tiff(16, 3, bytes(384), 2, PLANES),
+    "grey + alpha of 8-bit samples in separate planes": small_tiff(8, 2, bytes(128), 1, ALPHA, PLANES),
+    "CIE L*a*b* of 8-bit samples in separate planes": small_tiff(8, 3, bytes(192), 8, PLANES, compression=8),
+    "RGB + another sample of 8-bit samples in separate planes": small_tiff(8, 5, bytes(320), 2, (338, 3, 1, 0), PLANES),
     "the layout of a big-endian BigTIFF": bigtiff(">"),
     "Apple's CgBI variant": cgbi(),
     "colours at unusual bits (32": bmp(32, 3, bytes(256), masks=masks(0x3FF00000, 0xFFC00, 0x3FF)),
@@ -170,6 +178,9 @@ UNSUPPORTED = {
     "Huffman compression": bmp(1, 3, bytes(64), header_bytes=64),
     "a JPEG inside": bmp(0, 4, encoded(photo(8, 8), "jpeg")),
     "a PNG inside": bmp(0, 5, encoded(photo(8, 8), "png")),
+    "OS/2's short header": b"BM" + struct.pack("<IHHIIIIHH", 0, 0, 0, 30, 16, 8, 8, 1, 24) + bytes(192),
+    "2 bits a pixel": bmp(2, 0, bytes(64)),
+    "ZIP compression": with_bytes(psd([bytes(64)] * 3, 8, 8), 50, b"\0\2"),
     "16 bits a channel": psd([bytes(128)] * 3, 8, 8, bits=16),
     "the layout for large documents (PSB)": psd([bytes(64)] * 3, 8, 8, version=2),
     "lossless coding": with_marker(0xC3),

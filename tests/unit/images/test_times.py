@@ -8,6 +8,8 @@ import PIL.Image
 import pytest
 from PIL.PngImagePlugin import PngInfo
 from tests.unit.images.crafted import encoded, photo
+from tests.unit.images.test_beside import box, in_boxes
+from tests.unit.images.test_formats import jxl
 
 from imagebatch_server.images.decode import Image
 
@@ -94,3 +96,15 @@ def test_xmp_of_a_png_is_read() -> None:
         assert Image.open(encoded(photo(), "png", pnginfo=text)).captured_at == datetime.fromisoformat(
             "2023-07-04T08:09:10"
         )
+
+
+def test_boxes_of_jpeg_2000_and_jpeg_xl_are_read() -> None:
+    xmp = b"<x:xmpmeta xmp:CreateDate='2022-01-02T03:04:05'/>"
+    identifier = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+    behind = encoded(photo(), "jpeg2000")
+    at = behind.index(b"jp2c") - 4
+    jp2 = behind[:at] + box(b"uuid", identifier + xmp) + behind[at:]
+    for data in (jp2, in_boxes(jxl(photo()), box(b"xml ", xmp))):
+        found = Image.open(data).captured
+        assert found is not None
+        assert (found.at, found.source) == (datetime(2022, 1, 2, 3, 4, 5), "XMP xmp:CreateDate")  # noqa: DTZ001
