@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
@@ -79,6 +80,7 @@ _6TO4 = IPv6Network("2002::/16")
 _UNICAST = IPv6Network("2000::/3")
 
 
+@lru_cache(1024)
 def parse(text: str) -> Address:
     """Read an address as resolvers give it, without a zone and an IPv4-mapped form. Raises ValueError."""
     address = ip_address(text.partition("%")[0])
@@ -87,6 +89,7 @@ def parse(text: str) -> Address:
     return address
 
 
+@lru_cache(1024)
 def why_forbidden(address: Address) -> str | None:
     """Say what kind of address it is, such as 'loopback', if it is no public host's; else None."""
     if address in METADATA:

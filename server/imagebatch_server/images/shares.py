@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, ip_network
 from typing import Protocol
 
@@ -24,6 +25,7 @@ class Shares:
         return min(max_bytes, max_bytes * fetches // self.overall)
 
 
+@lru_cache(1024)
 def network_of(address: Address) -> Network:
     """Answer the network that is likely in one hand: a /24 of IPv4, a /64 of IPv6."""
     length = 24 if isinstance(address, IPv4Address) else 64

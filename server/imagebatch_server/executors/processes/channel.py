@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 from imagebatch_server.executors.protocol.frames import BadFrame, FrameReader
 
-_READ_BYTES = 256 * 1024
 _READS_AT_ONCE = 64
 _READS_A_TURN = 8
 """Of what has come in, how much is read before others of the event loop have their turn."""
@@ -32,7 +31,7 @@ class Channel(Generic[M]):
     def __init__(
         self,
         end: socket.socket,
-        decode: Callable[[bytearray], M],
+        decode: Callable[[memoryview], M],
         on_message: Callable[[M], None],
         on_read: Callable[[], None],
         on_closed: Callable[[str | None], None],
@@ -77,22 +76,23 @@ class Channel(Generic[M]):
             self._end.close()
 
     def _read(self) -> bool:
+        space = self._frames.space
         try:
-            data = self._end.recv(_READ_BYTES)
+            size = self._end.recv_into(space)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
-            data = b""
-        if not data:
+            size = 0
+        if not size:
             self._closed(None)
             return False
         try:
-            for message in self._frames.feed(data):
+            for message in self._frames.received(size):
                 self._on_message(message)
         except BadFrame as error:
             self._closed(str(error))
             return False
-        return len(data) == _READ_BYTES
+        return size == len(space)
 
     def _write(self) -> None:
         while self._unsent:

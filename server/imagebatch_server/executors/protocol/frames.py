@@ -23,6 +23,9 @@ from imagebatch_server.executors.protocol.messages import (
 MAX_FRAME_BYTES = MAX_STORED_BYTES + 8 * 1024 * 1024
 """The longest frame that a worker takes from a child: a result's image, and room."""
 
+_COMMON_BYTES = 64 * 1024
+"""Room for many messages, and for none that carries an image."""
+
 _LENGTH = struct.Struct("<I")
 
 M = TypeVar("M")
@@ -45,32 +48,58 @@ def frame(message: Message) -> bytes:
 
 
 class FrameReader(Generic[M]):
-    """Put a child's messages together from what arrives."""
+    """Put a child's messages together from what is received into `space`; a large one is received where it stays."""
 
-    def __init__(self, decode: Callable[[bytearray], M]) -> None:
+    def __init__(self, decode: Callable[[memoryview], M]) -> None:
         self._decode = decode
-        self._buffer = bytearray()
+        self._common = memoryview(bytearray(_COMMON_BYTES))
+        self._buffer = self._common
+        """Where bytes go: what all share, or what a frame that is larger has for itself."""
+        self._filled = 0
 
-    def feed(self, data: bytes) -> Iterator[M]:
-        """Yield the messages that are complete now. Raises BadFrame."""
-        self._buffer += data
-        at, end = 0, len(self._buffer)
+    @property
+    def space(self) -> memoryview:
+        """Where the next bytes belong; never empty."""
+        return self._buffer[self._filled :]
+
+    def received(self, size: int) -> Iterator[M]:
+        """Yield the messages that are complete with so many bytes more. Raises BadFrame."""
+        self._filled += size
+        if self._buffer is self._common:
+            yield from self._from_common()
+        elif self._filled == len(self._buffer):
+            body, self._buffer, self._filled = self._buffer, self._common, 0
+            yield self._decoded(body)
+
+    def _from_common(self) -> Iterator[M]:
+        at = 0
         try:
-            while end - at >= _LENGTH.size:
-                (size,) = _LENGTH.unpack_from(self._buffer, at)
+            while self._filled - at >= _LENGTH.size:
+                (size,) = _LENGTH.unpack_from(self._common, at)
                 if size > MAX_FRAME_BYTES:
                     raise BadFrame(f"a frame of {size:,} bytes")
-                if end - at - _LENGTH.size < size:
+                if self._filled - at - _LENGTH.size < size:
                     break
-                body = self._buffer[at + _LENGTH.size : at + _LENGTH.size + size]
+                body = self._common[at + _LENGTH.size : at + _LENGTH.size + size]
                 at += _LENGTH.size + size
-                try:
-                    message = self._decode(body)
-                except msgspec.MsgspecError as error:
-                    raise BadFrame(str(error)) from error
-                yield message
+                yield self._decoded(body)
         finally:
-            del self._buffer[:at]
+            self._keep(self._common[at : self._filled])
+
+    def _keep(self, begun: memoryview) -> None:
+        """Keep the beginning of a frame where its rest has room."""
+        size = _LENGTH.unpack_from(begun)[0] if len(begun) >= _LENGTH.size else 0
+        if _COMMON_BYTES - _LENGTH.size < size <= MAX_FRAME_BYTES:
+            begun = begun[_LENGTH.size :]
+            self._buffer = memoryview(bytearray(size))
+        self._filled = len(begun)
+        self._buffer[: self._filled] = begun
+
+    def _decoded(self, body: memoryview) -> M:
+        try:
+            return self._decode(body)
+        except msgspec.MsgspecError as error:
+            raise BadFrame(str(error)) from error
 
 
 class Stream(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -50,9 +51,21 @@ SAID: list[FromChild] = [
     Done(Outcome(3, BatchItemStatus.FAILED, ItemErrorCode.DECODE_FAILED, "cut off"), 0.25, transient=True),
     Begun(1),
     Ended(1, Done(Outcome(3, BatchItemStatus.SUCCESS, output_data=b"", image_sha256="0" * 64), 0.5)),
+    Done(
+        Outcome(4, BatchItemStatus.SUCCESS, output_data=b""), 0.25, StoredImage(bytes(200_000), "1" * 64, "image/png")
+    ),
     Ended(2),
     Retiring(),
 ]
+
+
+def hear(reader: FrameReader[FromChild], data: bytes) -> Iterator[FromChild]:
+    """Have it receive this, in as many pieces as it has space for."""
+    while data:
+        size = min(len(reader.space), len(data))
+        reader.space[:size] = data[:size]
+        data = data[size:]
+        yield from reader.received(size)
 
 
 @given(st.lists(st.integers(1, 40), min_size=1))
@@ -63,9 +76,23 @@ def test_messages_are_put_together_from_pieces(sizes: list[int]) -> None:
     at = 0
     while at < len(data):
         size = sizes[at % len(sizes)]
-        heard += reader.feed(data[at : at + size])
+        heard += hear(reader, data[at : at + size])
         at += size
     assert heard == SAID
+
+
+@pytest.mark.parametrize("piece_bytes", [1_000, 65_536, 65_537, 1_000_000])
+def test_large_messages_are_put_together_from_pieces_among_small_ones(piece_bytes: int) -> None:
+    said = [large for image_bytes in (65_000, 65_500, 200_000, 300_000) for large in (*SAID, _with_image(image_bytes))]
+    data = b"".join(frame(message) for message in said)
+    reader = FrameReader(decode_from_child)
+    pieces = [data[at : at + piece_bytes] for at in range(0, len(data), piece_bytes)]
+    assert [message for piece in pieces for message in hear(reader, piece)] == said
+
+
+def _with_image(size_bytes: int) -> FromChild:
+    image = StoredImage(bytes(size_bytes), "1" * 64, "image/png")
+    return Done(Outcome(4, BatchItemStatus.SUCCESS, output_data=b""), 0.25, image)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +106,7 @@ def test_messages_are_put_together_from_pieces(sizes: list[int]) -> None:
     ],
 )
 def test_what_no_child_says_is_refused_when_all_before_it_was_heard(data: bytes) -> None:
-    heard = FrameReader(decode_from_child).feed(frame(Up()) + data)
+    heard = hear(FrameReader(decode_from_child), frame(Up()) + data)
     assert next(heard) == Up()
     with pytest.raises(BadFrame):
         next(heard)
