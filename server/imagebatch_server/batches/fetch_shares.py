@@ -39,7 +39,10 @@ def _is_within(used: int, most: int, used_of_whole: int, most_of_whole: int) -> 
 
 
 class FetchShares:
-    """Count fetches by batch and by tenant. A batch that has its share is held back, and relieved when it has not."""
+    """Count fetches by batch and by tenant. A batch that has its share is held back, and relieved when it has not.
+
+    Places that become free go to those held back that have fewest: whoever asks first has most in hand to ask for.
+    """
 
     def __init__(self, *, overall: int, per_tenant: int, per_batch: int) -> None:
         self._overall = overall
@@ -52,12 +55,33 @@ class FetchShares:
         """By tenant, in order; with the hosts whose items of the batch were passed over."""
 
     def has_room(self, running: RunningBatch) -> bool:
-        """Tell whether the batch may have another fetch."""
-        tenant = self._tenants.get(running.batch.tenant, _NOTHING)
-        batch = self._batches.get(running.batch.batch_id, _NOTHING)
+        """Tell whether the batch may have another fetch, before all who are held back and have more."""
+        return self._is_admitted(running) and not self._gives_way(running)
+
+    def _is_admitted(self, running: RunningBatch) -> bool:
+        tenant = self._of_tenant(running.batch.tenant)
         return _admits(tenant, self._per_tenant, self._all, self._overall) and _admits(
-            batch, self._per_batch, tenant, self._per_tenant
+            self._of_batch(running), self._per_batch, tenant, self._per_tenant
         )
+
+    def _gives_way(self, running: RunningBatch) -> bool:
+        """Tell whether a tenant, or a batch of its own tenant, has fewer places and is held back without need."""
+        tenant = running.batch.tenant
+        tenant_places, batch_places = self._of_tenant(tenant).places, self._of_batch(running).places
+        if batch_places:  # else none has fewer, of however many
+            siblings = self._held_back.get(tenant, ())
+            if any(self._of_batch(one).places < batch_places and self._is_admitted(one) for one in siblings):
+                return True
+        return tenant_places > 0 and any(
+            self._of_tenant(other).places < tenant_places and any(map(self._is_admitted, waiting))
+            for other, waiting in self._held_back.items()
+        )
+
+    def _of_tenant(self, tenant: str) -> _Use:
+        return self._tenants.get(tenant, _NOTHING)
+
+    def _of_batch(self, running: RunningBatch) -> _Use:
+        return self._batches.get(running.batch.batch_id, _NOTHING)
 
     def take(self, tenant: str, batch_id: str) -> None:
         """Count a fetch."""
@@ -90,7 +114,7 @@ class FetchShares:
         """Take out batches that have room again, some of each tenant, with the hosts that passed them over."""
         found = []
         for tenant, waiting in list(self._held_back.items()):
-            if _admits(self._tenants.get(tenant, _NOTHING), self._per_tenant, self._all, self._overall):
+            if _admits(self._of_tenant(tenant), self._per_tenant, self._all, self._overall):
                 with_room = list(islice(filter(self.has_room, waiting), _RELIEVED_AT_ONCE))
                 found += [(running, waiting.pop(running)) for running in with_room]
                 if not waiting:

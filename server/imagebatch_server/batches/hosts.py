@@ -130,7 +130,7 @@ class Hosts:
         relieved = self._shares.relieved()
         for _, names in relieved:
             for name in names:
-                self._serve_later(name, self._host(name))
+                self._serve(name)  # now: those that are relieved after it, as they have more, would take what is free
         return [running for running, _ in relieved]
 
     def acquire(self, name: str, running: RunningBatch, item_index: int) -> bool:
@@ -262,8 +262,10 @@ class Hosts:
             host.timer = self._clock.call_at(max(due_at, self._clock.time()), self._serve, name)
 
     def _serve(self, name: str) -> None:
-        host = self._hosts[name]
-        host.timer = None
+        host = self._host(name)
+        if host.timer is not None:
+            host.timer.cancel()
+            host.timer = None
         now = self._clock.time()
         for running, indexes in list(host.waiting.items()):
             while indexes and now >= self._overdue_at(host, (running, indexes[0])):

@@ -15,14 +15,15 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_INTERIM_ANSWERS = 16
 
 _HEAD_SLICE_BYTES = 4 * 1024
+_FIRST_BODY_SLICE_BYTES = 4 * 1024
 _BODY_SLICE_BYTES = 16 * 1024
-"""Of a body in chunks: a megabyte of one-byte chunks takes a tenth of a second."""
+"""Of a body in chunks: a megabyte of one-byte chunks takes a tenth of a second, and most show at once what they are."""
 
 _UNFRAMED_SLICE_BYTES = 1024 * 1024
 
 _FREE_READS = 256
 _LEAST_BYTES_A_READ = 128
-_FREE_BODY_BYTES = 8 * 1024
+_FREE_BODY_BYTES = 4 * 1024
 _LEAST_SHARE = 0.75
 """Of what comes as a body, how much is to be the body itself; the rest is the framing of chunks."""
 
@@ -77,7 +78,10 @@ class FrugalConnection(ResponseHandler):
         """Tell how much may be parsed before the host is judged again; a body without framing is no work."""
         if self._head_bytes is None:
             return _HEAD_SLICE_BYTES
-        return _BODY_SLICE_BYTES if self._is_chunked else _UNFRAMED_SLICE_BYTES
+        if not self._is_chunked:
+            return _UNFRAMED_SLICE_BYTES
+        is_first = self._received_bytes - self._head_bytes < _FREE_BODY_BYTES
+        return _FIRST_BODY_SLICE_BYTES if is_first else _BODY_SLICE_BYTES
 
     def _waste(self) -> str | None:
         if self._answers > MAX_INTERIM_ANSWERS + 1:
@@ -92,12 +96,14 @@ class FrugalConnection(ResponseHandler):
         if self._head_bytes is None:
             self._head_bytes = self._received_bytes
         came = self._received_bytes - self._head_bytes
-        if came > _FREE_BODY_BYTES and payload.total_bytes < _LEAST_SHARE * came:
+        if came >= _FREE_BODY_BYTES and payload.total_bytes < _LEAST_SHARE * came:
             return "sends its answer in chunks of a few bytes"
         return None
 
     def _give_up(self, waste: str) -> None:
         self._is_given_up = True
+        if self.transport is not None:
+            self.transport.pause_reading()
         if self._payload is not None and self._payload is not EMPTY_PAYLOAD:
             self._payload.set_exception(WastefulHost(waste))
         self.set_exception(WastefulHost(waste))

@@ -69,8 +69,8 @@ class Called:
         return list(self.items)
 
 
-def fetch(host: str, batch_id: str = "b") -> Dispatch:
-    running = running_batch(batch_id, items=1, url=f"http://{host}/x")
+def fetch(host: str, batch_id: str = "b", tenant: str = "default") -> Dispatch:
+    running = running_batch(batch_id, tenant=tenant, items=1, url=f"http://{host}/x")
     return running.depart(CHARGE)
 
 
@@ -301,8 +301,52 @@ def test_a_host_calls_no_item_whose_batch_has_its_share() -> None:
     assert called.after() == []
     hosts.release(fetch("a", "hog"))
     assert called.after() == [("other", 0)]
+    called.items.clear()
     hosts.relieved()
-    assert called.after() == [("hog", 4)], "the hosts that passed it over call it when it has room"
+    assert called.items == [("hog", 4)], "the hosts that passed it over call it when it has room"
+
+
+def test_places_that_become_free_go_to_those_who_have_fewer() -> None:
+    called = Called(overall=64, per_batch=48, per_tenant=56, per_host=64)
+    hosts, hog, other = called.hosts, running_batch("hog"), running_batch("other")
+    for index in range(48):
+        assert hosts.acquire("a", hog, index)
+    assert not hosts.has_share("a", hog, 48)
+    hosts.wait("a", hog, 48)
+    assert hosts.acquire("b", other, 0)
+    assert not hosts.has_share("b", other, 1), "what is left is for those that have nothing"
+    for index in range(1, 5):
+        hosts.wait("b", other, index)
+    assert called.after() == []
+    for _ in range(3):
+        hosts.release(fetch("a", "hog"))
+    assert not hosts.has_share("a", hog, 49), "the other one goes first"
+    assert hosts.relieved() == [other]
+    assert called.items == [("other", 1), ("other", 2), ("other", 3)]
+    assert hosts.relieved() == [], "and has them before anybody else is asked"
+    hosts.release(fetch("a", "hog"))
+    assert hosts.relieved() == [other]
+    assert hosts.relieved() == []
+
+
+def test_of_tenants_too_those_go_first_who_have_fewer() -> None:
+    called = Called(overall=16, per_batch=8, per_tenant=14, per_host=64)
+    hosts = called.hosts
+    hogs = [running_batch(f"hog {number}", tenant="large") for number in range(2)]
+    small = running_batch("small", tenant="small")
+    for hog, places in zip(hogs, (8, 6), strict=True):
+        for index in range(places):
+            assert hosts.acquire("a", hog, index)
+        assert not hosts.has_share("a", hog, 10)
+    assert hosts.acquire("b", small, 0)
+    assert not hosts.has_share("b", small, 1)
+    hosts.release(fetch("a", "hog 0", "large"))
+    for index in range(2):
+        hosts.release(fetch("a", "hog 0", "large"))
+        assert not hosts.has_share("a", hogs[1], 10)
+        assert hosts.relieved()[0] is small
+        assert hosts.acquire("b", small, 1 + index)
+        hosts.has_share("b", small, 9)
 
 
 def test_a_batch_that_ends_is_held_back_no_more() -> None:
