@@ -48,9 +48,10 @@ def fault_of(done: Done) -> str | None:
         return "a duplicate's index, which the server alone knows"
     if outcome.image_sha256 is not None and not _is_sha256(outcome.image_sha256):
         return f"no SHA-256 of the image ({_quoted(outcome.image_sha256)})"
-    if not _is_count(outcome.input_tokens):
+    # Most operations use none, and each item is looked at twice.
+    if outcome.input_tokens and not _is_count(outcome.input_tokens):
         return f"{_quoted(outcome.input_tokens)} input_tokens; {_COUNTED}"
-    if not _is_count(outcome.output_tokens):
+    if outcome.output_tokens and not _is_count(outcome.output_tokens):
         return f"{_quoted(outcome.output_tokens)} output_tokens; {_COUNTED}"
     if not 0 <= done.run_s <= MOST_RUN_S:
         return f"a time of {_quoted(done.run_s)} s"
