@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from imagebatch_server.batches.running import Charge, RunningBatch
 from imagebatch_server.batches.turns import Kind, Turns
@@ -28,6 +28,15 @@ SAVED_MS = 250.0
 """What a tenant may have before its turn, after it let others have as much: so many items, or more quick ones."""
 
 
+_ANY_KIND = tuple(Kind)
+_KINDS = {
+    (stored, fetched): tuple(kind for kind, is_open in ((Kind.STORED, stored), (Kind.FETCHED, fetched)) if is_open)
+    for stored in (False, True)
+    for fetched in (False, True)
+}
+"""By whether there is room for what is stored and for what is fetched: the kinds whose turn may come."""
+
+
 class Stride:
     """Keep the batches that have an item at hand, and tell whose turn it is."""
 
@@ -41,10 +50,10 @@ class Stride:
 
     def enter(self, running: RunningBatch) -> None:
         """Let a batch that has an item at hand take turns."""
-        tenant, kind = running.batch.tenant, _kind(running)
-        saved_ms = max(SAVED_ITEMS * self._estimate_ms(running), SAVED_MS) / self._weight(tenant)
-        self._batches[tenant].enter(running, kind)
-        self._tenants.enter(tenant, kind, saved_ms)
+        batch, kind = running.batch, _kind(running)
+        saved_ms = max(SAVED_ITEMS * self._estimate_ms(running), SAVED_MS)
+        self._batches[batch.tenant].enter(running, kind, batch.options.priority)
+        self._tenants.enter(batch.tenant, kind, self._weight(batch.tenant), saved_ms)
 
     def leave(self, running: RunningBatch) -> None:
         """Forget a batch that was closed."""
@@ -58,16 +67,18 @@ class Stride:
 
         None, too, if its tenant's turn comes no sooner than `before_ms`.
         """
-        kinds = [kind for kind, is_open in ((Kind.STORED, stored), (Kind.FETCHED, fetched)) if is_open]
+        kinds = _KINDS[stored, fetched]
+        if not kinds or before_ms == -math.inf:
+            return None
         while (found := self._tenants.next(kinds, before_ms)) is not None:
             tenant, _ = found
             batches = self._batches.get(tenant)
             if batches is None:
                 continue
             running = _next(batches, kinds)
-            for kind in Kind:
+            for kind in _ANY_KIND:
                 if batches.waits(kind):
-                    self._tenants.enter(tenant, kind, saved_ms=math.inf)  # it has not stopped waiting
+                    self._tenants.enter(tenant, kind, self._weight(tenant), math.inf)  # it has not stopped waiting
             if running is not None:
                 return running
         return None
@@ -86,9 +97,8 @@ class Stride:
         To charge too much would let whoever comes now start too far ahead of those that get something back later.
         """
         usual = self._item_ms[running.batch.options.operation]
-        charge = Charge(0.0 if usual.is_assumed else usual.value, self._tenants.pass_ms(running.batch.tenant))
-        self._advance(running, charge.estimated_ms)
-        return charge
+        estimated_ms = 0.0 if usual.is_assumed else usual.value
+        return Charge(estimated_ms, self._advance(running, estimated_ms))
 
     def settle(self, running: RunningBatch, estimated_ms: float, actual_ms: float) -> None:
         """Correct the charge by what the item took (milliseconds)."""
@@ -96,10 +106,11 @@ class Stride:
         self._advance(running, actual_ms - estimated_ms)
         self._item_ms[running.batch.options.operation].observe(actual_ms)
 
-    def _advance(self, running: RunningBatch, work_ms: float) -> None:
-        batch = running.batch
-        self._batches[batch.tenant].advance(running, work_ms / batch.options.priority)
-        self._tenants.advance(batch.tenant, work_ms / self._weight(batch.tenant))
+    def _advance(self, running: RunningBatch, work_ms: float) -> float:
+        """Move the batch's pass and its tenant's; answers where the tenant stood."""
+        tenant = running.batch.tenant
+        self._batches[tenant].advance(running, work_ms)
+        return self._tenants.advance(tenant, work_ms)
 
     def _estimate_ms(self, running: RunningBatch) -> float:
         return self._item_ms[running.batch.options.operation].value
@@ -110,12 +121,13 @@ def _kind(running: RunningBatch) -> Kind:
     return Kind.FETCHED if item is not None and item.is_fetched else Kind.STORED
 
 
-def _next(batches: Turns[RunningBatch], kinds: list[Kind]) -> RunningBatch | None:
+def _next(batches: Turns[RunningBatch], kinds: Sequence[Kind]) -> RunningBatch | None:
     while (found := batches.next(kinds)) is not None:
         running, kind = found
         if running.next_item is None:
             continue
         if kind is _kind(running):
             return running
-        batches.enter(running, _kind(running))  # an item of the other kind came in front
+        # An item of the other kind came in front.
+        batches.enter(running, _kind(running), running.batch.options.priority)
     return None

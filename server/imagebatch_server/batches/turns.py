@@ -10,15 +10,18 @@ import heapq
 import math
 from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import IntEnum, auto
 from itertools import count
 from typing import Generic, TypeVar
 
 M = TypeVar("M", bound=Hashable)
 
 
-class Kind(Enum):
-    """What a turn needs room for. One kind can go on while the room of the other is taken."""
+class Kind(IntEnum):
+    """What a turn needs room for. One kind can go on while the room of the other is taken.
+
+    Numbers, because each item has them looked up, and other enums are hashed by a function in Python.
+    """
 
     STORED = auto()
     FETCHED = auto()
@@ -29,6 +32,7 @@ class _Place:
     """Where a member stands. `queued` has, for each kind that it waits for, the number of its entry in the queue."""
 
     pass_ms: float = float("-inf")
+    weight: float = 1.0
     queued: dict[Kind, int] = field(default_factory=dict)
 
 
@@ -41,15 +45,19 @@ class Turns(Generic[M]):
         self._numbers = count()
         self._now_ms = 0.0
 
-    def enter(self, member: M, kind: Kind, saved_ms: float = 0.0) -> None:
-        """Let a member wait for a turn of a kind.
+    def enter(self, member: M, kind: Kind, weight: float, saved_ms: float = 0.0) -> None:
+        """Let a member, of a weight that may have changed, wait for a turn of a kind.
 
         If it waited for none, it starts at the pass being served, so that it goes next; or before others that wait, by
-        the time that it let them have meanwhile, but at most by `saved_ms`.
+        the time that it let them have meanwhile, but at most by `saved_ms` of its own time.
         """
-        place = self._places.setdefault(member, _Place())
+        place = self._places.get(member)
+        if place is None:
+            place = self._places[member] = _Place()
+        place.weight = weight
         if not place.queued:
-            place.pass_ms = max(place.pass_ms, self._now_ms - (saved_ms if any(self._queues.values()) else 0.0))
+            saved_ms = saved_ms / weight if any(self._queues.values()) else 0.0
+            place.pass_ms = max(place.pass_ms, self._now_ms - saved_ms)
         if kind not in place.queued:
             self._push(member, place, kind)
 
@@ -69,11 +77,11 @@ class Turns(Generic[M]):
     def next(self, kinds: Collection[Kind], before_ms: float = math.inf) -> tuple[M, Kind] | None:
         """Take out the member whose turn it is, among those that wait for one of these kinds; None if it is not due."""
         while True:
-            waited_for = [kind for kind in kinds if self._queues[kind]]
+            waited_for = [(self._queues[kind][0], kind) for kind in kinds if self._queues[kind]]
             if not waited_for:
                 return None
-            kind = min(waited_for, key=lambda kind: self._queues[kind][0])
-            queued_ms, number, member = heapq.heappop(self._queues[kind])
+            (queued_ms, number, member), kind = min(waited_for)
+            heapq.heappop(self._queues[kind])
             place = self._places.get(member)
             if place is None or place.queued.get(kind) != number:
                 continue  # it left
@@ -87,13 +95,12 @@ class Turns(Generic[M]):
             self._now_ms = max(self._now_ms, place.pass_ms)
             return member, kind
 
-    def pass_ms(self, member: M) -> float:
-        """Tell where a member stands."""
-        return self._places[member].pass_ms
-
-    def advance(self, member: M, weighted_ms: float) -> None:
-        """Move a member's pass by what it was given or, negative, did not need after all (milliseconds by weight)."""
-        self._places[member].pass_ms += weighted_ms
+    def advance(self, member: M, work_ms: float) -> float:
+        """Move a member's pass by what it was given or, negative, did not need after all; answers where it stood."""
+        place = self._places[member]
+        stood_ms = place.pass_ms
+        place.pass_ms = stood_ms + work_ms / place.weight
+        return stood_ms
 
     def _push(self, member: M, place: _Place, kind: Kind) -> None:
         place.queued[kind] = next(self._numbers)
