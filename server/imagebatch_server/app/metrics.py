@@ -60,9 +60,9 @@ class Metrics:
         operation = batch.options.operation
         if outcomes:
             self._commit_sizes.observe(len(outcomes))
-        kinds = Tally((outcome.status.value, outcome.error_code or "") for outcome in outcomes)
+        kinds = Tally([(outcome.status, outcome.error_code) for outcome in outcomes])
         for (status, error_code), count in kinds.items():
-            self._outcomes.labels(operation, status, error_code).inc(count)
+            self._outcomes.labels(operation, status, error_code or "").inc(count)
         times = self._item_times.labels(operation)
         for outcome in outcomes:
             if outcome.processing_time_ms is not None:

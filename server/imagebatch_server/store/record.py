@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from imagebatch_server.store.items import recorded_statuses
 from imagebatch_server.store.keys import of_batch, parameters
 from imagebatch_server.store.tables import COUNTERS, FAILURE_CODES, RUNNING, UtcDateTime, batches, outcomes
 from imagebatch_server.store.tenant_rows import insert_objects
-from imagebatch_server.store.usage import add_usage
+from imagebatch_server.store.usage import Usage, add_usage
 
 
 def record(
@@ -29,7 +29,7 @@ def record(
     recorded: dict[tuple[str, str], Batch | None] = {}
     new_outcomes: list[tuple[Any, ...]] = []
     new_objects: list[StoredObject] = []
-    used: list[tuple[Batch, Sequence[Outcome]]] = []
+    used: list[tuple[Batch, Usage]] = []
     completed_at = time_value(connection, at)
     # In the order of their ids, so that two servers never lock two batches crosswise.
     for commit in sorted(commits, key=lambda commit: (commit.tenant, commit.batch_id)):
@@ -38,11 +38,12 @@ def record(
         if recheck and commit.outcomes and not fresh:
             recorded[key] = _owned(connection, commit)
             continue
-        batch = _move_counters(connection, commit, fresh, at)
+        moves = _moves(fresh)
+        batch = _move_counters(connection, commit, len(fresh), moves, at)
         recorded[key] = batch
         if batch is None:
             continue
-        used.append((batch, fresh))
+        used.append((batch, _usage(moves, fresh)))
         for sequence, outcome in enumerate(fresh, start=batch.last_sequence - len(fresh) + 1):
             new_outcomes.append(rows.from_outcome(key, sequence, outcome, completed_at))
         if commit.objects:
@@ -69,11 +70,13 @@ def _owned(connection: Connection, commit: BatchCommit) -> Batch | None:
     return None if row is None else rows.to_batch(row)
 
 
-def _move_counters(connection: Connection, commit: BatchCommit, fresh: Sequence[Outcome], at: datetime) -> Batch | None:
+def _move_counters(
+    connection: Connection, commit: BatchCommit, count: int, moves: Mapping[str, int], at: datetime
+) -> Batch | None:
     """Take the sequences and move the counters, in one statement whose row lock makes sequence order commit order."""
     key = (commit.tenant, commit.batch_id)
     values = {**parameters(key), "epoch": commit.owner_epoch}
-    moved = {"by_last_sequence": len(fresh), "rate": commit.outcomes_per_s, "at": at, **_moves(fresh)}
+    moved = {"by_last_sequence": count, "rate": commit.outcomes_per_s, "at": at, **moves}
     if commit.started_at is None:
         row = connection.execute(_MOVE, {**values, **moved}).one_or_none()
     else:
@@ -101,6 +104,17 @@ def _moves(fresh: Sequence[Outcome]) -> dict[str, int]:
         moved["by_input_tokens"] += outcome.input_tokens
         moved["by_output_tokens"] += outcome.output_tokens
     return moved
+
+
+def _usage(moves: Mapping[str, int], fresh: Sequence[Outcome]) -> Usage:
+    """Tell what these outcomes used, which is nothing where an item was skipped."""
+    return Usage(
+        items=moves["by_successful_items"] + moves["by_failed_items"],
+        processing_time_ms=moves["by_processing_time_ms"],
+        image_bytes=sum([outcome.image_bytes for outcome in fresh]),
+        input_tokens=moves["by_input_tokens"],
+        output_tokens=moves["by_output_tokens"],
+    )
 
 
 _MOVES = [f"by_{counter}" for counter in COUNTERS]

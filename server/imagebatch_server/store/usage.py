@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
 
-from imagebatch.v1.enums import BatchItemStatus
-from imagebatch_server.batches.model import Batch, DailyUsage, Outcome
+from imagebatch_server.batches.model import Batch, DailyUsage
 from imagebatch_server.store.dialects import INSERTS
 from imagebatch_server.store.tables import usage
 from imagebatch_server.store.tenant_rows import OF_NO_DELETED_TENANT
 
-_SUMS = ("items", "processing_time_ms", "image_bytes", "input_tokens", "output_tokens")
+
+class Usage(NamedTuple):
+    """What outcomes of a batch add to it."""
+
+    items: int
+    processing_time_ms: int
+    image_bytes: int
+    input_tokens: int
+    output_tokens: int
 
 
-def add_usage(connection: Connection, recorded: Iterable[tuple[Batch, Sequence[Outcome]]], at: datetime) -> None:
+def add_usage(connection: Connection, recorded: Iterable[tuple[Batch, Usage]], at: datetime) -> None:
     """Add what came of batches to the usage of the day, in one order, so that two servers never lock rows crosswise."""
-    sums: dict[tuple[str, str], dict[str, int]] = {}
-    for batch, outcomes in recorded:
-        ran = [outcome for outcome in outcomes if outcome.status is not BatchItemStatus.SKIPPED]
-        if ran:
-            row = sums.setdefault((batch.tenant, batch.options.operation), dict.fromkeys(_SUMS, 0))
-            _add(row, ran)
+    sums: dict[tuple[str, str], Counter[str]] = {}
+    for batch, used in recorded:
+        if used.items:
+            sums.setdefault((batch.tenant, batch.options.operation), Counter()).update(used._asdict())
     if sums:
         day = at.astimezone(UTC).date()
         rows = [{"tenant": key[0], "day": day, "operation": key[1], **row} for key, row in sorted(sums.items())]
@@ -36,15 +43,7 @@ def read_usage(connection: Connection, tenant: str, day_from: date, day_before: 
     return [DailyUsage(*row) for row in connection.execute(_READ, values)]
 
 
-def _add(row: dict[str, int], ran: Sequence[Outcome]) -> None:
-    for outcome in ran:
-        row["items"] += 1
-        row["processing_time_ms"] += outcome.processing_time_ms or 0
-        row["image_bytes"] += outcome.image_bytes
-        row["input_tokens"] += outcome.input_tokens
-        row["output_tokens"] += outcome.output_tokens
-
-
+_SUMS = Usage._fields
 _INSERT = {dialect: insert(usage) for dialect, insert in INSERTS.items()}
 _ADD = {
     dialect: insert.on_conflict_do_update(
