@@ -82,6 +82,7 @@ def status_result(message: types_pb2.BatchStatusResult) -> BatchStatusResult:
         item_timeout=message.item_timeout.ToNanoseconds() / 1e9 if message.HasField("item_timeout") else None,
         max_attempts=message.max_attempts,
         request_id=message.request_id if message.HasField("request_id") else None,
+        paused_at=_optional_time(message, "paused_at"),
     )
 
 

@@ -122,6 +122,10 @@ class BatchNotTerminalError(PreconditionError):
     """Only a terminal batch can be deleted: cancel it first."""
 
 
+class BatchTerminalError(PreconditionError):
+    """A batch that has ended can't be paused, resumed or updated."""
+
+
 class BatchNotRetryableError(PreconditionError):
     """A cancelled batch can't be retried."""
 
@@ -205,6 +209,7 @@ BY_REASON: Mapping[str, type[ImagebatchError]] = {
     ErrorReason.REQUEST_ID_REUSED: RequestIdReusedError,
     ErrorReason.BATCH_NOT_TERMINAL: BatchNotTerminalError,
     ErrorReason.BATCH_NOT_RETRYABLE: BatchNotRetryableError,
+    ErrorReason.BATCH_TERMINAL: BatchTerminalError,
     ErrorReason.SEQUENCE_OUT_OF_RANGE: SequenceOutOfRangeError,
     ErrorReason.LIMIT_EXCEEDED: LimitExceededError,
     ErrorReason.DRAINING: UnavailableError,

@@ -233,6 +233,34 @@ def cancel(batch_id: str | UUID) -> batch_service_pb2.CancelBatchRequest:
         return batch_service_pb2.CancelBatchRequest(batch_id=identifier(batch_id, "batch_id"))
 
 
+def pause(batch_id: str | UUID) -> batch_service_pb2.PauseBatchRequest:
+    with _naming("request"):
+        return batch_service_pb2.PauseBatchRequest(batch_id=identifier(batch_id, "batch_id"))
+
+
+def resume(batch_id: str | UUID) -> batch_service_pb2.ResumeBatchRequest:
+    with _naming("request"):
+        return batch_service_pb2.ResumeBatchRequest(batch_id=identifier(batch_id, "batch_id"))
+
+
+def update(
+    batch_id: str | UUID, priority: int | None, labels: Mapping[str, str] | None
+) -> batch_service_pb2.UpdateBatchRequest:
+    """Ask for what is given to be changed. Raises InvalidRequestError if nothing is."""
+    with _naming("request"):
+        request = batch_service_pb2.UpdateBatchRequest(
+            batch_id=identifier(batch_id, "batch_id"),
+            priority=None if priority is None else whole(priority, "priority"),
+            labels=labels,
+        )
+    request.update_mask.paths.extend(
+        name for name, value in (("priority", priority), ("labels", labels)) if value is not None
+    )
+    if not request.update_mask.paths:
+        raise InvalidRequestError.of_field("update_mask", "is empty; give a priority, labels or both")
+    return request
+
+
 def delete(batch_id: str | UUID) -> batch_service_pb2.DeleteBatchRequest:
     with _naming("request"):
         return batch_service_pb2.DeleteBatchRequest(batch_id=identifier(batch_id, "batch_id"))

@@ -104,6 +104,7 @@ class BatchStatusResult(Record):
     item_timeout: float | None = None
     max_attempts: int = 0
     request_id: str | None = None
+    paused_at: datetime | None = None
 
     def _repr_html_(self) -> str:
         lines = [(name, value) for name, value in self.to_dict().items() if value not in (None, {}, "")]

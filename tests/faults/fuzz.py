@@ -32,6 +32,7 @@ STRINGS: Mapping[str, Sequence[str]] = {
     "request_id": ["r1", "r2", "r3"],
     "item_id": ["a", "b", "a/b:c.d-e_f"],
     "item_ids": ["a", "b"],
+    "paths": ["priority", "labels"],
     "content_type": ["image/png", "image/jpeg"],
     "file_name": ["a.png", "../a", "/etc/passwd", "C:\\a"],
 }

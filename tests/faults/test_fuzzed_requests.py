@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -41,6 +42,9 @@ CODES = {
     "GetBatchResults": {"OK", INVALID, MISSING},
     "WatchBatch": {"OK", INVALID, MISSING, "OUT_OF_RANGE", "DEADLINE_EXCEEDED"},  # the last is the caller's own
     "CancelBatch": {"OK", INVALID, MISSING},
+    "PauseBatch": {"OK", INVALID, MISSING, "FAILED_PRECONDITION"},
+    "ResumeBatch": {"OK", INVALID, MISSING, "FAILED_PRECONDITION"},
+    "UpdateBatch": {"OK", INVALID, MISSING, "FAILED_PRECONDITION"},
     "RetryBatch": {"OK", INVALID, MISSING, "ALREADY_EXISTS", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"},
     "ListBatches": {"OK", INVALID},
     "DeleteBatch": {"OK", INVALID, MISSING, "FAILED_PRECONDITION"},
@@ -105,6 +109,12 @@ def good_requests(known: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[M
         "GetBatchResults": [
             batch_service_pb2.GetBatchResultsRequest(
                 batch_id=one, limit=10, statuses=[BATCH_ITEM_STATUS_SUCCESS], item_ids=["a"]
+            )
+            for one in batch_id
+        ],
+        "UpdateBatch": [
+            batch_service_pb2.UpdateBatchRequest(
+                batch_id=one, update_mask=FieldMask(paths=["priority", "labels"]), priority=7, labels={"a": "c"}
             )
             for one in batch_id
         ],

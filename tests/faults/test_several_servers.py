@@ -18,6 +18,7 @@ from tests.integration.server.calls import Raw, eventually, item
 from tests.server import ServerProcess
 
 import imagebatch_server
+from imagebatch.v1.batch_service_pb2 import PauseBatchRequest, ResumeBatchRequest
 from imagebatch.v1.types_pb2 import BATCH_STATUS_COMPLETED
 
 __all__ = ["postgres", "seaweed", "shared_store"]
@@ -68,6 +69,30 @@ def test_after_kill_9_of_the_owner_another_server_goes_on(servers: Fleet, tell: 
     tell(f"after kill -9 of its owner a batch went on within {took_s:.2f} s")
     assert_whole(servers, two, batch_id, 100)
     assert len(events(two, "ownership.batch_taken_over")) == 1
+    raw.close()
+    other.close()
+
+
+def test_a_batch_that_is_paused_through_another_server_stays_so_after_kill_9_of_its_owner(
+    servers: Fleet, tmp_path: Path, tell: Tell
+) -> None:
+    one, two = servers.add(), servers.add()
+    raw, other = Raw(one.address), Raw(two.address)
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+    picture = raw.upload(pictures.drawn()).object_key
+    waits = item(object_key=picture, metadata={"do": "wait", "until": str(gate), "begun": str(begun)})
+    batch_id = raw.submit([waits] * 30).batch_id
+    eventually(begun.exists)
+    paused = other.batches.PauseBatch(PauseBatchRequest(batch_id=batch_id))
+    one.kill()
+    seen(lambda: events(two, "ownership.batch_taken_over"))
+    gate.touch()
+    assert_whole(servers, two, submit(other, 20, 0.0), 20)
+    found = other.status(batch_id)
+    assert (found.processed_items, found.paused_at) == (0, paused.paused_at)
+    other.batches.ResumeBatch(ResumeBatchRequest(batch_id=batch_id))
+    assert_whole(servers, two, batch_id, 30)
+    tell("a batch that was paused stayed so when another server took it over, and was resumed there")
     raw.close()
     other.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from typing import Protocol
 
 from imagebatch_client.types import BatchItemResult, BatchItemStatus, BatchStatusResult, ItemErrorCode
@@ -26,6 +26,14 @@ class BatchCalls(Protocol):
     ) -> BatchStatusResult: ...
 
     async def cancel(self, batch_id: str, /) -> BatchStatusResult: ...
+
+    async def pause(self, batch_id: str, /) -> BatchStatusResult: ...
+
+    async def resume(self, batch_id: str, /) -> BatchStatusResult: ...
+
+    async def update(
+        self, batch_id: str, /, *, priority: int | None, labels: Mapping[str, str] | None
+    ) -> BatchStatusResult: ...
 
     async def retry(self, batch_id: str, error_codes: Iterable[ItemErrorCode], /) -> BatchStatusResult: ...
 
@@ -67,6 +75,20 @@ class AsyncBatch:
     async def cancel(self) -> BatchStatusResult:
         """As `AsyncBatchClient.cancel`."""
         return await self._client.cancel(self.batch_id)
+
+    async def pause(self) -> BatchStatusResult:
+        """As `AsyncBatchClient.pause`."""
+        return await self._client.pause(self.batch_id)
+
+    async def resume(self) -> BatchStatusResult:
+        """As `AsyncBatchClient.resume`."""
+        return await self._client.resume(self.batch_id)
+
+    async def update(
+        self, *, priority: int | None = None, labels: Mapping[str, str] | None = None
+    ) -> BatchStatusResult:
+        """As `AsyncBatchClient.update`."""
+        return await self._client.update(self.batch_id, priority=priority, labels=labels)
 
     async def retry(self, error_codes: Iterable[ItemErrorCode] = ()) -> BatchStatusResult:
         """As `AsyncBatchClient.retry`."""

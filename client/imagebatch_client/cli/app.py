@@ -19,12 +19,15 @@ from imagebatch_client.cli.download import download
 from imagebatch_client.cli.info import info
 from imagebatch_client.cli.list import list_batches
 from imagebatch_client.cli.operations import operations
+from imagebatch_client.cli.pause import pause
 from imagebatch_client.cli.results import results
+from imagebatch_client.cli.resume import resume
 from imagebatch_client.cli.retry import retry
 from imagebatch_client.cli.status import status
 from imagebatch_client.cli.submit import submit
 from imagebatch_client.cli.tenant import tenant
 from imagebatch_client.cli.terminal import discard, note, put
+from imagebatch_client.cli.update import update
 from imagebatch_client.cli.upload import upload
 from imagebatch_client.cli.usage import usage
 from imagebatch_client.cli.wait import wait
@@ -193,6 +196,9 @@ _VERBS: dict[str, Callable[..., None]] = {
     "status": status,
     "results": results,
     "list": list_batches,
+    "pause": pause,
+    "resume": resume,
+    "update": update,
     "cancel": cancel,
     "retry": retry,
     "delete": delete,

@@ -9,8 +9,6 @@ from imagebatch_client.cli.connection import connect
 from imagebatch_client.cli.terminal import note, put
 from imagebatch_client.types import BatchStatus
 
-_POSSIBLE = frozenset({BatchStatus.PENDING, BatchStatus.PROCESSING})
-
 
 def cancel(
     ctx: typer.Context,
@@ -36,7 +34,7 @@ def cancel(
             verb="cancel",
             labels=label or [],
             statuses=status or [],
-            possible=_POSSIBLE,
+            possible=chosen.RUNNING,
             is_sure=is_sure,
         )
         for batch_id in found:

@@ -15,6 +15,7 @@ from imagebatch_client.sync import BatchClient
 from imagebatch_client.types import BatchStatus, BatchStatusResult
 
 LATEST = "latest"
+RUNNING = frozenset({BatchStatus.PENDING, BatchStatus.PROCESSING})
 _WHOLE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SHORT_ID = re.compile(r"[0-9a-fA-F-]{4,35}")
 _LOOKED_THROUGH = 1_000

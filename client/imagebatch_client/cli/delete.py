@@ -9,7 +9,7 @@ from imagebatch_client.cli.connection import connect
 from imagebatch_client.cli.terminal import note
 from imagebatch_client.types import BatchStatus
 
-_POSSIBLE = frozenset(BatchStatus) - {BatchStatus.PENDING, BatchStatus.PROCESSING}
+_POSSIBLE = frozenset(BatchStatus) - chosen.RUNNING
 
 
 def delete(

@@ -46,7 +46,7 @@ def list_batches(
             batch.batch_id,
             render.local_time(batch.created_at),
             one_line(batch.operation),
-            render.spaced(batch.status),
+            render.state(batch),
             f"{batch.processed_items}/{batch.total_items}",
             str(batch.failed_items or ""),
             render.labels(batch),

@@ -167,6 +167,8 @@ def pace(status: BatchStatusResult, per_s: float | None) -> str:
     parts = [] if per_s is None else [f"{per_s:.1f}/s"]
     if status.is_terminal():
         return parts[0] if parts else ""
+    if status.paused_at is not None:
+        return "paused"
     if status.estimated_completion_time is not None:
         left_s = (status.estimated_completion_time - datetime.now(UTC)).total_seconds()
         parts.append(f"{render.duration(left_s)} left")

@@ -137,13 +137,19 @@ def labels(status: BatchStatusResult) -> str:
     return one_line(", ".join(f"{key}={value}" for key, value in sorted(status.labels.items())))
 
 
+def state(status: BatchStatusResult) -> str:
+    """Say where the batch stands, and whether it is being cancelled or is paused."""
+    if status.cancel_requested_at and not status.is_terminal():
+        return f"{spaced(status.status)} (cancelling)"
+    return f"{spaced(status.status)} (paused)" if status.paused_at else spaced(status.status)
+
+
 def status_lines(status: BatchStatusResult) -> str:
     """Show a batch's status, a line for each thing known of it."""
-    cancelling = " (cancelling)" if status.cancel_requested_at and not status.is_terminal() else ""
     mean = "" if status.avg_processing_time_ms is None else f"{status.avg_processing_time_ms} ms an item on average"
     lines = {
         "batch": status.batch_id,
-        "status": f"{spaced(status.status)}{cancelling}",
+        "status": state(status),
         "operation": one_line(status.operation),
         "parameters": as_json(status.parameters) if status.parameters else "",
         "labels": labels(status),
@@ -157,6 +163,7 @@ def status_lines(status: BatchStatusResult) -> str:
         "failures": failures(status),
         "created": local_time(status.created_at),
         "started": local_time(status.started_at),
+        "paused": local_time(status.paused_at),
         "completed": local_time(status.completed_at),
         "expected end": local_time(status.estimated_completion_time),
         "time": mean,

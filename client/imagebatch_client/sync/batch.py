@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from imagebatch_client.sync.watch import Watch
@@ -27,6 +27,14 @@ class BatchCalls(Protocol):
     ) -> BatchStatusResult: ...
 
     def cancel(self, batch_id: str, /) -> BatchStatusResult: ...
+
+    def pause(self, batch_id: str, /) -> BatchStatusResult: ...
+
+    def resume(self, batch_id: str, /) -> BatchStatusResult: ...
+
+    def update(
+        self, batch_id: str, /, *, priority: int | None, labels: Mapping[str, str] | None
+    ) -> BatchStatusResult: ...
 
     def retry(self, batch_id: str, error_codes: Iterable[ItemErrorCode], /) -> BatchStatusResult: ...
 
@@ -68,6 +76,18 @@ class Batch:
     def cancel(self) -> BatchStatusResult:
         """As `BatchClient.cancel`."""
         return self._client.cancel(self.batch_id)
+
+    def pause(self) -> BatchStatusResult:
+        """As `BatchClient.pause`."""
+        return self._client.pause(self.batch_id)
+
+    def resume(self) -> BatchStatusResult:
+        """As `BatchClient.resume`."""
+        return self._client.resume(self.batch_id)
+
+    def update(self, *, priority: int | None = None, labels: Mapping[str, str] | None = None) -> BatchStatusResult:
+        """As `BatchClient.update`."""
+        return self._client.update(self.batch_id, priority=priority, labels=labels)
 
     def retry(self, error_codes: Iterable[ItemErrorCode] = ()) -> BatchStatusResult:
         """As `BatchClient.retry`."""

@@ -238,6 +238,23 @@ class BatchClient(Calls):
         """Asks for the batch to be cancelled; items in flight are still recorded. Raises BatchNotFoundError."""
         return self._unary(requests.cancel(batch_id), convert.status_result)
 
+    def pause(self, batch_id: str | UUID) -> BatchStatusResult:
+        """Have no more items of the batch begun until it is resumed. Raises BatchNotFoundError, BatchTerminalError."""
+        return self._unary(requests.pause(batch_id), convert.status_result)
+
+    def resume(self, batch_id: str | UUID) -> BatchStatusResult:
+        """Let a paused batch go on. Raises BatchNotFoundError, BatchTerminalError."""
+        return self._unary(requests.resume(batch_id), convert.status_result)
+
+    def update(
+        self, batch_id: str | UUID, *, priority: int | None = None, labels: Mapping[str, str] | None = None
+    ) -> BatchStatusResult:
+        """Change what is given of a running batch; `labels` take the place of all that it has.
+
+        Raises BatchNotFoundError, BatchTerminalError.
+        """
+        return self._unary(requests.update(batch_id, priority, labels), convert.status_result)
+
     def retry(
         self,
         batch_id: str | UUID,

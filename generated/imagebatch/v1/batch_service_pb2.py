@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from imagebatch.v1 import types_pb2 as imagebatch_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!imagebatch/v1/batch_service.proto\x12\rimagebatch.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19imagebatch/v1/types.proto\"\x82\x05\n\x0c\x42\x61tchOptions\x12\x1c\n\toperation\x18\x01 \x01(\tR\toperation\x12\x37\n\nparameters\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\nparameters\x12\"\n\nrequest_id\x18\x03 \x01(\tH\x00R\trequestId\x88\x01\x01\x12?\n\x06labels\x18\x04 \x03(\x0b\x32\'.imagebatch.v1.BatchOptions.LabelsEntryR\x06labels\x12\x1f\n\x08priority\x18\x05 \x01(\x05H\x01R\x08priority\x88\x01\x01\x12\'\n\x0fskip_duplicates\x18\x06 \x01(\x08R\x0eskipDuplicates\x12<\n\x0citem_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0bitemTimeout\x12&\n\x0cmax_attempts\x18\x08 \x01(\x05H\x02R\x0bmaxAttempts\x88\x01\x01\x12\x1b\n\x06\x63\x61nary\x18\t \x01(\x05H\x03R\x06\x63\x61nary\x88\x01\x01\x12(\n\rfailure_limit\x18\n \x01(\x01H\x04R\x0c\x66\x61ilureLimit\x88\x01\x01\x12(\n\routput_prefix\x18\x0b \x01(\tH\x05R\x0coutputPrefix\x88\x01\x01\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\r\n\x0b_request_idB\x0b\n\t_priorityB\x0f\n\r_max_attemptsB\t\n\x07_canaryB\x10\n\x0e_failure_limitB\x10\n\x0e_output_prefix\"H\n\x10\x42\x61tchImageInputs\x12\x34\n\x05items\x18\x01 \x03(\x0b\x32\x1e.imagebatch.v1.BatchImageInputR\x05items\"\x81\x01\n\x12SubmitBatchRequest\x12\x35\n\x07options\x18\x01 \x01(\x0b\x32\x1b.imagebatch.v1.BatchOptionsR\x07options\x12\x34\n\x05items\x18\x02 \x03(\x0b\x32\x1e.imagebatch.v1.BatchImageInputR\x05items\"\x97\x01\n\x18SubmitBatchStreamRequest\x12\x37\n\x07options\x18\x01 \x01(\x0b\x32\x1b.imagebatch.v1.BatchOptionsH\x00R\x07options\x12\x37\n\x05items\x18\x02 \x01(\x0b\x32\x1f.imagebatch.v1.BatchImageInputsH\x00R\x05itemsB\t\n\x07payload\"2\n\x15GetBatchStatusRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\"\xf7\x01\n\x16GetBatchResultsRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\x12\x16\n\x06offset\x18\x02 \x01(\x05R\x06offset\x12\x14\n\x05limit\x18\x03 \x01(\x05R\x05limit\x12*\n\x0einclude_failed\x18\x04 \x01(\x08H\x00R\rincludeFailed\x88\x01\x01\x12:\n\x08statuses\x18\x05 \x03(\x0e\x32\x1e.imagebatch.v1.BatchItemStatusR\x08statuses\x12\x19\n\x08item_ids\x18\x06 \x03(\tR\x07itemIdsB\x11\n\x0f_include_failed\"\x91\x01\n\x11WatchBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\x12%\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03R\rafterSequence\x12:\n\x08statuses\x18\x03 \x03(\x0e\x32\x1e.imagebatch.v1.BatchItemStatusR\x08statuses\"\xa4\x01\n\x12WatchBatchResponse\x12\x38\n\x07results\x18\x01 \x03(\x0b\x32\x1e.imagebatch.v1.BatchItemResultR\x07results\x12\x38\n\x06status\x18\x02 \x01(\x0b\x32 .imagebatch.v1.BatchStatusResultR\x06status\x12\x1a\n\x08sequence\x18\x03 \x01(\x03R\x08sequence\"/\n\x12\x43\x61ncelBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\"\xbb\x01\n\x11RetryBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\x12=\n\x0b\x65rror_codes\x18\x02 \x03(\x0e\x32\x1c.imagebatch.v1.ItemErrorCodeR\nerrorCodes\x12\x19\n\x08item_ids\x18\x03 \x03(\tR\x07itemIds\x12\"\n\nrequest_id\x18\x04 \x01(\tH\x00R\trequestId\x88\x01\x01\x42\r\n\x0b_request_id\"\xbf\x03\n\x12ListBatchesRequest\x12\x36\n\x08statuses\x18\x01 \x03(\x0e\x32\x1a.imagebatch.v1.BatchStatusR\x08statuses\x12!\n\toperation\x18\x02 \x01(\tH\x00R\toperation\x88\x01\x01\x12\x45\n\x06labels\x18\x03 \x03(\x0b\x32-.imagebatch.v1.ListBatchesRequest.LabelsEntryR\x06labels\x12?\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x63reatedAfter\x12\x41\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreatedBefore\x12\x1b\n\tpage_size\x18\x06 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageToken\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x0c\n\n_operation\"y\n\x13ListBatchesResponse\x12:\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32 .imagebatch.v1.BatchStatusResultR\x07\x62\x61tches\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"/\n\x12\x44\x65leteBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\"\x15\n\x13\x44\x65leteBatchResponse\"\x17\n\x15ListOperationsRequest\"R\n\x16ListOperationsResponse\x12\x38\n\noperations\x18\x01 \x03(\x0b\x32\x18.imagebatch.v1.OperationR\noperations\"\xdf\x01\n\tOperation\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12\x44\n\x11parameters_schema\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x10parametersSchema\x12<\n\routput_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructR\x0coutputSchema\"\x16\n\x14GetServerInfoRequest\"\xf8\x01\n\x15GetServerInfoResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x33\n\x06limits\x18\x02 \x01(\x0b\x32\x1b.imagebatch.v1.ServerLimitsR\x06limits\x12\x33\n\x07workers\x18\x03 \x01(\x0b\x32\x19.imagebatch.v1.WorkerInfoR\x07workers\x12\x1a\n\x08\x64raining\x18\x04 \x01(\x08R\x08\x64raining\x12\x1a\n\x08\x66\x65\x61tures\x18\x05 \x03(\tR\x08\x66\x65\x61tures\x12#\n\rimage_formats\x18\x06 \x03(\tR\x0cimageFormats\"\xd0\t\n\x0cServerLimits\x12/\n\x14max_items_per_submit\x18\x01 \x01(\x05R\x11maxItemsPerSubmit\x12-\n\x13max_items_per_batch\x18\x02 \x01(\x05R\x10maxItemsPerBatch\x12&\n\x0fmax_image_bytes\x18\x03 \x01(\x03R\rmaxImageBytes\x12(\n\x10max_image_pixels\x18\x04 \x01(\x03R\x0emaxImagePixels\x12#\n\rmax_redirects\x18\x05 \x01(\x05R\x0cmaxRedirects\x12.\n\x13max_running_batches\x18\x06 \x01(\x05R\x11maxRunningBatches\x12*\n\x11max_request_bytes\x18\x07 \x01(\x03R\x0fmaxRequestBytes\x12,\n\x12max_response_bytes\x18\x08 \x01(\x03R\x10maxResponseBytes\x12,\n\x12max_metadata_bytes\x18\t \x01(\x03R\x10maxMetadataBytes\x12\x30\n\x14max_parameters_bytes\x18\n \x01(\x03R\x12maxParametersBytes\x12(\n\x10max_output_bytes\x18\x0b \x01(\x03R\x0emaxOutputBytes\x12\x35\n\x17max_error_message_bytes\x18\x0c \x01(\x03R\x14maxErrorMessageBytes\x12\x37\n\x18max_image_url_characters\x18\r \x01(\x05R\x15maxImageUrlCharacters\x12\x1b\n\tmax_calls\x18\x0e \x01(\x05R\x08maxCalls\x12#\n\rmax_transfers\x18\x0f \x01(\x05R\x0cmaxTransfers\x12/\n\x14max_transfer_idle_ms\x18\x10 \x01(\x03R\x11maxTransferIdleMs\x12\x1f\n\x0bmax_watches\x18\x11 \x01(\x05R\nmaxWatches\x12\'\n\x0fmax_connections\x18\x12 \x01(\x05R\x0emaxConnections\x12*\n\x11max_waiting_items\x18\x13 \x01(\x03R\x0fmaxWaitingItems\x12(\n\x10max_stored_bytes\x18\x14 \x01(\x03R\x0emaxStoredBytes\x12+\n\x12max_requests_per_s\x18\x15 \x01(\x01R\x0fmaxRequestsPerS\x12,\n\x12max_requests_burst\x18\x16 \x01(\x05R\x10maxRequestsBurst\x12\x39\n\x19max_streams_per_principal\x18\x17 \x01(\x05R\x16maxStreamsPerPrincipal\x12\x35\n\x17max_calls_per_principal\x18\x18 \x01(\x05R\x14maxCallsPerPrincipal\x12\x41\n\x1dmax_connections_per_principal\x18\x19 \x01(\x05R\x1amaxConnectionsPerPrincipal\x12\x42\n\x1emax_failed_attempts_per_minute\x18\x1a \x01(\x05R\x1amaxFailedAttemptsPerMinute\"@\n\nWorkerInfo\x12\x14\n\x05\x61live\x18\x01 \x01(\x05R\x05\x61live\x12\x1c\n\trestarted\x18\x02 \x01(\x03R\trestarted\"q\n\x0fGetUsageRequest\x12\x1e\n\x08\x64\x61y_from\x18\x01 \x01(\tH\x00R\x07\x64\x61yFrom\x88\x01\x01\x12\"\n\nday_before\x18\x02 \x01(\tH\x01R\tdayBefore\x88\x01\x01\x42\x0b\n\t_day_fromB\r\n\x0b_day_before\"C\n\x10GetUsageResponse\x12/\n\x05usage\x18\x01 \x03(\x0b\x32\x19.imagebatch.v1.DailyUsageR\x05usage\"\xe9\x01\n\nDailyUsage\x12\x10\n\x03\x64\x61y\x18\x01 \x01(\tR\x03\x64\x61y\x12\x1c\n\toperation\x18\x02 \x01(\tR\toperation\x12\x14\n\x05items\x18\x03 \x01(\x03R\x05items\x12,\n\x12processing_time_ms\x18\x04 \x01(\x03R\x10processingTimeMs\x12\x1f\n\x0bimage_bytes\x18\x05 \x01(\x03R\nimageBytes\x12!\n\x0cinput_tokens\x18\x06 \x01(\x03R\x0binputTokens\x12#\n\routput_tokens\x18\x07 \x01(\x03R\x0coutputTokens\"-\n\x13\x44\x65leteTenantRequest\x12\x16\n\x06tenant\x18\x01 \x01(\tR\x06tenant\"\x16\n\x14\x44\x65leteTenantResponse2\x85\t\n\x0c\x42\x61tchService\x12V\n\x0bSubmitBatch\x12!.imagebatch.v1.SubmitBatchRequest\x1a$.imagebatch.v1.BatchSubmissionResult\x12\x64\n\x11SubmitBatchStream\x12\'.imagebatch.v1.SubmitBatchStreamRequest\x1a$.imagebatch.v1.BatchSubmissionResult(\x01\x12X\n\x0eGetBatchStatus\x12$.imagebatch.v1.GetBatchStatusRequest\x1a .imagebatch.v1.BatchStatusResult\x12U\n\x0fGetBatchResults\x12%.imagebatch.v1.GetBatchResultsRequest\x1a\x1b.imagebatch.v1.BatchResults\x12S\n\nWatchBatch\x12 .imagebatch.v1.WatchBatchRequest\x1a!.imagebatch.v1.WatchBatchResponse0\x01\x12R\n\x0b\x43\x61ncelBatch\x12!.imagebatch.v1.CancelBatchRequest\x1a .imagebatch.v1.BatchStatusResult\x12P\n\nRetryBatch\x12 .imagebatch.v1.RetryBatchRequest\x1a .imagebatch.v1.BatchStatusResult\x12T\n\x0bListBatches\x12!.imagebatch.v1.ListBatchesRequest\x1a\".imagebatch.v1.ListBatchesResponse\x12T\n\x0b\x44\x65leteBatch\x12!.imagebatch.v1.DeleteBatchRequest\x1a\".imagebatch.v1.DeleteBatchResponse\x12]\n\x0eListOperations\x12$.imagebatch.v1.ListOperationsRequest\x1a%.imagebatch.v1.ListOperationsResponse\x12Z\n\rGetServerInfo\x12#.imagebatch.v1.GetServerInfoRequest\x1a$.imagebatch.v1.GetServerInfoResponse\x12K\n\x08GetUsage\x12\x1e.imagebatch.v1.GetUsageRequest\x1a\x1f.imagebatch.v1.GetUsageResponse\x12W\n\x0c\x44\x65leteTenant\x12\".imagebatch.v1.DeleteTenantRequest\x1a#.imagebatch.v1.DeleteTenantResponseBT\n\x11\x64\x65v.imagebatch.v1P\x01Z-imagebatch.dev/gen/imagebatch/v1;imagebatchv1\xaa\x02\rImagebatch.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!imagebatch/v1/batch_service.proto\x12\rimagebatch.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19imagebatch/v1/types.proto\"\x82\x05\n\x0c\x42\x61tchOptions\x12\x1c\n\toperation\x18\x01 \x01(\tR\toperation\x12\x37\n\nparameters\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\nparameters\x12\"\n\nrequest_id\x18\x03 \x01(\tH\x00R\trequestId\x88\x01\x01\x12?\n\x06labels\x18\x04 \x03(\x0b\x32\'.imagebatch.v1.BatchOptions.LabelsEntryR\x06labels\x12\x1f\n\x08priority\x18\x05 \x01(\x05H\x01R\x08priority\x88\x01\x01\x12\'\n\x0fskip_duplicates\x18\x06 \x01(\x08R\x0eskipDuplicates\x12<\n\x0citem_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0bitemTimeout\x12&\n\x0cmax_attempts\x18\x08 \x01(\x05H\x02R\x0bmaxAttempts\x88\x01\x01\x12\x1b\n\x06\x63\x61nary\x18\t \x01(\x05H\x03R\x06\x63\x61nary\x88\x01\x01\x12(\n\rfailure_limit\x18\n \x01(\x01H\x04R\x0c\x66\x61ilureLimit\x88\x01\x01\x12(\n\routput_prefix\x18\x0b \x01(\tH\x05R\x0coutputPrefix\x88\x01\x01\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\r\n\x0b_request_idB\x0b\n\t_priorityB\x0f\n\r_max_attemptsB\t\n\x07_canaryB\x10\n\x0e_failure_limitB\x10\n\x0e_output_prefix\"H\n\x10\x42\x61tchImageInputs\x12\x34\n\x05items\x18\x01 \x03(\x0b\x32\x1e.imagebatch.v1.BatchImageInputR\x05items\"\x81\x01\n\x12SubmitBatchRequest\x12\x35\n\x07options\x18\x01 \x01(\x0b\x32\x1b.imagebatch.v1.BatchOptionsR\x07options\x12\x34\n\x05items\x18\x02 \x03(\x0b\x32\x1e.imagebatch.v1.BatchImageInputR\x05items\"\x97\x01\n\x18SubmitBatchStreamRequest\x12\x37\n\x07options\x18\x01 \x01(\x0b\x32\x1b.imagebatch.v1.BatchOptionsH\x00R\x07options\x12\x37\n\x05items\x18\x02 \x01(\x0b\x32\x1f.imagebatch.v1.BatchImageInputsH\x00R\x05itemsB\t\n\x07payload\"2\n\x15GetBatchStatusRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\"\xf7\x01\n\x16GetBatchResultsRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\x12\x16\n\x06offset\x18\x02 \x01(\x05R\x06offset\x12\x14\n\x05limit\x18\x03 \x01(\x05R\x05limit\x12*\n\x0einclude_failed\x18\x04 \x01(\x08H\x00R\rincludeFailed\x88\x01\x01\x12:\n\x08statuses\x18\x05 \x03(\x0e\x32\x1e.imagebatch.v1.BatchItemStatusR\x08statuses\x12\x19\n\x08item_ids\x18\x06 \x03(\tR\x07itemIdsB\x11\n\x0f_include_failed\"\x91\x01\n\x11WatchBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\x12%\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03R\rafterSequence\x12:\n\x08statuses\x18\x03 \x03(\x0e\x32\x1e.imagebatch.v1.BatchItemStatusR\x08statuses\"\xa4\x01\n\x12WatchBatchResponse\x12\x38\n\x07results\x18\x01 \x03(\x0b\x32\x1e.imagebatch.v1.BatchItemResultR\x07results\x12\x38\n\x06status\x18\x02 \x01(\x0b\x32 .imagebatch.v1.BatchStatusResultR\x06status\x12\x1a\n\x08sequence\x18\x03 \x01(\x03R\x08sequence\"/\n\x12\x43\x61ncelBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\".\n\x11PauseBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\"/\n\x12ResumeBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\"\x9c\x02\n\x12UpdateBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMask\x12\x1f\n\x08priority\x18\x03 \x01(\x05H\x00R\x08priority\x88\x01\x01\x12\x45\n\x06labels\x18\x04 \x03(\x0b\x32-.imagebatch.v1.UpdateBatchRequest.LabelsEntryR\x06labels\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x0b\n\t_priority\"\xbb\x01\n\x11RetryBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\x12=\n\x0b\x65rror_codes\x18\x02 \x03(\x0e\x32\x1c.imagebatch.v1.ItemErrorCodeR\nerrorCodes\x12\x19\n\x08item_ids\x18\x03 \x03(\tR\x07itemIds\x12\"\n\nrequest_id\x18\x04 \x01(\tH\x00R\trequestId\x88\x01\x01\x42\r\n\x0b_request_id\"\xbf\x03\n\x12ListBatchesRequest\x12\x36\n\x08statuses\x18\x01 \x03(\x0e\x32\x1a.imagebatch.v1.BatchStatusR\x08statuses\x12!\n\toperation\x18\x02 \x01(\tH\x00R\toperation\x88\x01\x01\x12\x45\n\x06labels\x18\x03 \x03(\x0b\x32-.imagebatch.v1.ListBatchesRequest.LabelsEntryR\x06labels\x12?\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x63reatedAfter\x12\x41\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreatedBefore\x12\x1b\n\tpage_size\x18\x06 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageToken\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x0c\n\n_operation\"y\n\x13ListBatchesResponse\x12:\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32 .imagebatch.v1.BatchStatusResultR\x07\x62\x61tches\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"/\n\x12\x44\x65leteBatchRequest\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\"\x15\n\x13\x44\x65leteBatchResponse\"\x17\n\x15ListOperationsRequest\"R\n\x16ListOperationsResponse\x12\x38\n\noperations\x18\x01 \x03(\x0b\x32\x18.imagebatch.v1.OperationR\noperations\"\xdf\x01\n\tOperation\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12\x44\n\x11parameters_schema\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x10parametersSchema\x12<\n\routput_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructR\x0coutputSchema\"\x16\n\x14GetServerInfoRequest\"\xf8\x01\n\x15GetServerInfoResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x33\n\x06limits\x18\x02 \x01(\x0b\x32\x1b.imagebatch.v1.ServerLimitsR\x06limits\x12\x33\n\x07workers\x18\x03 \x01(\x0b\x32\x19.imagebatch.v1.WorkerInfoR\x07workers\x12\x1a\n\x08\x64raining\x18\x04 \x01(\x08R\x08\x64raining\x12\x1a\n\x08\x66\x65\x61tures\x18\x05 \x03(\tR\x08\x66\x65\x61tures\x12#\n\rimage_formats\x18\x06 \x03(\tR\x0cimageFormats\"\xd0\t\n\x0cServerLimits\x12/\n\x14max_items_per_submit\x18\x01 \x01(\x05R\x11maxItemsPerSubmit\x12-\n\x13max_items_per_batch\x18\x02 \x01(\x05R\x10maxItemsPerBatch\x12&\n\x0fmax_image_bytes\x18\x03 \x01(\x03R\rmaxImageBytes\x12(\n\x10max_image_pixels\x18\x04 \x01(\x03R\x0emaxImagePixels\x12#\n\rmax_redirects\x18\x05 \x01(\x05R\x0cmaxRedirects\x12.\n\x13max_running_batches\x18\x06 \x01(\x05R\x11maxRunningBatches\x12*\n\x11max_request_bytes\x18\x07 \x01(\x03R\x0fmaxRequestBytes\x12,\n\x12max_response_bytes\x18\x08 \x01(\x03R\x10maxResponseBytes\x12,\n\x12max_metadata_bytes\x18\t \x01(\x03R\x10maxMetadataBytes\x12\x30\n\x14max_parameters_bytes\x18\n \x01(\x03R\x12maxParametersBytes\x12(\n\x10max_output_bytes\x18\x0b \x01(\x03R\x0emaxOutputBytes\x12\x35\n\x17max_error_message_bytes\x18\x0c \x01(\x03R\x14maxErrorMessageBytes\x12\x37\n\x18max_image_url_characters\x18\r \x01(\x05R\x15maxImageUrlCharacters\x12\x1b\n\tmax_calls\x18\x0e \x01(\x05R\x08maxCalls\x12#\n\rmax_transfers\x18\x0f \x01(\x05R\x0cmaxTransfers\x12/\n\x14max_transfer_idle_ms\x18\x10 \x01(\x03R\x11maxTransferIdleMs\x12\x1f\n\x0bmax_watches\x18\x11 \x01(\x05R\nmaxWatches\x12\'\n\x0fmax_connections\x18\x12 \x01(\x05R\x0emaxConnections\x12*\n\x11max_waiting_items\x18\x13 \x01(\x03R\x0fmaxWaitingItems\x12(\n\x10max_stored_bytes\x18\x14 \x01(\x03R\x0emaxStoredBytes\x12+\n\x12max_requests_per_s\x18\x15 \x01(\x01R\x0fmaxRequestsPerS\x12,\n\x12max_requests_burst\x18\x16 \x01(\x05R\x10maxRequestsBurst\x12\x39\n\x19max_streams_per_principal\x18\x17 \x01(\x05R\x16maxStreamsPerPrincipal\x12\x35\n\x17max_calls_per_principal\x18\x18 \x01(\x05R\x14maxCallsPerPrincipal\x12\x41\n\x1dmax_connections_per_principal\x18\x19 \x01(\x05R\x1amaxConnectionsPerPrincipal\x12\x42\n\x1emax_failed_attempts_per_minute\x18\x1a \x01(\x05R\x1amaxFailedAttemptsPerMinute\"@\n\nWorkerInfo\x12\x14\n\x05\x61live\x18\x01 \x01(\x05R\x05\x61live\x12\x1c\n\trestarted\x18\x02 \x01(\x03R\trestarted\"q\n\x0fGetUsageRequest\x12\x1e\n\x08\x64\x61y_from\x18\x01 \x01(\tH\x00R\x07\x64\x61yFrom\x88\x01\x01\x12\"\n\nday_before\x18\x02 \x01(\tH\x01R\tdayBefore\x88\x01\x01\x42\x0b\n\t_day_fromB\r\n\x0b_day_before\"C\n\x10GetUsageResponse\x12/\n\x05usage\x18\x01 \x03(\x0b\x32\x19.imagebatch.v1.DailyUsageR\x05usage\"\xe9\x01\n\nDailyUsage\x12\x10\n\x03\x64\x61y\x18\x01 \x01(\tR\x03\x64\x61y\x12\x1c\n\toperation\x18\x02 \x01(\tR\toperation\x12\x14\n\x05items\x18\x03 \x01(\x03R\x05items\x12,\n\x12processing_time_ms\x18\x04 \x01(\x03R\x10processingTimeMs\x12\x1f\n\x0bimage_bytes\x18\x05 \x01(\x03R\nimageBytes\x12!\n\x0cinput_tokens\x18\x06 \x01(\x03R\x0binputTokens\x12#\n\routput_tokens\x18\x07 \x01(\x03R\x0coutputTokens\"-\n\x13\x44\x65leteTenantRequest\x12\x16\n\x06tenant\x18\x01 \x01(\tR\x06tenant\"\x16\n\x14\x44\x65leteTenantResponse2\xff\n\n\x0c\x42\x61tchService\x12V\n\x0bSubmitBatch\x12!.imagebatch.v1.SubmitBatchRequest\x1a$.imagebatch.v1.BatchSubmissionResult\x12\x64\n\x11SubmitBatchStream\x12\'.imagebatch.v1.SubmitBatchStreamRequest\x1a$.imagebatch.v1.BatchSubmissionResult(\x01\x12X\n\x0eGetBatchStatus\x12$.imagebatch.v1.GetBatchStatusRequest\x1a .imagebatch.v1.BatchStatusResult\x12U\n\x0fGetBatchResults\x12%.imagebatch.v1.GetBatchResultsRequest\x1a\x1b.imagebatch.v1.BatchResults\x12S\n\nWatchBatch\x12 .imagebatch.v1.WatchBatchRequest\x1a!.imagebatch.v1.WatchBatchResponse0\x01\x12R\n\x0b\x43\x61ncelBatch\x12!.imagebatch.v1.CancelBatchRequest\x1a .imagebatch.v1.BatchStatusResult\x12P\n\nPauseBatch\x12 .imagebatch.v1.PauseBatchRequest\x1a .imagebatch.v1.BatchStatusResult\x12R\n\x0bResumeBatch\x12!.imagebatch.v1.ResumeBatchRequest\x1a .imagebatch.v1.BatchStatusResult\x12R\n\x0bUpdateBatch\x12!.imagebatch.v1.UpdateBatchRequest\x1a .imagebatch.v1.BatchStatusResult\x12P\n\nRetryBatch\x12 .imagebatch.v1.RetryBatchRequest\x1a .imagebatch.v1.BatchStatusResult\x12T\n\x0bListBatches\x12!.imagebatch.v1.ListBatchesRequest\x1a\".imagebatch.v1.ListBatchesResponse\x12T\n\x0b\x44\x65leteBatch\x12!.imagebatch.v1.DeleteBatchRequest\x1a\".imagebatch.v1.DeleteBatchResponse\x12]\n\x0eListOperations\x12$.imagebatch.v1.ListOperationsRequest\x1a%.imagebatch.v1.ListOperationsResponse\x12Z\n\rGetServerInfo\x12#.imagebatch.v1.GetServerInfoRequest\x1a$.imagebatch.v1.GetServerInfoResponse\x12K\n\x08GetUsage\x12\x1e.imagebatch.v1.GetUsageRequest\x1a\x1f.imagebatch.v1.GetUsageResponse\x12W\n\x0c\x44\x65leteTenant\x12\".imagebatch.v1.DeleteTenantRequest\x1a#.imagebatch.v1.DeleteTenantResponseBT\n\x11\x64\x65v.imagebatch.v1P\x01Z-imagebatch.dev/gen/imagebatch/v1;imagebatchv1\xaa\x02\rImagebatch.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,64 +39,74 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\021dev.imagebatch.v1P\001Z-imagebatch.dev/gen/imagebatch/v1;imagebatchv1\252\002\rImagebatch.V1'
   _globals['_BATCHOPTIONS_LABELSENTRY']._loaded_options = None
   _globals['_BATCHOPTIONS_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_UPDATEBATCHREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_UPDATEBATCHREQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_LISTBATCHESREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_LISTBATCHESREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_BATCHOPTIONS']._serialized_start=175
-  _globals['_BATCHOPTIONS']._serialized_end=817
-  _globals['_BATCHOPTIONS_LABELSENTRY']._serialized_start=668
-  _globals['_BATCHOPTIONS_LABELSENTRY']._serialized_end=725
-  _globals['_BATCHIMAGEINPUTS']._serialized_start=819
-  _globals['_BATCHIMAGEINPUTS']._serialized_end=891
-  _globals['_SUBMITBATCHREQUEST']._serialized_start=894
-  _globals['_SUBMITBATCHREQUEST']._serialized_end=1023
-  _globals['_SUBMITBATCHSTREAMREQUEST']._serialized_start=1026
-  _globals['_SUBMITBATCHSTREAMREQUEST']._serialized_end=1177
-  _globals['_GETBATCHSTATUSREQUEST']._serialized_start=1179
-  _globals['_GETBATCHSTATUSREQUEST']._serialized_end=1229
-  _globals['_GETBATCHRESULTSREQUEST']._serialized_start=1232
-  _globals['_GETBATCHRESULTSREQUEST']._serialized_end=1479
-  _globals['_WATCHBATCHREQUEST']._serialized_start=1482
-  _globals['_WATCHBATCHREQUEST']._serialized_end=1627
-  _globals['_WATCHBATCHRESPONSE']._serialized_start=1630
-  _globals['_WATCHBATCHRESPONSE']._serialized_end=1794
-  _globals['_CANCELBATCHREQUEST']._serialized_start=1796
-  _globals['_CANCELBATCHREQUEST']._serialized_end=1843
-  _globals['_RETRYBATCHREQUEST']._serialized_start=1846
-  _globals['_RETRYBATCHREQUEST']._serialized_end=2033
-  _globals['_LISTBATCHESREQUEST']._serialized_start=2036
-  _globals['_LISTBATCHESREQUEST']._serialized_end=2483
-  _globals['_LISTBATCHESREQUEST_LABELSENTRY']._serialized_start=668
-  _globals['_LISTBATCHESREQUEST_LABELSENTRY']._serialized_end=725
-  _globals['_LISTBATCHESRESPONSE']._serialized_start=2485
-  _globals['_LISTBATCHESRESPONSE']._serialized_end=2606
-  _globals['_DELETEBATCHREQUEST']._serialized_start=2608
-  _globals['_DELETEBATCHREQUEST']._serialized_end=2655
-  _globals['_DELETEBATCHRESPONSE']._serialized_start=2657
-  _globals['_DELETEBATCHRESPONSE']._serialized_end=2678
-  _globals['_LISTOPERATIONSREQUEST']._serialized_start=2680
-  _globals['_LISTOPERATIONSREQUEST']._serialized_end=2703
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=2705
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=2787
-  _globals['_OPERATION']._serialized_start=2790
-  _globals['_OPERATION']._serialized_end=3013
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=3015
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=3037
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=3040
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=3288
-  _globals['_SERVERLIMITS']._serialized_start=3291
-  _globals['_SERVERLIMITS']._serialized_end=4523
-  _globals['_WORKERINFO']._serialized_start=4525
-  _globals['_WORKERINFO']._serialized_end=4589
-  _globals['_GETUSAGEREQUEST']._serialized_start=4591
-  _globals['_GETUSAGEREQUEST']._serialized_end=4704
-  _globals['_GETUSAGERESPONSE']._serialized_start=4706
-  _globals['_GETUSAGERESPONSE']._serialized_end=4773
-  _globals['_DAILYUSAGE']._serialized_start=4776
-  _globals['_DAILYUSAGE']._serialized_end=5009
-  _globals['_DELETETENANTREQUEST']._serialized_start=5011
-  _globals['_DELETETENANTREQUEST']._serialized_end=5056
-  _globals['_DELETETENANTRESPONSE']._serialized_start=5058
-  _globals['_DELETETENANTRESPONSE']._serialized_end=5080
-  _globals['_BATCHSERVICE']._serialized_start=5083
-  _globals['_BATCHSERVICE']._serialized_end=6240
+  _globals['_BATCHOPTIONS']._serialized_start=209
+  _globals['_BATCHOPTIONS']._serialized_end=851
+  _globals['_BATCHOPTIONS_LABELSENTRY']._serialized_start=702
+  _globals['_BATCHOPTIONS_LABELSENTRY']._serialized_end=759
+  _globals['_BATCHIMAGEINPUTS']._serialized_start=853
+  _globals['_BATCHIMAGEINPUTS']._serialized_end=925
+  _globals['_SUBMITBATCHREQUEST']._serialized_start=928
+  _globals['_SUBMITBATCHREQUEST']._serialized_end=1057
+  _globals['_SUBMITBATCHSTREAMREQUEST']._serialized_start=1060
+  _globals['_SUBMITBATCHSTREAMREQUEST']._serialized_end=1211
+  _globals['_GETBATCHSTATUSREQUEST']._serialized_start=1213
+  _globals['_GETBATCHSTATUSREQUEST']._serialized_end=1263
+  _globals['_GETBATCHRESULTSREQUEST']._serialized_start=1266
+  _globals['_GETBATCHRESULTSREQUEST']._serialized_end=1513
+  _globals['_WATCHBATCHREQUEST']._serialized_start=1516
+  _globals['_WATCHBATCHREQUEST']._serialized_end=1661
+  _globals['_WATCHBATCHRESPONSE']._serialized_start=1664
+  _globals['_WATCHBATCHRESPONSE']._serialized_end=1828
+  _globals['_CANCELBATCHREQUEST']._serialized_start=1830
+  _globals['_CANCELBATCHREQUEST']._serialized_end=1877
+  _globals['_PAUSEBATCHREQUEST']._serialized_start=1879
+  _globals['_PAUSEBATCHREQUEST']._serialized_end=1925
+  _globals['_RESUMEBATCHREQUEST']._serialized_start=1927
+  _globals['_RESUMEBATCHREQUEST']._serialized_end=1974
+  _globals['_UPDATEBATCHREQUEST']._serialized_start=1977
+  _globals['_UPDATEBATCHREQUEST']._serialized_end=2261
+  _globals['_UPDATEBATCHREQUEST_LABELSENTRY']._serialized_start=702
+  _globals['_UPDATEBATCHREQUEST_LABELSENTRY']._serialized_end=759
+  _globals['_RETRYBATCHREQUEST']._serialized_start=2264
+  _globals['_RETRYBATCHREQUEST']._serialized_end=2451
+  _globals['_LISTBATCHESREQUEST']._serialized_start=2454
+  _globals['_LISTBATCHESREQUEST']._serialized_end=2901
+  _globals['_LISTBATCHESREQUEST_LABELSENTRY']._serialized_start=702
+  _globals['_LISTBATCHESREQUEST_LABELSENTRY']._serialized_end=759
+  _globals['_LISTBATCHESRESPONSE']._serialized_start=2903
+  _globals['_LISTBATCHESRESPONSE']._serialized_end=3024
+  _globals['_DELETEBATCHREQUEST']._serialized_start=3026
+  _globals['_DELETEBATCHREQUEST']._serialized_end=3073
+  _globals['_DELETEBATCHRESPONSE']._serialized_start=3075
+  _globals['_DELETEBATCHRESPONSE']._serialized_end=3096
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=3098
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=3121
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=3123
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=3205
+  _globals['_OPERATION']._serialized_start=3208
+  _globals['_OPERATION']._serialized_end=3431
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=3433
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=3455
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=3458
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=3706
+  _globals['_SERVERLIMITS']._serialized_start=3709
+  _globals['_SERVERLIMITS']._serialized_end=4941
+  _globals['_WORKERINFO']._serialized_start=4943
+  _globals['_WORKERINFO']._serialized_end=5007
+  _globals['_GETUSAGEREQUEST']._serialized_start=5009
+  _globals['_GETUSAGEREQUEST']._serialized_end=5122
+  _globals['_GETUSAGERESPONSE']._serialized_start=5124
+  _globals['_GETUSAGERESPONSE']._serialized_end=5191
+  _globals['_DAILYUSAGE']._serialized_start=5194
+  _globals['_DAILYUSAGE']._serialized_end=5427
+  _globals['_DELETETENANTREQUEST']._serialized_start=5429
+  _globals['_DELETETENANTREQUEST']._serialized_end=5474
+  _globals['_DELETETENANTRESPONSE']._serialized_start=5476
+  _globals['_DELETETENANTRESPONSE']._serialized_end=5498
+  _globals['_BATCHSERVICE']._serialized_start=5501
+  _globals['_BATCHSERVICE']._serialized_end=6908
 # @@protoc_insertion_point(module_scope)

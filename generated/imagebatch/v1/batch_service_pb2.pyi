@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -395,6 +396,112 @@ class CancelBatchRequest(_message.Message):
 Global___CancelBatchRequest: _TypeAlias = CancelBatchRequest  # noqa: Y015
 
 @_typing.final
+class PauseBatchRequest(_message.Message):
+    """Which batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    """The batch's id, a UUID."""
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseBatchRequest: _TypeAlias = PauseBatchRequest  # noqa: Y015
+
+@_typing.final
+class ResumeBatchRequest(_message.Message):
+    """Which batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    """The batch's id, a UUID."""
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeBatchRequest: _TypeAlias = ResumeBatchRequest  # noqa: Y015
+
+@_typing.final
+class UpdateBatchRequest(_message.Message):
+    """What to change of which batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    """The batch's id, a UUID."""
+    priority: _builtins.int
+    """The new priority, 1 (lowest) to 10; absent = 5."""
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """What to change: `priority`, `labels` or both. Fields that it doesn't name stay as they are, whatever is given here. Required."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The new labels, which take the place of all that the batch has, at most 16; keys of 1 to 63 characters, values of at most
+        256. Empty = none.
+        """
+
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        priority: _builtins.int | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "priority", b"priority", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "batch_id", b"batch_id", "labels", b"labels", "priority", b"priority", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
+    _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
+
+Global___UpdateBatchRequest: _TypeAlias = UpdateBatchRequest  # noqa: Y015
+
+@_typing.final
 class RetryBatchRequest(_message.Message):
     """Which items of which batch."""
 
@@ -722,12 +829,14 @@ class GetServerInfoResponse(_message.Message):
         - `limit_observed`: LIMIT_EXCEEDED for each limit, with `value` (the maximum) and `observed` in ErrorInfo.metadata; the first
           release gave INVALID_REQUEST for metadata, parameters and URLs, and what was observed as `value`.
         - `output_prefix`: BatchOptions.output_prefix.
+        - `pause_batch`: PauseBatch, ResumeBatch, BatchStatusResult.paused_at.
         - `retry_item_ids`: RetryBatchRequest.item_ids.
         - `retry_request_id`: RetryBatchRequest.request_id.
         - `signed_image_urls`: stored_image_url is a URL that is signed and that anybody can open who has it, and not a `file://` URL.
         - `tenant_quotas`: limits of `max_waiting_items`, `max_stored_bytes` and `max_requests_per_s`, and all limits are those that
           are in force for the caller's tenant.
         - `unknown_fields_refused`: a request with a field that the server doesn't know is INVALID_ARGUMENT.
+        - `update_batch`: UpdateBatch.
         - `upload_sha256`: UploadImageHeader.sha256.
         """
 
@@ -796,7 +905,7 @@ class ServerLimits(_message.Message):
     max_redirects: _builtins.int
     """Redirects that a fetch follows; default 5."""
     max_running_batches: _builtins.int
-    """Batches of the tenant that are pending or processing at one time; default 1,000."""
+    """Batches of the tenant that are pending or processing, paused ones included, at one time; default 1,000."""
     max_request_bytes: _builtins.int
     """Bytes of one request; 32 MiB."""
     max_response_bytes: _builtins.int

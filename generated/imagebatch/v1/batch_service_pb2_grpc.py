@@ -105,6 +105,21 @@ class BatchServiceStub(object):
                 request_serializer=imagebatch_dot_v1_dot_batch__service__pb2.CancelBatchRequest.SerializeToString,
                 response_deserializer=imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.FromString,
                 _registered_method=True)
+        self.PauseBatch = channel.unary_unary(
+                '/imagebatch.v1.BatchService/PauseBatch',
+                request_serializer=imagebatch_dot_v1_dot_batch__service__pb2.PauseBatchRequest.SerializeToString,
+                response_deserializer=imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.FromString,
+                _registered_method=True)
+        self.ResumeBatch = channel.unary_unary(
+                '/imagebatch.v1.BatchService/ResumeBatch',
+                request_serializer=imagebatch_dot_v1_dot_batch__service__pb2.ResumeBatchRequest.SerializeToString,
+                response_deserializer=imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.FromString,
+                _registered_method=True)
+        self.UpdateBatch = channel.unary_unary(
+                '/imagebatch.v1.BatchService/UpdateBatch',
+                request_serializer=imagebatch_dot_v1_dot_batch__service__pb2.UpdateBatchRequest.SerializeToString,
+                response_deserializer=imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.FromString,
+                _registered_method=True)
         self.RetryBatch = channel.unary_unary(
                 '/imagebatch.v1.BatchService/RetryBatch',
                 request_serializer=imagebatch_dot_v1_dot_batch__service__pb2.RetryBatchRequest.SerializeToString,
@@ -257,10 +272,48 @@ class BatchServiceServicer(object):
 
     def CancelBatch(self, request, context):
         """Asks for a batch to be cancelled, and answers at once. Items in flight are recorded (within `item_timeout`), all others
-        are SKIPPED with CANCELLED, and then the status becomes CANCELLED; finished work is kept. Idempotent: cancelling a
-        terminal batch answers its status.
+        are SKIPPED with CANCELLED, and then the status becomes CANCELLED; finished work is kept. A pause ends with it. Idempotent:
+        cancelling a terminal batch answers its status.
 
         Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseBatch(self, request, context):
+        """Pauses a batch, and answers at once. No item is begun any more until ResumeBatch; items that are being worked on end and
+        are recorded (within `item_timeout`), and one of them that is to be attempted again waits for ResumeBatch. The status stays
+        PENDING or PROCESSING, and `paused_at` is set; it survives restarts. A paused batch takes nothing of the workers' time, and
+        still counts as one of `max_running_batches`, its items as waiting. Watches go on, with a status every 5 s.
+
+        Idempotent: `paused_at` stays that of the first call; a batch that is being cancelled isn't paused, and its status is
+        answered. A paused batch can be cancelled, and ends by itself if what was being worked on was all that was left, or if
+        that takes it past its `failure_limit`: the rest is then SKIPPED. With its end the pause is over, so that RetryBatch runs
+        items at once. A server that has this lists the feature `pause_batch`.
+
+        Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeBatch(self, request, context):
+        """Lets a paused batch go on with the items that have no outcome, and answers at once. What the canary lacks runs first.
+        Idempotent: a batch that isn't paused answers its status. A server that has this lists the feature `pause_batch`.
+
+        Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateBatch(self, request, context):
+        """Changes the priority or the labels of a batch that has not ended, paused or not, and answers its status with them. A new
+        priority counts from the next item that is dispatched. A repeat of the submit's `request_id` is compared with what was
+        submitted, not with what became of it. A server that has this lists the feature `update_batch`.
+
+        Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -271,7 +324,7 @@ class BatchServiceServicer(object):
         same ids. Their outcomes are dropped, counters go down, `completed_at` clears and the status is PROCESSING. Sequences go
         on rising from the last one, so numbers may be missing after a retry. Watches that ended stay ended.
 
-        On a PENDING or PROCESSING batch, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
+        On a PENDING or PROCESSING batch, paused or not, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
         was lost can be repeated safely, whatever the batch has done since.
 
         Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); ALREADY_EXISTS (ErrorInfo REQUEST_ID_REUSED) if the id was given to a retry
@@ -379,6 +432,21 @@ def add_BatchServiceServicer_to_server(servicer, server):
             'CancelBatch': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelBatch,
                     request_deserializer=imagebatch_dot_v1_dot_batch__service__pb2.CancelBatchRequest.FromString,
+                    response_serializer=imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.SerializeToString,
+            ),
+            'PauseBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseBatch,
+                    request_deserializer=imagebatch_dot_v1_dot_batch__service__pb2.PauseBatchRequest.FromString,
+                    response_serializer=imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.SerializeToString,
+            ),
+            'ResumeBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeBatch,
+                    request_deserializer=imagebatch_dot_v1_dot_batch__service__pb2.ResumeBatchRequest.FromString,
+                    response_serializer=imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.SerializeToString,
+            ),
+            'UpdateBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateBatch,
+                    request_deserializer=imagebatch_dot_v1_dot_batch__service__pb2.UpdateBatchRequest.FromString,
                     response_serializer=imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.SerializeToString,
             ),
             'RetryBatch': grpc.unary_unary_rpc_method_handler(
@@ -618,6 +686,87 @@ class BatchService(object):
             target,
             '/imagebatch.v1.BatchService/CancelBatch',
             imagebatch_dot_v1_dot_batch__service__pb2.CancelBatchRequest.SerializeToString,
+            imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagebatch.v1.BatchService/PauseBatch',
+            imagebatch_dot_v1_dot_batch__service__pb2.PauseBatchRequest.SerializeToString,
+            imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagebatch.v1.BatchService/ResumeBatch',
+            imagebatch_dot_v1_dot_batch__service__pb2.ResumeBatchRequest.SerializeToString,
+            imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagebatch.v1.BatchService/UpdateBatch',
+            imagebatch_dot_v1_dot_batch__service__pb2.UpdateBatchRequest.SerializeToString,
             imagebatch_dot_v1_dot_types__pb2.BatchStatusResult.FromString,
             options,
             channel_credentials,

@@ -126,17 +126,43 @@ class BatchServiceStub:
     """
     CancelBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchRequest, _types_pb2.BatchStatusResult]
     """Asks for a batch to be cancelled, and answers at once. Items in flight are recorded (within `item_timeout`), all others
-    are SKIPPED with CANCELLED, and then the status becomes CANCELLED; finished work is kept. Idempotent: cancelling a
-    terminal batch answers its status.
+    are SKIPPED with CANCELLED, and then the status becomes CANCELLED; finished work is kept. A pause ends with it. Idempotent:
+    cancelling a terminal batch answers its status.
 
     Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND).
+    """
+    PauseBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.PauseBatchRequest, _types_pb2.BatchStatusResult]
+    """Pauses a batch, and answers at once. No item is begun any more until ResumeBatch; items that are being worked on end and
+    are recorded (within `item_timeout`), and one of them that is to be attempted again waits for ResumeBatch. The status stays
+    PENDING or PROCESSING, and `paused_at` is set; it survives restarts. A paused batch takes nothing of the workers' time, and
+    still counts as one of `max_running_batches`, its items as waiting. Watches go on, with a status every 5 s.
+
+    Idempotent: `paused_at` stays that of the first call; a batch that is being cancelled isn't paused, and its status is
+    answered. A paused batch can be cancelled, and ends by itself if what was being worked on was all that was left, or if
+    that takes it past its `failure_limit`: the rest is then SKIPPED. With its end the pause is over, so that RetryBatch runs
+    items at once. A server that has this lists the feature `pause_batch`.
+
+    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
+    """
+    ResumeBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.ResumeBatchRequest, _types_pb2.BatchStatusResult]
+    """Lets a paused batch go on with the items that have no outcome, and answers at once. What the canary lacks runs first.
+    Idempotent: a batch that isn't paused answers its status. A server that has this lists the feature `pause_batch`.
+
+    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
+    """
+    UpdateBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.UpdateBatchRequest, _types_pb2.BatchStatusResult]
+    """Changes the priority or the labels of a batch that has not ended, paused or not, and answers its status with them. A new
+    priority counts from the next item that is dispatched. A repeat of the submit's `request_id` is compared with what was
+    submitted, not with what became of it. A server that has this lists the feature `update_batch`.
+
+    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
     """
     RetryBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.RetryBatchRequest, _types_pb2.BatchStatusResult]
     """Runs the failed items of a FAILED or PARTIALLY_COMPLETED batch again, and those that FAILURE_LIMIT skipped, under the
     same ids. Their outcomes are dropped, counters go down, `completed_at` clears and the status is PROCESSING. Sequences go
     on rising from the last one, so numbers may be missing after a retry. Watches that ended stay ended.
 
-    On a PENDING or PROCESSING batch, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
+    On a PENDING or PROCESSING batch, paused or not, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
     was lost can be repeated safely, whatever the batch has done since.
 
     Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); ALREADY_EXISTS (ErrorInfo REQUEST_ID_REUSED) if the id was given to a retry
@@ -283,17 +309,43 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """
     CancelBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchRequest, _types_pb2.BatchStatusResult]  # type: ignore[assignment]
     """Asks for a batch to be cancelled, and answers at once. Items in flight are recorded (within `item_timeout`), all others
-    are SKIPPED with CANCELLED, and then the status becomes CANCELLED; finished work is kept. Idempotent: cancelling a
-    terminal batch answers its status.
+    are SKIPPED with CANCELLED, and then the status becomes CANCELLED; finished work is kept. A pause ends with it. Idempotent:
+    cancelling a terminal batch answers its status.
 
     Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND).
+    """
+    PauseBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.PauseBatchRequest, _types_pb2.BatchStatusResult]  # type: ignore[assignment]
+    """Pauses a batch, and answers at once. No item is begun any more until ResumeBatch; items that are being worked on end and
+    are recorded (within `item_timeout`), and one of them that is to be attempted again waits for ResumeBatch. The status stays
+    PENDING or PROCESSING, and `paused_at` is set; it survives restarts. A paused batch takes nothing of the workers' time, and
+    still counts as one of `max_running_batches`, its items as waiting. Watches go on, with a status every 5 s.
+
+    Idempotent: `paused_at` stays that of the first call; a batch that is being cancelled isn't paused, and its status is
+    answered. A paused batch can be cancelled, and ends by itself if what was being worked on was all that was left, or if
+    that takes it past its `failure_limit`: the rest is then SKIPPED. With its end the pause is over, so that RetryBatch runs
+    items at once. A server that has this lists the feature `pause_batch`.
+
+    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
+    """
+    ResumeBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ResumeBatchRequest, _types_pb2.BatchStatusResult]  # type: ignore[assignment]
+    """Lets a paused batch go on with the items that have no outcome, and answers at once. What the canary lacks runs first.
+    Idempotent: a batch that isn't paused answers its status. A server that has this lists the feature `pause_batch`.
+
+    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
+    """
+    UpdateBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.UpdateBatchRequest, _types_pb2.BatchStatusResult]  # type: ignore[assignment]
+    """Changes the priority or the labels of a batch that has not ended, paused or not, and answers its status with them. A new
+    priority counts from the next item that is dispatched. A repeat of the submit's `request_id` is compared with what was
+    submitted, not with what became of it. A server that has this lists the feature `update_batch`.
+
+    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
     """
     RetryBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.RetryBatchRequest, _types_pb2.BatchStatusResult]  # type: ignore[assignment]
     """Runs the failed items of a FAILED or PARTIALLY_COMPLETED batch again, and those that FAILURE_LIMIT skipped, under the
     same ids. Their outcomes are dropped, counters go down, `completed_at` clears and the status is PROCESSING. Sequences go
     on rising from the last one, so numbers may be missing after a retry. Watches that ended stay ended.
 
-    On a PENDING or PROCESSING batch, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
+    On a PENDING or PROCESSING batch, paused or not, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
     was lost can be repeated safely, whatever the batch has done since.
 
     Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); ALREADY_EXISTS (ErrorInfo REQUEST_ID_REUSED) if the id was given to a retry
@@ -473,10 +525,54 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_types_pb2.BatchStatusResult, _abc.Awaitable[_types_pb2.BatchStatusResult]]:
         """Asks for a batch to be cancelled, and answers at once. Items in flight are recorded (within `item_timeout`), all others
-        are SKIPPED with CANCELLED, and then the status becomes CANCELLED; finished work is kept. Idempotent: cancelling a
-        terminal batch answers its status.
+        are SKIPPED with CANCELLED, and then the status becomes CANCELLED; finished work is kept. A pause ends with it. Idempotent:
+        cancelling a terminal batch answers its status.
 
         Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def PauseBatch(
+        self,
+        request: _batch_service_pb2.PauseBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.BatchStatusResult, _abc.Awaitable[_types_pb2.BatchStatusResult]]:
+        """Pauses a batch, and answers at once. No item is begun any more until ResumeBatch; items that are being worked on end and
+        are recorded (within `item_timeout`), and one of them that is to be attempted again waits for ResumeBatch. The status stays
+        PENDING or PROCESSING, and `paused_at` is set; it survives restarts. A paused batch takes nothing of the workers' time, and
+        still counts as one of `max_running_batches`, its items as waiting. Watches go on, with a status every 5 s.
+
+        Idempotent: `paused_at` stays that of the first call; a batch that is being cancelled isn't paused, and its status is
+        answered. A paused batch can be cancelled, and ends by itself if what was being worked on was all that was left, or if
+        that takes it past its `failure_limit`: the rest is then SKIPPED. With its end the pause is over, so that RetryBatch runs
+        items at once. A server that has this lists the feature `pause_batch`.
+
+        Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeBatch(
+        self,
+        request: _batch_service_pb2.ResumeBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.BatchStatusResult, _abc.Awaitable[_types_pb2.BatchStatusResult]]:
+        """Lets a paused batch go on with the items that have no outcome, and answers at once. What the canary lacks runs first.
+        Idempotent: a batch that isn't paused answers its status. A server that has this lists the feature `pause_batch`.
+
+        Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateBatch(
+        self,
+        request: _batch_service_pb2.UpdateBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.BatchStatusResult, _abc.Awaitable[_types_pb2.BatchStatusResult]]:
+        """Changes the priority or the labels of a batch that has not ended, paused or not, and answers its status with them. A new
+        priority counts from the next item that is dispatched. A repeat of the submit's `request_id` is compared with what was
+        submitted, not with what became of it. A server that has this lists the feature `update_batch`.
+
+        Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); FAILED_PRECONDITION (ErrorInfo BATCH_TERMINAL) if the batch has ended.
         """
 
     @_abc_1.abstractmethod
@@ -489,7 +585,7 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         same ids. Their outcomes are dropped, counters go down, `completed_at` clears and the status is PROCESSING. Sequences go
         on rising from the last one, so numbers may be missing after a retry. Watches that ended stay ended.
 
-        On a PENDING or PROCESSING batch, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
+        On a PENDING or PROCESSING batch, paused or not, or with nothing to retry, it answers the status. With `request_id` a retry whose answer
         was lost can be repeated safely, whatever the batch has done since.
 
         Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); ALREADY_EXISTS (ErrorInfo REQUEST_ID_REUSED) if the id was given to a retry

@@ -93,6 +93,11 @@ class ErrorReason(StrEnum):
     done. ErrorInfo.metadata: `tenant`.
     """
 
+    BATCH_TERMINAL = "BATCH_TERMINAL"
+    """FAILED_PRECONDITION: a batch that has ended can't be paused, resumed or updated. ErrorInfo.metadata: `batch_id`,
+    `status`.
+    """
+
 
 class BatchStatus(StrEnum):
     """Where a batch stands. PENDING and PROCESSING are running states; the other four are terminal, and a terminal

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n imagebatch/v1/error_reason.proto\x12\rimagebatch.v1*\xf4\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n\x1e\x45RROR_REASON_UNKNOWN_OPERATION\x10\x02\x12#\n\x1f\x45RROR_REASON_INVALID_PARAMETERS\x10\x03\x12 \n\x1c\x45RROR_REASON_BATCH_NOT_FOUND\x10\x04\x12!\n\x1d\x45RROR_REASON_OBJECT_NOT_FOUND\x10\x05\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x06\x12#\n\x1f\x45RROR_REASON_BATCH_NOT_TERMINAL\x10\x07\x12$\n ERROR_REASON_BATCH_NOT_RETRYABLE\x10\x08\x12&\n\"ERROR_REASON_SEQUENCE_OUT_OF_RANGE\x10\t\x12\x1f\n\x1b\x45RROR_REASON_LIMIT_EXCEEDED\x10\n\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\x0b\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x0c\x12\x1e\n\x1a\x45RROR_REASON_NOT_SUPPORTED\x10\r\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x0e\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x0f\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x10\x12\x1f\n\x1b\x45RROR_REASON_TENANT_DELETED\x10\x11\x42T\n\x11\x64\x65v.imagebatch.v1P\x01Z-imagebatch.dev/gen/imagebatch/v1;imagebatchv1\xaa\x02\rImagebatch.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n imagebatch/v1/error_reason.proto\x12\rimagebatch.v1*\x95\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n\x1e\x45RROR_REASON_UNKNOWN_OPERATION\x10\x02\x12#\n\x1f\x45RROR_REASON_INVALID_PARAMETERS\x10\x03\x12 \n\x1c\x45RROR_REASON_BATCH_NOT_FOUND\x10\x04\x12!\n\x1d\x45RROR_REASON_OBJECT_NOT_FOUND\x10\x05\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x06\x12#\n\x1f\x45RROR_REASON_BATCH_NOT_TERMINAL\x10\x07\x12$\n ERROR_REASON_BATCH_NOT_RETRYABLE\x10\x08\x12&\n\"ERROR_REASON_SEQUENCE_OUT_OF_RANGE\x10\t\x12\x1f\n\x1b\x45RROR_REASON_LIMIT_EXCEEDED\x10\n\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\x0b\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x0c\x12\x1e\n\x1a\x45RROR_REASON_NOT_SUPPORTED\x10\r\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x0e\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x0f\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x10\x12\x1f\n\x1b\x45RROR_REASON_TENANT_DELETED\x10\x11\x12\x1f\n\x1b\x45RROR_REASON_BATCH_TERMINAL\x10\x12\x42T\n\x11\x64\x65v.imagebatch.v1P\x01Z-imagebatch.dev/gen/imagebatch/v1;imagebatchv1\xaa\x02\rImagebatch.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\021dev.imagebatch.v1P\001Z-imagebatch.dev/gen/imagebatch/v1;imagebatchv1\252\002\rImagebatch.V1'
   _globals['_ERRORREASON']._serialized_start=52
-  _globals['_ERRORREASON']._serialized_end=680
+  _globals['_ERRORREASON']._serialized_end=713
 # @@protoc_insertion_point(module_scope)

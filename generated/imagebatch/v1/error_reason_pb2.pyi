@@ -74,6 +74,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the tenant is being removed by DeleteTenant, and nothing can be stored for it until that is done.
     ErrorInfo.metadata: `tenant`.
     """
+    ERROR_REASON_BATCH_TERMINAL: _ErrorReason.ValueType  # 18
+    """FAILED_PRECONDITION: a batch that has ended can't be paused, resumed or updated. ErrorInfo.metadata: `batch_id`, `status`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The vocabulary of `google.rpc.ErrorInfo.reason`. Every error that this service makes is a `google.rpc.Status` in the
@@ -133,4 +135,6 @@ ERROR_REASON_TENANT_DELETED: ErrorReason.ValueType  # 17
 """FAILED_PRECONDITION: the tenant is being removed by DeleteTenant, and nothing can be stored for it until that is done.
 ErrorInfo.metadata: `tenant`.
 """
+ERROR_REASON_BATCH_TERMINAL: ErrorReason.ValueType  # 18
+"""FAILED_PRECONDITION: a batch that has ended can't be paused, resumed or updated. ErrorInfo.metadata: `batch_id`, `status`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

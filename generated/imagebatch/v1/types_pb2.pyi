@@ -355,6 +355,7 @@ class BatchStatusResult(_message.Message):
     ITEM_TIMEOUT_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PAUSED_AT_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """The batch's id, a UUID of version 7."""
     status: Global___BatchStatus.ValueType
@@ -378,7 +379,7 @@ class BatchStatusResult(_message.Message):
     operation: _builtins.str
     """The operation's name."""
     priority: _builtins.int
-    """The priority, 1 (lowest) to 10."""
+    """The priority, 1 (lowest) to 10, as submitted or as UpdateBatch set it."""
     input_tokens: _builtins.int
     """Tokens that the items' models read, where the operation uses a model that counts tokens; otherwise 0."""
     output_tokens: _builtins.int
@@ -406,7 +407,7 @@ class BatchStatusResult(_message.Message):
     @_builtins.property
     def estimated_completion_time(self) -> _timestamp_pb2.Timestamp:
         """When the batch may be complete (UTC), from the rate of the last 60 s. Absent until 20 items have an outcome, and
-        absent once the batch is terminal.
+        absent while the batch is paused and once it is terminal.
         """
 
     @_builtins.property
@@ -418,7 +419,7 @@ class BatchStatusResult(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The labels as submitted."""
+        """The labels as submitted, or as UpdateBatch set them."""
 
     @_builtins.property
     def cancel_requested_at(self) -> _timestamp_pb2.Timestamp:
@@ -433,6 +434,10 @@ class BatchStatusResult(_message.Message):
     @_builtins.property
     def item_timeout(self) -> _duration_pb2.Duration:
         """What bounds one attempt, as submitted or the default."""
+
+    @_builtins.property
+    def paused_at(self) -> _timestamp_pb2.Timestamp:
+        """When the batch was paused (UTC); absent if it isn't paused, and once it has ended."""
 
     def __init__(
         self,
@@ -464,10 +469,11 @@ class BatchStatusResult(_message.Message):
         item_timeout: _duration_pb2.Duration | None = ...,
         max_attempts: _builtins.int = ...,
         request_id: _builtins.str | None = ...,
+        paused_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "parameters", b"parameters", "request_id", b"request_id", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "parameters", b"parameters", "paused_at", b"paused_at", "request_id", b"request_id", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "batch_id", b"batch_id", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failed_items", b"failed_items", "failure_counts", b"failure_counts", "failure_limit", b"failure_limit", "input_tokens", b"input_tokens", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "output_tokens", b"output_tokens", "parameters", b"parameters", "priority", b"priority", "processed_items", b"processed_items", "progress_percentage", b"progress_percentage", "request_id", b"request_id", "skipped_items", b"skipped_items", "started_at", b"started_at", "status", b"status", "success_rate", b"success_rate", "successful_items", b"successful_items", "total_items", b"total_items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "batch_id", b"batch_id", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failed_items", b"failed_items", "failure_counts", b"failure_counts", "failure_limit", b"failure_limit", "input_tokens", b"input_tokens", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "output_tokens", b"output_tokens", "parameters", b"parameters", "paused_at", b"paused_at", "priority", b"priority", "processed_items", b"processed_items", "progress_percentage", b"progress_percentage", "request_id", b"request_id", "skipped_items", b"skipped_items", "started_at", b"started_at", "status", b"status", "success_rate", b"success_rate", "successful_items", b"successful_items", "total_items", b"total_items"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__avg_processing_time_ms: _TypeAlias = _typing.Literal["avg_processing_time_ms"]  # noqa: Y015
     _WhichOneofArgType__avg_processing_time_ms: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms"]  # noqa: Y015

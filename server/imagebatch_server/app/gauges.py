@@ -21,9 +21,13 @@ def add_gauges(
 ) -> None:
     """Have the metrics tell how much of everything there is."""
     gauge = metrics.gauge
-    gauge("queued_items", "Items that wait to be dispatched.", lambda: scheduler.queued)
+    gauge("queued_items", "Items that wait to be dispatched, without paused batches' ones.", lambda: scheduler.queued)
     gauge("in_flight_items", "Attempts dispatched and not ended.", lambda: scheduler.in_flight)
-    gauge("running_batches", "Batches with items without an outcome.", lambda: scheduler.running_batches)
+    gauge(
+        "running_batches",
+        "Batches with items without an outcome that are not paused.",
+        lambda: scheduler.running_batches,
+    )
     gauge("watchers", "Open watches.", lambda: watchers.watchers)
     gauge("watch_lag_outcomes", "Outcomes that the slowest watcher is behind.", lambda: watchers.lag)
     gauge("workers_alive", "Worker processes that take items.", lambda: executor.alive)

@@ -1,4 +1,4 @@
-"""Batches that exist: reading, cancelling, retrying and deleting them."""
+"""Batches that exist: reading, cancelling, pausing, updating, retrying and deleting them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from msgspec import structs
 
 from imagebatch_server.batches.coalescing import CoalescedReads
-from imagebatch_server.batches.model import Batch, BatchFilter, ItemFilter, ItemResult, RetryRequest
+from imagebatch_server.batches.model import Batch, BatchChange, BatchFilter, ItemFilter, ItemResult, RetryRequest
 from imagebatch_server.batches.ports.batches import BatchStore, OutcomeStore
 from imagebatch_server.batches.ports.servers import News, NewsKind
 
@@ -55,6 +55,24 @@ class Batches:
         batch = await self._batches.request_cancel(tenant, batch_id, self._now())
         if batch.cancel_requested_at is not None:
             self._news.publish(NewsKind.CANCEL_REQUESTED, tenant, batch_id)
+        return batch
+
+    async def pause(self, tenant: str, batch_id: str) -> Batch:
+        """Have nothing more begun of a batch until it is resumed. Raises BatchNotFound, BatchTerminal."""
+        batch = await self._batches.pause(tenant, batch_id, self._now())
+        self._news.publish(NewsKind.PAUSED, tenant, batch_id)
+        return batch
+
+    async def resume(self, tenant: str, batch_id: str) -> Batch:
+        """Let a paused batch go on. Raises BatchNotFound, BatchTerminal."""
+        batch = await self._batches.resume(tenant, batch_id)
+        self._news.publish(NewsKind.RESUMED, tenant, batch_id)
+        return batch
+
+    async def update(self, tenant: str, batch_id: str, change: BatchChange) -> Batch:
+        """Change a running batch's options. Raises BatchNotFound, BatchTerminal."""
+        batch = await self._batches.update(tenant, batch_id, change)
+        self._news.publish(NewsKind.UPDATED, tenant, batch_id)
         return batch
 
     async def retry(self, tenant: str, batch_id: str, request: RetryRequest) -> Batch:

@@ -161,6 +161,17 @@ class BatchNotTerminal(RequestError):
         self.status = status
 
 
+class BatchTerminal(RequestError):
+    """Only a running batch can be paused, resumed or updated."""
+
+    def __init__(self, batch_id: str, status: BatchStatus) -> None:
+        super().__init__(
+            f"batch {batch_id} is {status.value}; only a pending or processing one can be paused, resumed or updated"
+        )
+        self.batch_id = batch_id
+        self.status = status
+
+
 class BatchNotRetryable(RequestError):
     """A cancelled batch can't be retried."""
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
 from imagebatch_server.batches import canary
-from imagebatch_server.batches.model import Item
+from imagebatch_server.batches.model import Batch, Item
 from imagebatch_server.batches.patience import patiently
 from imagebatch_server.batches.ports.batches import BatchStore
 from imagebatch_server.batches.running import Read, RunningBatch
@@ -17,7 +17,7 @@ PAGE_ITEMS = 1_000
 
 
 class ItemReader:
-    """Bring items of a running batch to hand, unless the batch was closed while they were read."""
+    """Bring items of a running batch to hand, unless it was closed or paused while they were read."""
 
     def __init__(self, store: BatchStore, on_read: Callable[[RunningBatch], None]) -> None:
         """`on_read` hears of each batch that was given items, or has no more."""
@@ -31,13 +31,12 @@ class ItemReader:
         if read is not None:
             self._tasks.spawn(self._read_ahead(running, read))
 
-    def bring_back(self, running: RunningBatch, item_index: int) -> None:
-        """Read an item that was set aside again, and put it in front."""
-        self._tasks.spawn(self._bring_back(running, item_index))
+    def bring_back(self, running: RunningBatch, item_index: int, era: int | None = None) -> None:
+        """Read an item that was set aside again, and put it in front.
 
-    def begin_with_canary(self, running: RunningBatch) -> None:
-        """Pick the items that run before all others."""
-        self._tasks.spawn(self._begin_with_canary(running))
+        `era` is the one in which it was set aside, where a pause may have come between.
+        """
+        self._tasks.spawn(self._bring_back(running, item_index, running.era if era is None else era))
 
     async def without_outcome(self, running: RunningBatch) -> AsyncGenerator[Sequence[Item], None]:
         """Read page by page what has no outcome and is not on its way to one.
@@ -63,24 +62,22 @@ class ItemReader:
         await self._tasks.close()
 
     async def _read_ahead(self, running: RunningBatch, read: Read) -> None:
-        batch = running.batch
-        items = await patiently(lambda: self._store.pending_items(batch.tenant, batch.batch_id, *read), "items")
-        if not running.closed:
-            running.end_read(items)
+        era = running.era
+        items = await patiently(partial(self._read, running.batch, read), "items")
+        if running.era == era:
+            running.end_read(read, items)
             self._on_read(running)
 
-    async def _bring_back(self, running: RunningBatch, item_index: int) -> None:
+    async def _read(self, batch: Batch, read: Read) -> Sequence[Item]:
+        if read.is_canary:
+            return await canary.pick(self._store, batch, read.limit)
+        return await self._store.pending_items(batch.tenant, batch.batch_id, read.after_index, read.limit)
+
+    async def _bring_back(self, running: RunningBatch, item_index: int, era: int) -> None:
         batch = running.batch
-        if running.closed:
+        if running.era != era:
             return
         items = await patiently(lambda: self._store.items(batch.tenant, batch.batch_id, [item_index]), "items")
-        if not running.closed:
+        if running.era == era:
             running.bring_back(items)
-            self._on_read(running)
-
-    async def _begin_with_canary(self, running: RunningBatch) -> None:
-        wanted = running.canary_due
-        items = await patiently(lambda: canary.pick(self._store, running.batch, wanted), "items")
-        if not running.closed:
-            running.begin_with(items)
             self._on_read(running)

@@ -76,8 +76,10 @@ def avg_processing_time_ms(batch: Batch) -> int | None:
 
 
 def estimated_completion_time(batch: Batch, now: datetime) -> datetime | None:
-    """When the batch may be complete at the rate of the last minute; None while that says nothing."""
+    """When the batch may be complete at the rate of the last minute; None while that says nothing, or it is paused."""
     if is_terminal(batch.status) or batch.outcomes_per_s is None or batch.rated_at is None:
+        return None
+    if batch.paused_at is not None:
         return None
     if now - batch.rated_at > timedelta(seconds=RATE_WINDOW_S) or batch.outcomes_per_s <= 0:
         return None

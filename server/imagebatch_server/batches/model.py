@@ -224,6 +224,8 @@ class Batch:
     """`successful_items` when the batch was submitted or last retried: `failure_limit` judges what came after."""
     judged_from_failed: int = 0
     """`failed_items` likewise."""
+    paused_at: datetime | None = None
+    """Set while the batch is paused; none that has ended is."""
 
     @property
     def processed_items(self) -> int:
@@ -302,6 +304,14 @@ class RetryRequest:
     item_ids: Sequence[str] = ()
     request_id: str | None = None
     content_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchChange:
+    """What an update sets of a batch's options; None leaves it as it is."""
+
+    priority: int | None = None
+    labels: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

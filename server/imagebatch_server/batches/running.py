@@ -41,6 +41,10 @@ class Read(NamedTuple):
 
     after_index: int
     limit: int
+    is_canary: bool = False
+    """Whether so many are to be picked at random, and `after_index` says nothing."""
+    known: frozenset[int] = frozenset()
+    """Items that it may find and that are not unread: they were read before a pause, or are being recorded."""
 
 
 class RunningBatch:
@@ -54,10 +58,12 @@ class RunningBatch:
         in flight   -> turn_back    -> set aside      after a failed attempt
         in flight   -> put_off      -> set aside      after one that does not count
         set aside   -> bring_back   -> at hand
+        in flight   -> give_back    -> unread         while the batch is paused, or leaves
         anywhere    -> hand_over    -> unrecorded -> recorded
 
     `abandon` makes what is at hand or set aside unread again, for ever. So does `leave`, after which what is in flight
-    becomes unread too if it needs another attempt.
+    becomes unread too if it needs another attempt; and so does `pause`, until `resume` has all that is unread read from
+    the start.
     """
 
     def __init__(self, batch: Batch, first_items: Sequence[Item], lane: str = "") -> None:
@@ -73,9 +79,12 @@ class RunningBatch:
         self._has_departed = batch.started_at is not None
         self._is_stuck = False
         self._closed = False
+        self._paused = batch.paused_at is not None
         self._leaving = False
         self._ended = False
+        self._era = 0
         self._canary: set[int] = set()
+        self._canary_was_picked = False
         # What ended since the submit or the last retry, on its way to the store included.
         self._successful = batch.successful_items - batch.judged_from_successful
         self._failed = batch.failed_items - batch.judged_from_failed
@@ -106,6 +115,16 @@ class RunningBatch:
         return self._closed
 
     @property
+    def paused(self) -> bool:
+        """Whether nothing departs until the batch is resumed."""
+        return self._paused
+
+    @property
+    def era(self) -> int:
+        """Another number after each pause, and once nothing more departs: what was being read before is not wanted."""
+        return self._era
+
+    @property
     def leaving(self) -> bool:
         """Whether the batch goes to another server once nothing of it is underway here."""
         return self._leaving
@@ -129,8 +148,8 @@ class RunningBatch:
 
     @property
     def queued(self) -> int:
-        """Items that are neither in flight nor on their way to the store nor there."""
-        return self._without_outcome - len(self._flights) - len(self._unrecorded)
+        """Items that wait to be dispatched: none of a paused batch does."""
+        return 0 if self._paused else self._without_outcome - len(self._flights) - len(self._unrecorded)
 
     @property
     def in_flight(self) -> int:
@@ -185,26 +204,29 @@ class RunningBatch:
 
     def begin_read(self) -> Read | None:
         """Begin the read that is due now; None if enough is at hand, or no more is left to read."""
-        if self._closed or self._exhausted or self._reading or self._canary:
+        if self._closed or self._paused or self._exhausted or self._reading or self._canary:
             return None
         if len(self._at_hand) > self._read_size // 2:
             return None
         self._reading = True
-        return Read(self._last_read, self._read_size)
+        known = self.underway() | self._set_aside | {item.item_index for item in self._at_hand}
+        if self.canary_due and not self._canary_was_picked:
+            return Read(-1, self.canary_due, is_canary=True, known=known)
+        return Read(self._last_read, self._read_size, known=known)
 
-    def end_read(self, items: Sequence[Item]) -> None:
-        """Take what was read."""
+    def end_read(self, read: Read, items: Sequence[Item]) -> None:
+        """Take what was read, in the era in which it was begun. Nothing is read beside a canary, which runs first."""
         self._reading = False
-        self._exhausted = len(items) < self._read_size
+        unread = [item for item in items if item.item_index not in read.known]
+        self._at_hand.extend(unread)
+        if read.is_canary:
+            self._canary_was_picked = True
+            self._canary = {item.item_index for item in unread}
+            return
+        self._exhausted = len(items) < read.limit
         self._read_size = min(2 * self._read_size, LARGEST_READ)
         if items:
             self._last_read = items[-1].item_index
-            self._at_hand.extend(items)
-
-    def begin_with(self, items: Sequence[Item]) -> None:
-        """Let these run before all others are read: they must have an outcome first."""
-        self._canary = {item.item_index for item in items}
-        self._at_hand.extend(items)
 
     # Items move.
 
@@ -248,6 +270,13 @@ class RunningBatch:
         del self._flights[item_index]
         self._attempts[item_index] = dispatch.attempt
         self._set_aside.add(item_index)
+
+    def give_back(self, dispatch: Dispatch, *, counts: bool) -> None:
+        """Make the item of a flight unread; whether the attempt `counts`."""
+        item_index = dispatch.item.item_index
+        del self._flights[item_index]
+        if counts:
+            self._attempts[item_index] = dispatch.attempt
         self._look_for_end()
 
     def put_off(self, dispatch: Dispatch, now: float) -> None:
@@ -288,16 +317,27 @@ class RunningBatch:
     def abandon(self) -> Sequence[Dispatch]:
         """Let nothing more depart; answers what is in flight and no worker has begun, for the caller to hand over."""
         self._closed = True
-        self._at_hand.clear()
-        self._set_aside.clear()
+        self._paused = False
+        self._make_unread()
         return [flight.dispatch for flight in self._flights.values() if not flight.started]
+
+    def pause(self, dropped: Iterable[Dispatch]) -> None:
+        """Let nothing depart for now, and make unread what is `dropped` of what is in flight; the rest ends."""
+        self._paused = True
+        self._make_unread()
+        self._drop(dropped)
+
+    def resume(self) -> None:
+        """Let items depart again. What is still in flight of a canary has to end first."""
+        self._paused = False
+        if self.canary_due:
+            self._canary = set(self.underway())
 
     def leave(self, dropped: Iterable[Dispatch]) -> None:
         """Let nothing more depart, and make unread what is `dropped` of what is in flight: another server runs it."""
         self._leaving = True
         self.abandon()
-        for dispatch in dropped:
-            del self._flights[dispatch.item.item_index]
+        self._drop(dropped)
         self._look_for_end()
 
     def end(self) -> None:
@@ -312,6 +352,20 @@ class RunningBatch:
     async def all_ended(self) -> None:
         """Wait until nothing of a batch that leaves is in flight, or on its way to the store."""
         await self._all_ended.wait()
+
+    def _make_unread(self) -> None:
+        """Have all that has not departed read from the start, if ever it is."""
+        self._era += 1
+        self._at_hand.clear()
+        self._set_aside.clear()
+        self._put_off.clear()
+        self._canary.clear()
+        self._is_stuck = self._reading = self._exhausted = self._canary_was_picked = False
+        self._last_read = -1
+
+    def _drop(self, dispatches: Iterable[Dispatch]) -> None:
+        for dispatch in dispatches:
+            del self._flights[dispatch.item.item_index]
 
     def _look_for_end(self) -> None:
         if self._leaving and self.is_empty:

@@ -36,7 +36,15 @@ MAX_UNRECORDED = 4_096
 MOST_RETRY_AFTER_S = 300.0
 """An attempt waits no longer than this for somebody who wants to be left alone."""
 
-_MAY_BE_RUN = (NewsKind.SUBMITTED, NewsKind.CANCEL_REQUESTED, NewsKind.REOPENED, NewsKind.MOVED)
+_MAY_BE_RUN = (
+    NewsKind.SUBMITTED,
+    NewsKind.CANCEL_REQUESTED,
+    NewsKind.PAUSED,
+    NewsKind.RESUMED,
+    NewsKind.UPDATED,
+    NewsKind.REOPENED,
+    NewsKind.MOVED,
+)
 """News of batches that may have to be run here, although they are not yet."""
 
 
@@ -103,6 +111,9 @@ class Scheduler:
                 self._run(batch, first_items)
         elif batch.cancel_requested_at is not None:
             self._abandon(running, ItemErrorCode.CANCELLED)
+        elif not running.closed and _is_changed(running.batch, batch):
+            # This may have been read before the last change that is known here: lookups tell, which are in order.
+            self._lookup.ask(batch.tenant, batch.batch_id)
 
     def compare(self, owned: Mapping[tuple[str, str], int], term: int | None) -> None:
         """Look up batches that run here and are not owned at this epoch, or the other way round.
@@ -121,7 +132,7 @@ class Scheduler:
         if running is None or running.closed:
             return  # it has ended, or what is left of it is being skipped
         self._hosts.forget(running)
-        running.leave([dispatch for dispatch in running.dispatches() if self._executor.withdraw(dispatch)])
+        running.leave(self._withdraw(running))
         self._giving.spawn(self._give(running, owner))
 
     async def handed_over(self) -> None:
@@ -156,8 +167,8 @@ class Scheduler:
 
     @property
     def running_batches(self) -> int:
-        """Batches that have items without an outcome."""
-        return len(self._running)
+        """Batches that have items without an outcome, paused ones left out."""
+        return sum(not running.paused for running in self._running.values())
 
     def stop(self) -> None:
         """Dispatch nothing more; what is in flight may still end."""
@@ -184,9 +195,28 @@ class Scheduler:
 
     def _found(self, batch_id: str, batch: Batch | None) -> None:
         if batch is not None:
+            self._change(batch)
             self.reconcile(batch)
         elif batch_id in self._running:
             self._let_go(self._running[batch_id])
+
+    def _change(self, batch: Batch) -> None:
+        """Let the batch pause, go on or take another share of the turns, as a lookup found it."""
+        running = self._running.get(batch.batch_id)
+        if running is None or running.closed or running.batch.owner_epoch != batch.owner_epoch:
+            return
+        running.batch = batch
+        if batch.paused_at is None and running.paused:
+            running.resume()
+            self._offer(running)
+        elif batch.paused_at is not None and not running.paused:
+            self._hosts.forget(running)
+            running.pause(self._withdraw(running))
+            self._pump_soon()
+
+    def _withdraw(self, running: RunningBatch) -> Sequence[Dispatch]:
+        """Take back what no worker has begun; answers what was."""
+        return [dispatch for dispatch in running.dispatches() if self._executor.withdraw(dispatch)]
 
     def _run(self, batch: Batch, first_items: Sequence[Item]) -> None:
         lane = self._executor.lane(batch.options.operation, batch.options.parameters)
@@ -196,8 +226,6 @@ class Scheduler:
             self._abandon(running, ItemErrorCode.CANCELLED)
         elif running.is_past_failure_limit:
             self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
-        elif running.canary_due:
-            self._reader.begin_with_canary(running)
         else:
             self._offer(running)
 
@@ -223,8 +251,8 @@ class Scheduler:
             return  # answers no outstanding dispatch: it was cancelled, or the batch was lost
         self._strides[running.lane].settle(running, flight.estimated_ms, result.outcome.processing_time_ms or 0)
         is_another_due = result.transient and dispatch.attempt < running.batch.options.max_attempts
-        if running.leaving and (result.busy or is_another_due):
-            running.turn_back(dispatch)  # the next owner's to attempt
+        if (running.leaving or running.paused) and (result.busy or is_another_due):
+            running.give_back(dispatch, counts=not result.busy)  # to be attempted by the next owner, or after the pause
         elif not (self._put_off(running, result) if result.busy else self._attempt_again(running, result)):
             # The last in flight can't wait: nothing follows it, and its batch may end with it.
             can_wait = running.in_flight > 1
@@ -389,7 +417,7 @@ class Scheduler:
         self, running: RunningBatch, item_index: int, attempt: int, retry_after_s: float | None
     ) -> None:
         wait_s = max(self._backoff_s(attempt), min(retry_after_s or 0.0, MOST_RETRY_AFTER_S))
-        asyncio.get_running_loop().call_later(wait_s, self._reader.bring_back, running, item_index)
+        asyncio.get_running_loop().call_later(wait_s, self._reader.bring_back, running, item_index, running.era)
 
     def _record(
         self,
@@ -447,3 +475,8 @@ class Scheduler:
         running.end()
         self._strides[running.lane].leave(running)
         del self._running[running.batch.batch_id]
+
+
+def _is_changed(known: Batch, found: Batch) -> bool:
+    """Whether callers have paused, resumed or updated a batch in a way that concerns how it runs."""
+    return (known.paused_at, known.options.priority) != (found.paused_at, found.options.priority)

@@ -104,6 +104,22 @@ class BatchServicer:
         batch = await self._batches.cancel(call.tenant, parse.batch_id(request.batch_id))
         return render.status(batch, with_parameters=True)
 
+    async def PauseBatch(self, request: batch_service_pb2.PauseBatchRequest, call: Call) -> types_pb2.BatchStatusResult:
+        batch = await self._batches.pause(call.tenant, parse.batch_id(request.batch_id))
+        return render.status(batch, with_parameters=True)
+
+    async def ResumeBatch(
+        self, request: batch_service_pb2.ResumeBatchRequest, call: Call
+    ) -> types_pb2.BatchStatusResult:
+        batch = await self._batches.resume(call.tenant, parse.batch_id(request.batch_id))
+        return render.status(batch, with_parameters=True)
+
+    async def UpdateBatch(
+        self, request: batch_service_pb2.UpdateBatchRequest, call: Call
+    ) -> types_pb2.BatchStatusResult:
+        batch = await self._batches.update(call.tenant, parse.batch_id(request.batch_id), parse.batch_change(request))
+        return render.status(batch, with_parameters=True)
+
     async def RetryBatch(self, request: batch_service_pb2.RetryBatchRequest, call: Call) -> types_pb2.BatchStatusResult:
         batch = await self._batches.retry(call.tenant, parse.batch_id(request.batch_id), parse.retry_request(request))
         return render.status(batch, with_parameters=True)

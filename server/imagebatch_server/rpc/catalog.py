@@ -15,10 +15,12 @@ FEATURES = (
     "get_usage",
     "json_values_only",
     "limit_observed",
+    "pause_batch",
     "retry_item_ids",
     "retry_request_id",
     "tenant_quotas",
     "unknown_fields_refused",
+    "update_batch",
     "upload_sha256",
 )
 """What has come to the contract since its first release; GetServerInfoResponse.features says what each is."""

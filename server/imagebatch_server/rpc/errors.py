@@ -149,6 +149,10 @@ _TABLE: Sequence[tuple[type[RequestError], _Translate]] = (
         _plain(StatusCode.FAILED_PRECONDITION, ErrorReason.BATCH_NOT_TERMINAL, "batch_id", "status"),
     ),
     (
+        errors.BatchTerminal,
+        _plain(StatusCode.FAILED_PRECONDITION, ErrorReason.BATCH_TERMINAL, "batch_id", "status"),
+    ),
+    (
         errors.BatchNotRetryable,
         _plain(StatusCode.FAILED_PRECONDITION, ErrorReason.BATCH_NOT_RETRYABLE, "batch_id", "status"),
     ),

@@ -23,7 +23,7 @@ from imagebatch.v1.enums import (
 )
 from imagebatch_server.batches.errors import InvalidRequest, Violation
 from imagebatch_server.batches.item_admission import NewItem
-from imagebatch_server.batches.model import BatchFilter, BatchOptions, ItemFilter, RetryRequest
+from imagebatch_server.batches.model import BatchChange, BatchFilter, BatchOptions, ItemFilter, RetryRequest
 
 DEFAULT_PRIORITY = 5
 DEFAULT_ITEM_TIMEOUT_S = 60.0
@@ -38,7 +38,7 @@ def options(message: batch_service_pb2.BatchOptions) -> BatchOptions:
         operation=message.operation,
         parameters=message.parameters.SerializeToString() if message.HasField("parameters") else None,
         labels=dict(message.labels),
-        priority=message.priority if message.HasField("priority") else DEFAULT_PRIORITY,
+        priority=_priority(message),
         item_timeout_s=(
             message.item_timeout.ToNanoseconds() / 1e9 if message.HasField("item_timeout") else DEFAULT_ITEM_TIMEOUT_S
         ),
@@ -48,6 +48,19 @@ def options(message: batch_service_pb2.BatchOptions) -> BatchOptions:
         canary=message.canary if message.HasField("canary") else None,
         failure_limit=message.failure_limit if message.HasField("failure_limit") else None,
         output_prefix=message.output_prefix if message.HasField("output_prefix") else None,
+    )
+
+
+def _priority(message: batch_service_pb2.BatchOptions | batch_service_pb2.UpdateBatchRequest) -> int:
+    return message.priority if message.HasField("priority") else DEFAULT_PRIORITY
+
+
+def batch_change(request: batch_service_pb2.UpdateBatchRequest) -> BatchChange:
+    """Read what the mask names, and nothing else."""
+    named = request.update_mask.paths
+    return BatchChange(
+        priority=_priority(request) if "priority" in named else None,
+        labels=dict(request.labels) if "labels" in named else None,
     )
 
 

@@ -100,6 +100,7 @@ def status(batch: Batch, *, with_parameters: bool) -> types_pb2.BatchStatusResul
         (message.started_at, batch.started_at),
         (message.completed_at, batch.completed_at),
         (message.cancel_requested_at, batch.cancel_requested_at),
+        (message.paused_at, batch.paused_at),
         (message.estimated_completion_time, lifecycle.estimated_completion_time(batch, datetime.now(UTC))),
     )
     for field, at in times:

@@ -8,10 +8,10 @@ from functools import partial
 
 from sqlalchemy import CTE, Connection, bindparam, select, tuple_, update
 
-from imagebatch_server.batches.model import Batch, BatchFilter, Item, RetryRequest, StoredObject
+from imagebatch_server.batches.model import Batch, BatchChange, BatchFilter, Item, RetryRequest, StoredObject
 from imagebatch_server.batches.ports.batches import NewBatch
 from imagebatch_server.batches.quotas import QuotasOf
-from imagebatch_server.store import removal, rows, staging
+from imagebatch_server.store import changes, removal, rows, staging
 from imagebatch_server.store.batch_row import read_batch
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.dialects import INSERTS
@@ -23,7 +23,6 @@ from imagebatch_server.store.retry import retry
 from imagebatch_server.store.servers import is_left
 from imagebatch_server.store.submit import create, find_request
 from imagebatch_server.store.tables import RUNNING, batches
-from imagebatch_server.store.tenant_rows import OF_NO_DELETED_TENANT
 
 TAKEN_AT_ONCE = 200
 """Batches of one takeover: the servers that are left take them in turn, and none locks many rows for long."""
@@ -66,7 +65,16 @@ class SqlBatchStore:
         )
 
     async def request_cancel(self, tenant: str, batch_id: str, at: datetime) -> Batch:
-        return await self._database.write(partial(_request_cancel, key=(tenant, batch_id), at=at))
+        return await self._database.write(partial(changes.request_cancel, key=(tenant, batch_id), at=at))
+
+    async def pause(self, tenant: str, batch_id: str, at: datetime) -> Batch:
+        return await self._database.write(partial(changes.pause, key=(tenant, batch_id), at=at))
+
+    async def resume(self, tenant: str, batch_id: str) -> Batch:
+        return await self._database.write(partial(changes.resume, key=(tenant, batch_id)))
+
+    async def update(self, tenant: str, batch_id: str, change: BatchChange) -> Batch:
+        return await self._database.write(partial(changes.change, key=(tenant, batch_id), change=change))
 
     async def stage(self, batch: NewBatch) -> None:
         await self._database.write(partial(staging.stage, batch=batch, owner=self._owner))
@@ -145,11 +153,6 @@ class SqlBatchStore:
         return await self._database.read(partial(items_at, key=(tenant, batch_id), indexes=sorted(indexes)))
 
 
-def _request_cancel(connection: Connection, key: BatchKey, at: datetime) -> Batch:
-    row = connection.execute(_CANCEL, {**parameters(key), "at": at}).one_or_none()
-    return read_batch(connection, key) if row is None else rows.to_batch(row)
-
-
 def _take_over(connection: Connection, owner: str, operations: Sequence[str]) -> Sequence[Batch]:
     taken = connection.execute(_TAKE_OVER[connection.dialect.name], {"new_owner": owner, "operations": operations})
     return sorted((rows.to_batch(row) for row in taken), key=lambda batch: batch.batch_id)
@@ -182,12 +185,6 @@ def _pending_items(connection: Connection, key: BatchKey, after_index: int, limi
 
 
 _TOTAL_ITEMS = select(batches.c.total_items).where(of_batch(batches))
-_CANCEL = (
-    update(batches)
-    .where(of_batch(batches), RUNNING, OF_NO_DELETED_TENANT["batches"], batches.c.cancel_requested_at.is_(None))
-    .values(cancel_requested_at=bindparam("at"))
-    .returning(batches)
-)
 _MOVED = {"owner": bindparam("new_owner"), "owner_epoch": batches.c.owner_epoch + 1}
 _CAN_RUN = batches.c.operation.in_(bindparam("operations", expanding=True)) | batches.c.cancel_requested_at.is_not(None)
 _TAKE_OVER = {

@@ -88,7 +88,7 @@ def _move_counters(
         return batch
     status = lifecycle.terminal_status(batch)
     connection.execute(_END, {**values, "end": status.value, "at": at})  # the row is locked: it is as it was answered
-    return replace(batch, status=status, completed_at=at)
+    return replace(batch, status=status, completed_at=at, paused_at=None)
 
 
 def _moves(fresh: Sequence[Outcome]) -> dict[str, int]:
@@ -140,4 +140,4 @@ _MOVE_AND_START = _MOVE.values(
     started_at=func.coalesce(batches.c.started_at, bindparam("start", type_=UtcDateTime())),
     status=BatchStatus.PROCESSING.value,
 )
-_END = _UPDATE.values(status=bindparam("end"), completed_at=bindparam("at"))
+_END = _UPDATE.values(status=bindparam("end"), completed_at=bindparam("at"), paused_at=None)

@@ -78,6 +78,7 @@ def to_batch(row: Row[Any]) -> Batch:
         rated_at=row.rated_at,
         judged_from_successful=row.judged_from_successful,
         judged_from_failed=row.judged_from_failed,
+        paused_at=row.paused_at,
     )
 
 

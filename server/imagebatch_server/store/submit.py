@@ -50,9 +50,14 @@ def insert_batch(connection: Connection, row: dict[str, object]) -> Batch | None
     if inserted is None:
         return None
     batch = rows.to_batch(inserted)
+    insert_labels(connection, batch)
+    return batch
+
+
+def insert_labels(connection: Connection, batch: Batch) -> None:
+    """Index a batch's labels, of which none is indexed."""
     labels = [(batch.tenant, batch.batch_id, *label) for label in batch.options.labels.items()]
     insert_rows(connection, batch_labels, labels)
-    return batch
 
 
 def find_request(connection: Connection, batch: NewBatch) -> Batch | None:

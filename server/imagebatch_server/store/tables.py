@@ -147,10 +147,11 @@ class BatchRow(SQLModel, table=True):
     outcomes_per_s: float | None = None
     rated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     output_prefix: str | None
+    paused_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class BatchLabelRow(SQLModel, table=True):
-    """An index of the batches' labels, written with the batch and never changed."""
+    """An index of the batches' labels, written with the batch, and anew with new labels."""
 
     __tablename__ = "batch_labels"
     __table_args__ = (Index("batch_labels_by_value", "tenant", "key", "value", "batch_id"),)

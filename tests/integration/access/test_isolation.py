@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import json_format
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from tests.integration.access.secured import Secured
 from tests.integration.server import pictures
@@ -25,6 +26,7 @@ from imagebatch_server.rpc.parse import page_token
 
 IMAGE = pictures.drawn(7)
 LISTED = batches.ListBatchesRequest(page_size=1)
+MASK = FieldMask(paths=["priority", "labels"])
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,13 @@ CASES: Mapping[str, tuple[Case, ...]] = {
         _by("WatchBatch", batches.WatchBatchRequest, "batch_id", after_sequence=10_000),
     ),
     "CancelBatch": (_by("CancelBatch", batches.CancelBatchRequest, "batch_id"),),
+    "PauseBatch": (_by("PauseBatch", batches.PauseBatchRequest, "batch_id"),),
+    "ResumeBatch": (_by("ResumeBatch", batches.ResumeBatchRequest, "batch_id"),),
+    "UpdateBatch": (
+        _by(
+            "UpdateBatch", batches.UpdateBatchRequest, "batch_id", update_mask=MASK, priority=9, labels={"run": "ours"}
+        ),
+    ),
     "RetryBatch": (
         _by("RetryBatch", batches.RetryBatchRequest, "batch_id"),
         lambda raw, ids: raw.batches.RetryBatch(
@@ -196,7 +205,10 @@ RPCS = [
     for method in service.methods
 ]
 
-BY_ID_ALONE = ("GetBatchStatus", "GetBatchResults", "WatchBatch", "CancelBatch", "RetryBatch", "DownloadImage")
+BY_ID_ALONE = (
+    *("GetBatchStatus", "GetBatchResults", "WatchBatch", "CancelBatch", "PauseBatch", "ResumeBatch", "UpdateBatch"),
+    *("RetryBatch", "DownloadImage"),
+)
 ROUNDS = 40
 
 
@@ -228,6 +240,7 @@ def test_nothing_of_theirs_was_touched(secured: Secured, ours: Raw, theirs: Ids)
             told(case, ours, theirs)
     status = raw.status(theirs.batch_id)
     assert (status.total_items, status.cancel_requested_at.seconds) == (2, 0)
+    assert (status.priority, dict(status.labels)) == (5, {"run": "theirs"})
     assert raw.download(theirs.object_key)[1] == IMAGE
     assert [batch.batch_id for batch in raw.batches.ListBatches(batches.ListBatchesRequest()).batches] == [
         theirs.batch_id

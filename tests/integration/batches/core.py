@@ -77,6 +77,8 @@ class AnsweredExecutor:
         self.answer = answer
         self.events: DispatchEvents | None = None
         self.in_flight: dict[tuple[str, int], Dispatch] = {}
+        self.begun: set[tuple[str, int]] = set()
+        """What workers have; only a test that calls `begin` by itself has any that stays."""
         self.most_in_flight = 0
         self.dispatched: list[Dispatch] = []
         self._room = room
@@ -105,6 +107,8 @@ class AnsweredExecutor:
             self._fetched(dispatch)
 
     def withdraw(self, dispatch: Dispatch) -> bool:
+        if _key(dispatch) in self.begun:
+            return False
         self.forget(dispatch)
         return True
 
@@ -137,6 +141,8 @@ class AnsweredExecutor:
         """End an attempt that was left in flight."""
         assert self.events is not None
         self.in_flight.pop(_key(result.dispatch), None)
+        self.begun.discard(_key(result.dispatch))
+        self._changed.set()
         self._fetched(result.dispatch)
         if result.dispatch.item.image_url is not None and result.outcome.error_code is None:
             self.events.answered(result.dispatch)
@@ -145,6 +151,7 @@ class AnsweredExecutor:
     def begin(self, dispatch: Dispatch) -> None:
         """Say that a worker began."""
         assert self.events is not None
+        self.begun.add(_key(dispatch))
         self.events.started(dispatch)
 
     def _run(self, dispatch: Dispatch) -> None:

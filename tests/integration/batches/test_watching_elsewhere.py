@@ -16,7 +16,7 @@ from tests.unit.batches.samples import item
 
 from imagebatch.v1.enums import BatchStatus, ItemErrorCode
 from imagebatch_server.batches import cursor
-from imagebatch_server.batches.model import Batch, ItemResult, RetryRequest
+from imagebatch_server.batches.model import Batch, BatchChange, ItemResult, RetryRequest
 from imagebatch_server.batches.ports.batches import OutcomeStore
 from imagebatch_server.batches.ports.servers import NewsKind
 from imagebatch_server.batches.ring import Update
@@ -170,6 +170,20 @@ async def test_a_cancellation_through_another_server_is_obeyed(tmp_path: Path, u
         await one.executor.holds(8)
         await other.batches.cancel("default", batch.batch_id)
         assert (await other.ended(batch)).status is BatchStatus.CANCELLED
+
+
+async def test_a_pause_and_a_resumption_through_another_server_are_obeyed(tmp_path: Path, url: str) -> None:
+    async with two(tmp_path, url) as (one, other):
+        batch = await one.submit([item(index) for index in range(100)])
+        await one.executor.holds(8)
+        await other.batches.update("default", batch.batch_id, BatchChange(priority=9))
+        await other.batches.pause("default", batch.batch_id)
+        await one.executor.let_go()
+        one.executor.answer = succeed
+        resumed = await other.batches.resume("default", batch.batch_id)
+        assert (resumed.options.priority, resumed.paused_at) == (9, None)
+        ended = await other.ended(batch)
+        assert (ended.status, ended.successful_items, ended.owner) == (BatchStatus.COMPLETED, 100, one.claim.owner)
 
 
 async def test_a_retry_through_another_server_runs_and_both_show_it(tmp_path: Path, url: str) -> None:

@@ -93,6 +93,9 @@ def script() -> dict[str, list[Attempt]]:
         "GetBatchResults": [Attempt([page])],
         "WatchBatch": [Attempt(watch_from(3)), Attempt(watch_from(3))],
         "CancelBatch": [Attempt([status()])],
+        "PauseBatch": [Attempt([status()])],
+        "ResumeBatch": [Attempt([status()])],
+        "UpdateBatch": [Attempt([status()])],
         "GetServerInfo": [INFO],
         "RetryBatch": [Attempt([status()])],
         "DeleteBatch": [Attempt([batch_service_pb2.DeleteBatchResponse()])],
@@ -112,7 +115,8 @@ def test_a_batch_knows_its_id(serve: Serve) -> None:
         assert [result.item_index for result in batch.results()] == [0]
         assert [result.sequence for result in batch.watch(after_sequence=1)] == [2, 3]
         answered = [batch.get_status(), batch.wait(timeout=30), batch.cancel(), batch.retry()]
-        assert [each.batch_id for each in answered] == [BATCH_ID] * 4
+        answered += [batch.pause(), batch.resume(), batch.update(priority=1, labels={})]
+        assert [each.batch_id for each in answered] == [BATCH_ID] * 7
         batch.delete()
     assert {
         request.batch_id for rpc, requests in server.requests.items() if rpc != "GetServerInfo" for request in requests
@@ -127,7 +131,8 @@ async def test_an_asynchronous_batch_knows_its_id(serve: Serve) -> None:
         assert [result.item_index async for result in batch.results()] == [0]
         assert [result.sequence async for result in batch.watch(after_sequence=1)] == [2, 3]
         answered = [await batch.get_status(), await batch.wait(timeout=30), await batch.cancel(), await batch.retry()]
-        assert [each.batch_id for each in answered] == [BATCH_ID] * 4
+        answered += [await batch.pause(), await batch.resume(), await batch.update(priority=1, labels={})]
+        assert [each.batch_id for each in answered] == [BATCH_ID] * 7
         await batch.delete()
     assert {
         request.batch_id for rpc, requests in server.requests.items() if rpc != "GetServerInfo" for request in requests

@@ -95,9 +95,12 @@ def test_a_watch_has_an_end_of_its_own(serve: Serve) -> None:
     assert result.stderr.endswith(f"Go on watching with: imagebatch watch {BATCH_ID} --after-sequence 4\n")
 
 
-@pytest.mark.parametrize(("verb", "rpc"), [("cancel", "CancelBatch"), ("delete", "DeleteBatch")])
+RPC_OF = {"cancel": "CancelBatch", "delete": "DeleteBatch", "pause": "PauseBatch", "resume": "ResumeBatch"}
+
+
+@pytest.mark.parametrize(("verb", "rpc"), RPC_OF.items())
 def test_several_are_chosen_by_label_and_state(serve: Serve, verb: str, rpc: str) -> None:
-    value = "PROCESSING" if verb == "cancel" else "FAILED"
+    value = "FAILED" if verb == "delete" else "PROCESSING"
     answers = [Attempt([status(each)]) for each in IDS]
     if verb == "delete":
         answers = [Attempt([batch_service_pb2.DeleteBatchResponse()]) for _ in IDS]
@@ -108,7 +111,7 @@ def test_several_are_chosen_by_label_and_state(serve: Serve, verb: str, rpc: str
     (request,) = server.requests["ListBatches"]
     assert dict(request.labels) == {"run": "nightly"}
     terminal = {types_pb2.BATCH_STATUS_PENDING, types_pb2.BATCH_STATUS_PROCESSING}
-    assert (set(request.statuses) <= terminal) == (verb == "cancel")
+    assert (set(request.statuses) <= terminal) == (verb != "delete")
 
 
 @pytest.mark.parametrize(
@@ -118,6 +121,7 @@ def test_several_are_chosen_by_label_and_state(serve: Serve, verb: str, rpc: str
         (["delete", BATCH_ID, "--label", "a=b"], "give ids, or --label and --status, and not both"),
         (["delete", "--status", "processing"], "a batch that is processing can't be chosen to delete"),
         (["cancel", "--status", "completed"], "a batch that is completed can't be chosen to cancel"),
+        (["pause", "--status", "failed"], "a batch that is failed can't be chosen to pause"),
         (["delete", "--label", "a=b"], "--yes: is needed to delete 3 batches where nobody can be asked"),
     ],
 )
@@ -145,13 +149,64 @@ def test_a_person_is_asked_first(serve: Serve, answer: bytes, deleted: int) -> N
     assert len(server.requests["DeleteBatch"]) == deleted
 
 
-@pytest.mark.parametrize(("verb", "rpc"), [("cancel", "CancelBatch"), ("delete", "DeleteBatch")])
+@pytest.mark.parametrize(("verb", "rpc"), RPC_OF.items())
 def test_all_ids_are_checked_before_anything_is_done(serve: Serve, verb: str, rpc: str) -> None:
     missing = Attempt(code=grpc.StatusCode.NOT_FOUND, reason="BATCH_NOT_FOUND", message="no such batch")
     server = serve(GetBatchStatus=[Attempt([status(IDS[0])]), missing])
     assert run(server, verb, *IDS[:2]).exit_code == 2
     assert [request.batch_id for request in server.requests["GetBatchStatus"]] == IDS[:2]
     assert server.requests[rpc] == []
+
+
+def test_none_of_several_is_paused_if_one_has_ended(serve: Serve) -> None:
+    found = [Attempt([status(IDS[0], value="PROCESSING")]), Attempt([status(IDS[1], value="COMPLETED")])]
+    server = serve(GetBatchStatus=found)
+    result = run(server, "pause", *IDS[:2])
+    assert (result.exit_code, f"{IDS[1]} is completed; it has ended" in result.stderr) == (2, True)
+    assert server.requests["PauseBatch"] == []
+
+
+def test_a_pause_is_shown(serve: Serve) -> None:
+    paused = status(value="PROCESSING", total=9, done=4)
+    paused.paused_at.FromJsonString("2026-01-31T12:00:00Z")
+    server = serve(PauseBatch=[Attempt([paused])], ListBatches=[listed(paused)], ResumeBatch=[Attempt([status()])])
+    shown = run(server, "pause", BATCH_ID).stdout
+    assert "\nstatus        processing (paused)\n" in shown
+    assert "\npaused        2026-01-" in shown
+    assert "processing (paused)" in run(server, "list").stdout
+    assert "paused" not in run(server, "resume", BATCH_ID).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "labels"),
+    [
+        (["--priority", "9"], ["priority"], {}),
+        (["--label", "run=nightly", "--label", "a=b"], ["labels"], {"run": "nightly", "a": "b"}),
+        (["--no-labels", "--priority", "9"], ["priority", "labels"], {}),
+    ],
+)
+def test_an_update_names_what_it_changes(
+    serve: Serve, arguments: list[str], named: list[str], labels: dict[str, str]
+) -> None:
+    server = serve(UpdateBatch=[Attempt([status(value="PROCESSING")])])
+    result = run(server, "update", BATCH_ID, *arguments)
+    assert result.exit_code == 0, result.stderr
+    (request,) = server.requests["UpdateBatch"]
+    assert (list(request.update_mask.paths), dict(request.labels)) == (named, labels)
+    assert request.priority == (9 if "priority" in named else 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "--priority: is missing; give it, --label or --no-labels"),
+        (["--no-labels", "--label", "a=b"], "--no-labels: can't be given with --label; give one of them"),
+        (["--priority", "11"], "11 is not from 1 to 10"),
+    ],
+)
+def test_an_update_of_nothing_is_refused(serve: Serve, arguments: list[str], told: str) -> None:
+    result = run(serve(), "update", BATCH_ID, *arguments)
+    assert (result.exit_code, told in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

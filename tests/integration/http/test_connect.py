@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -54,6 +55,25 @@ def test_curl_submits_watches_and_reads(site: Site, picture: str) -> None:
     page = curl("GetBatchResults", {"batchId": batch_id})
     assert [result["status"] for result in page["results"]] == ["BATCH_ITEM_STATUS_SUCCESS"] * 2
     assert page["results"][0]["outputData"]["metadata"] == {"depth": [1, "two", None, True]}
+
+
+def test_a_batch_is_paused_updated_and_resumed_in_json(
+    site: Site, http: httpx.Client, picture: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    waits = {"objectKey": picture, "metadata": {"do": "wait", "until": str(gate)}}
+    which = {"batchId": submit(http, site, [waits])["batchId"]}
+    assert http.post(f"{site.batches}/PauseBatch", json=which).json()["pausedAt"]
+    change = {**which, "updateMask": "priority,labels", "priority": 7, "labels": {"a": "b"}}
+    updated = http.post(f"{site.batches}/UpdateBatch", json=change).json()
+    assert (updated["priority"], updated["labels"], "pausedAt" in updated) == (7, {"a": "b"}, True)
+    refused = http.post(f"{site.batches}/UpdateBatch", json={**which, "updateMask": "maxAttempts"})
+    assert (refused.status_code, "priority, labels or both" in refused.json()["message"]) == (400, True)
+    assert "pausedAt" not in http.post(f"{site.batches}/ResumeBatch", json=which).json()
+    gate.touch()
+    watch(http, site, which["batchId"])
+    ended = http.post(f"{site.batches}/PauseBatch", json=which).json()
+    assert ended["code"] == "failed_precondition"
 
 
 def test_bytes_are_what_grpc_sends(site: Site, http: httpx.Client, raw: Raw, picture: str) -> None:

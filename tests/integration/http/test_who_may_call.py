@@ -39,7 +39,15 @@ def test_another_tenants_batch_is_as_one_that_is_not_there(guarded: Site, http: 
     request = {"options": {"operation": "scripted"}, "items": items}
     submitted = http.post(f"{guarded.batches}/SubmitBatch", json=request, headers=bearer("writer"))
     batch_id = submitted.json()["batchId"]
-    for rpc in ("GetBatchStatus", "GetBatchResults", "CancelBatch", "RetryBatch", "DeleteBatch"):
+    for rpc in (
+        "GetBatchStatus",
+        "GetBatchResults",
+        "CancelBatch",
+        "PauseBatch",
+        "ResumeBatch",
+        "RetryBatch",
+        "DeleteBatch",
+    ):
         for asked in (batch_id, UNKNOWN):
             answer = http.post(f"{guarded.batches}/{rpc}", json={"batchId": asked}, headers=bearer("other"))
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

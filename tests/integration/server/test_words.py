@@ -19,6 +19,7 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from tests.integration.server import pictures, words
@@ -44,6 +45,10 @@ def struct(**values: Any) -> Struct:
     made = Struct()
     made.update(values)
     return made
+
+
+def mask(*paths: str) -> FieldMask:
+    return FieldMask(paths=paths)
 
 
 def no_kind() -> Struct:
@@ -157,6 +162,21 @@ FIELDS = {
     "WatchBatchRequest.after_sequence": stated("0 = from the first outcome", good=[0, 2**62], bad=[-1]),
     "WatchBatchRequest.statuses": stated("SUCCESS, FAILED or SKIPPED", good=[[3, 4, 5]], bad=[[0], [1], [2], [9]]),
     "CancelBatchRequest.batch_id": stated("a UUID", **UUIDS),
+    "PauseBatchRequest.batch_id": stated("a UUID", **UUIDS),
+    "ResumeBatchRequest.batch_id": stated("a UUID", **UUIDS),
+    "UpdateBatchRequest.batch_id": stated("a UUID", **UUIDS),
+    "UpdateBatchRequest.update_mask": stated(
+        "`priority`, `labels` or both",
+        "Required",
+        good=[mask("priority"), mask("labels"), mask("labels", "priority")],
+        bad=[None, mask(), mask("operation"), mask("priority", "labels.run"), mask("*"), mask("")],
+    ),
+    "UpdateBatchRequest.priority": stated("1 (lowest) to 10; absent = 5", good=[1, 10, None], bad=[0, 11, -1]),
+    "UpdateBatchRequest.labels": stated(
+        "at most 16; keys of 1 to 63 characters, values of at most 256",
+        good=[{}, {str(n): "" for n in range(16)}, {"k" * 63: "v" * 256}],
+        bad=[{str(n): "" for n in range(17)}, {"": "v"}, {"k" * 64: "v"}, {"k": "v" * 257}],
+    ),
     "RetryBatchRequest.batch_id": stated("a UUID", **UUIDS),
     "RetryBatchRequest.error_codes": stated(
         "DUPLICATE and CANCELLED can't be retried", good=[list(range(1, 11)), [13]], bad=[[0], [11], [12], [99]]
@@ -264,7 +284,9 @@ def send(raw: Raw, name: str, value: Any) -> object:
     stub: Any = raw.images if rpc in ("DownloadImage", "CreateUploadUrl") else raw.batches
     module: Any = images if stub is raw.images else batches
     names = getattr(module, message).DESCRIPTOR.fields_by_name
-    which = {"batch_id": UNKNOWN} if "batch_id" in names else {}
+    which: dict[str, Any] = {"batch_id": UNKNOWN} if "batch_id" in names else {}
+    if message == "UpdateBatchRequest" and field != "update_mask":
+        which["update_mask"] = mask("priority", "labels")
     answer = getattr(stub, rpc)(getattr(module, message)(**{**which, **given}))
     return list(answer) if rpc in ("WatchBatch", "DownloadImage") else answer
 
@@ -353,6 +375,11 @@ def of_unknown(rpc: str) -> Callable[[Raw], object]:
     return lambda raw: send(raw, f"{rpc}Request.batch_id", UNKNOWN)
 
 
+def of_ended(rpc: str) -> Callable[[Raw], object]:
+    return lambda raw: send(raw, f"{rpc}Request.batch_id", failed(raw))
+
+
+TERMINAL = ("FAILED_PRECONDITION", "BATCH_TERMINAL")
 NOT_FOUND = ("NOT_FOUND", "BATCH_NOT_FOUND")
 INVALID = ("INVALID_ARGUMENT", "INVALID_REQUEST")
 ERRORS: dict[tuple[str, tuple[str, str]], Callable[[Raw], object]] = {
@@ -372,6 +399,12 @@ ERRORS: dict[tuple[str, tuple[str, str]], Callable[[Raw], object]] = {
     ("BatchService.WatchBatch", NOT_FOUND): of_unknown("WatchBatch"),
     ("BatchService.WatchBatch", ("OUT_OF_RANGE", "SEQUENCE_OUT_OF_RANGE")): lambda raw: list(raw.watch(failed(raw), 2)),
     ("BatchService.CancelBatch", NOT_FOUND): of_unknown("CancelBatch"),
+    ("BatchService.PauseBatch", NOT_FOUND): of_unknown("PauseBatch"),
+    ("BatchService.PauseBatch", TERMINAL): of_ended("PauseBatch"),
+    ("BatchService.ResumeBatch", NOT_FOUND): of_unknown("ResumeBatch"),
+    ("BatchService.ResumeBatch", TERMINAL): of_ended("ResumeBatch"),
+    ("BatchService.UpdateBatch", NOT_FOUND): of_unknown("UpdateBatch"),
+    ("BatchService.UpdateBatch", TERMINAL): of_ended("UpdateBatch"),
     ("BatchService.RetryBatch", NOT_FOUND): of_unknown("RetryBatch"),
     ("BatchService.RetryBatch", ("ALREADY_EXISTS", "REQUEST_ID_REUSED")): retry_twice,
     ("BatchService.RetryBatch", ("FAILED_PRECONDITION", "BATCH_NOT_RETRYABLE")): lambda raw: raw.batches.RetryBatch(
@@ -408,7 +441,7 @@ ELSEWHERE = {
 
 def test_every_error_of_an_rpc_is_here() -> None:
     rpcs = [name for name in words.said() if name.startswith(("BatchService.", "ImageService."))]
-    assert len(rpcs) == 16
+    assert len(rpcs) == 19
     assert {*ERRORS, *ELSEWHERE} == {(rpc, error) for rpc in rpcs for error in words.errors_of(rpc)}
 
 

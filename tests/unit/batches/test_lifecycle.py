@@ -65,9 +65,10 @@ def test_the_estimate_is_the_rest_at_the_last_rate() -> None:
         {"outcomes_per_s": None},
         {"status": BatchStatus.COMPLETED},
         {"rated_at": NOW - timedelta(seconds=61)},
+        {"paused_at": NOW},
     ],
 )
-def test_there_is_no_estimate_without_a_fresh_rate(changes: dict[str, object]) -> None:
+def test_there_is_no_estimate_without_a_fresh_rate_or_in_a_pause(changes: dict[str, object]) -> None:
     running = batch(
         status=BatchStatus.PROCESSING, total_items=100, successful_items=40, outcomes_per_s=2.0, rated_at=NOW
     )

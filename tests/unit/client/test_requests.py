@@ -136,6 +136,14 @@ def test_a_page_with_every_item_carries_no_filter() -> None:
     assert list(page(True).statuses) == [4]
 
 
+def test_an_update_names_what_is_given() -> None:
+    assert list(requests.update("b", 3, None).update_mask.paths) == ["priority"]
+    assert list(requests.update("b", None, {}).update_mask.paths) == ["labels"]
+    assert dict(requests.update("b", 3, {"run": "1"}).labels) == {"run": "1"}
+    with pytest.raises(InvalidRequestError, match="update_mask: is empty; give a priority, labels or both"):
+        requests.update("b", None, None)
+
+
 def test_enum_values_may_be_given_as_strings_and_wrong_ones_are_refused() -> None:
     assert list(requests.watch("b", 3, ["failed"]).statuses) == [4]  # type: ignore[list-item]
     assert list(requests.retry("b", [ItemErrorCode.TIMEOUT], (), "r").error_codes) == [7]

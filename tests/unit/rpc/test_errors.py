@@ -24,6 +24,7 @@ EXAMPLES: dict[type[RequestError], tuple[RequestError, StatusCode]] = {
         (errors.RequestIdReused("r", "b", use="made"), StatusCode.ALREADY_EXISTS),
         (errors.BatchNotTerminal("b", BatchStatus.PENDING), StatusCode.FAILED_PRECONDITION),
         (errors.BatchNotRetryable("b", BatchStatus.CANCELLED), StatusCode.FAILED_PRECONDITION),
+        (errors.BatchTerminal("b", BatchStatus.FAILED), StatusCode.FAILED_PRECONDITION),
         (errors.SequenceOutOfRange("b", 9, 3), StatusCode.OUT_OF_RANGE),
         (errors.LimitExceeded(Limit("max_image_bytes", 8, 9), "too big"), StatusCode.RESOURCE_EXHAUSTED),
         (errors.TenantDeleted("acme"), StatusCode.FAILED_PRECONDITION),

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from imagebatch_server.batches.model import (
     Batch,
+    BatchChange,
     BatchFilter,
     BatchOptions,
     Item,
@@ -99,7 +100,19 @@ class BatchStore(Protocol):
         """Read batches that match, newest first, those older than `before_batch_id` only."""
 
     async def request_cancel(self, tenant: str, batch_id: str, at: datetime) -> Batch:
-        """Set cancel_requested_at if the batch is running and it isn't set; answer the batch. Raises BatchNotFound."""
+        """Set cancel_requested_at if the batch is running and it isn't set, which ends a pause; answer the batch.
+
+        Raises BatchNotFound.
+        """
+
+    async def pause(self, tenant: str, batch_id: str, at: datetime) -> Batch:
+        """Set paused_at unless it is set or the batch is being cancelled. Raises BatchNotFound, BatchTerminal."""
+
+    async def resume(self, tenant: str, batch_id: str) -> Batch:
+        """Clear paused_at. Raises BatchNotFound, BatchTerminal."""
+
+    async def update(self, tenant: str, batch_id: str, change: BatchChange) -> Batch:
+        """Set options of a running batch. Raises BatchNotFound, BatchTerminal."""
 
     async def retry(self, tenant: str, batch_id: str, request: RetryRequest, at: datetime) -> tuple[Batch, bool]:
         """Reopen a failed or partially completed batch.

@@ -14,6 +14,10 @@ class NewsKind(StrEnum):
 
     SUBMITTED = "submitted"
     CANCEL_REQUESTED = "cancel_requested"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    UPDATED = "updated"
+    """Its priority or its labels."""
     REOPENED = "reopened"
     MOVED = "moved"
     """To another owner."""
