@@ -18,8 +18,11 @@ from imagebatch_vision.verify.output import Check, cannot_tell, contradicted, su
 _JPEG_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG file", "Unsupported marker type")
 _JPEG_PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _END_MARK = b"\xff\xd9"
-_IN_PARTS = (b"\xff\xc2", b"\xff\xdd")
-"""Markers of progressive coding and of restarts, with which a decoder gets into step again."""
+_NOT_BY_TRIAL = (b"\xff\xc2", b"\xff\xdd", b"\xff\xc9", b"\xff\xca")
+"""Markers of progressive coding and of restarts, with which a decoder gets into step again, and of arithmetic coding.
+
+The last leaves out what it ends in, so that nothing tells where its pixels end.
+"""
 _OF_SAMPLING = "subsampling"
 """In what the strict decoder says of a sampling that it can't read."""
 _FILLER = b"\x55" * 64
@@ -74,7 +77,7 @@ def _answer_by_trial(data: bytes, refusal: str) -> str | None:
     too early or too late. Other bytes at the end then change nothing, or those behind the end something.
     """
     end = len(data) - len(_END_MARK)
-    if any(name in data for name in _IN_PARTS) or data.count(b"\xff\xda") != 1:
+    if any(name in data for name in _NOT_BY_TRIAL) or data.count(b"\xff\xda") != 1:
         return refusal
     shown = _pixels(data)
     if _pixels(data[:end] + _FILLER + _END_MARK) != shown:
