@@ -25,8 +25,13 @@ def faketime_library() -> Path | None:
     return next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
 
 
+MARKERS = ("export", "faketime", "node", "openai", "pgbouncer", "postgres")
+
+
 def _missing(marker: str) -> str | None:
     """Say what a test with this marker lacks on this machine."""
+    if marker == "export" and not all(map(find_spec, ("duckdb", "pandas", "polars", "pyarrow"))):
+        return "the packages duckdb, pandas, polars and pyarrow are not installed: make venv"
     if marker == "faketime" and faketime_library() is None:
         return "libfaketime is not installed: make faketime"
     if marker == "node" and not (shutil.which("node") and shutil.which("npm")):
@@ -41,11 +46,7 @@ def _missing(marker: str) -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = {
-        marker: reason
-        for marker in ("faketime", "node", "openai", "pgbouncer", "postgres")
-        if (reason := _missing(marker))
-    }
+    missing = {marker: reason for marker in MARKERS if (reason := _missing(marker))}
     for item in items:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker) is None:

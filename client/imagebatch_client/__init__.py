@@ -37,6 +37,7 @@ from imagebatch_client.records import rows
 from imagebatch_client.settings import ConnectionSettings
 from imagebatch_client.sync import Batch, BatchClient, Watch
 from imagebatch_client.types import (
+    BatchExport,
     BatchImageInput,
     BatchItemResult,
     BatchItemStatus,
@@ -66,6 +67,7 @@ __all__ = [
     "AsyncBatchClient",
     "Batch",
     "BatchClient",
+    "BatchExport",
     "BatchFailedError",
     "BatchImageInput",
     "BatchItemResult",

@@ -114,17 +114,25 @@ def chunk_request(chunk: bytes) -> image_service_pb2.UploadImageRequest:
     return image_service_pb2.UploadImageRequest(chunk=chunk)
 
 
-class Download:
-    """The messages of one download, put together."""
+class LargerImage(Exception):
+    """A stored image has more bytes than are wanted."""
 
-    def __init__(self, object_key: str) -> None:
+
+class Download:
+    """The messages of one download, put together; of an image of at most `most_bytes`, if they are given."""
+
+    def __init__(self, object_key: str, most_bytes: int | None = None) -> None:
         self._object_key = object_key
+        self._most_bytes = most_bytes
         self._header = image_service_pb2.DownloadImageHeader()
         self._chunks: list[bytes] = []
 
     def received(self, message: image_service_pb2.DownloadImageResponse) -> None:
+        """Take the next message. Raises LargerImage at the first one, which tells the size."""
         if message.HasField("header"):
             self._header = message.header
+            if self._most_bytes is not None and message.header.size_bytes > self._most_bytes:
+                raise LargerImage
         else:
             self._chunks.append(message.chunk)
 

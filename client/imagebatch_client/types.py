@@ -16,6 +16,7 @@ from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ErrorReason, ItemE
 from imagebatch_client.records import Record, html_table, rows
 
 __all__ = [
+    "BatchExport",
     "BatchImageInput",
     "BatchItemResult",
     "BatchItemStatus",
@@ -330,6 +331,16 @@ class UploadProgress(Record):
     total_files: int
     size_bytes: int
     total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchExport(Record):
+    """How far an export has come; `waiting_items` of its `items` had no outcome when they were read."""
+
+    path: str
+    items: int
+    total_items: int
+    waiting_items: int
 
 
 class SubmitOptions(TypedDict, total=False):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from typing import Protocol
 
-from imagebatch_client.types import BatchItemResult, BatchItemStatus, BatchStatusResult, ItemErrorCode
+from imagebatch_client.types import BatchExport, BatchItemResult, BatchItemStatus, BatchStatusResult, ItemErrorCode
 
 
 class BatchCalls(Protocol):
@@ -38,6 +39,16 @@ class BatchCalls(Protocol):
     async def retry(self, batch_id: str, error_codes: Iterable[ItemErrorCode], /) -> BatchStatusResult: ...
 
     async def delete(self, batch_id: str, /) -> None: ...
+
+    async def export(
+        self,
+        batch_id: str,
+        path: str | os.PathLike[str],
+        /,
+        *,
+        replace: bool,
+        on_export: Callable[[BatchExport], object] | None,
+    ) -> BatchExport: ...
 
 
 class AsyncBatch:
@@ -97,3 +108,13 @@ class AsyncBatch:
     async def delete(self) -> None:
         """As `AsyncBatchClient.delete`."""
         await self._client.delete(self.batch_id)
+
+    async def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        replace: bool = False,
+        on_export: Callable[[BatchExport], object] | None = None,
+    ) -> BatchExport:
+        """As `AsyncBatchClient.export`."""
+        return await self._client.export(self.batch_id, path, replace=replace, on_export=on_export)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -124,13 +124,26 @@ class AsyncCalls:
             return await self._send(ImageServiceStub(self._stream_channel).UploadImage, messages(), timeout_s)
 
     async def _download_once(
-        self, request: image_service_pb2.DownloadImageRequest, timeout_s: float
+        self, request: image_service_pb2.DownloadImageRequest, timeout_s: float, most_bytes: int | None = None
     ) -> DownloadedImage:
-        download = images.Download(request.object_key)
+        download = images.Download(request.object_key, most_bytes)
         method = ImageServiceStub(self._open_channel()).DownloadImage
-        async for message in method(request, timeout=timeout_s, metadata=self._credentials.metadata()):
-            download.received(message)
+        call = method(request, timeout=timeout_s, metadata=self._credentials.metadata())
+        try:
+            async for message in call:
+                download.received(message)
+        finally:
+            call.cancel()  # of no effect on one that is over
         return download.image()
+
+    async def _small_images(self, object_keys: Iterable[str], most_bytes: int) -> dict[str, bytes]:
+        """Read stored images by their keys, but for those that are larger, or not there any more."""
+        found = {}
+        for key in object_keys:
+            attempt = partial(self._download_once, requests.download(key), most_bytes=most_bytes)
+            with suppress(images.LargerImage, errors.ObjectNotFoundError):
+                found[key] = (await self._transfer("DownloadImage", attempt)).content
+        return found
 
     async def _repeat(
         self, rpc: str, attempt: Callable[[float], Awaitable[R]], attempts: CallAttempts, is_repeatable: bool = True

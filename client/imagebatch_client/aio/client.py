@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from datetime import date, datetime
@@ -22,9 +23,11 @@ from imagebatch_client.aio.batch import AsyncBatch
 from imagebatch_client.aio.calls import AsyncCalls
 from imagebatch_client.aio.submission import Items, after, item_chunks, stream
 from imagebatch_client.aio.uploads import upload_all
+from imagebatch_client.export.export import Export
 from imagebatch_client.resume import CallAttempts, ResultsWalk, WatchProgress
 from imagebatch_client.settings import DEFAULT_ADDRESS, ConnectionSettings, settings_from_env
 from imagebatch_client.types import (
+    BatchExport,
     BatchItemResult,
     BatchItemStatus,
     BatchResults,
@@ -45,6 +48,7 @@ from imagebatch_client.types import (
 
 OnProgress: TypeAlias = Callable[[BatchStatusResult], object]
 OnUpload: TypeAlias = Callable[[UploadProgress], object]
+OnExport: TypeAlias = Callable[[BatchExport], object]
 
 
 class AsyncBatchClient(AsyncCalls):
@@ -335,6 +339,31 @@ class AsyncBatchClient(AsyncCalls):
         """Read one stored image whole. Raises ObjectNotFoundError."""
         request = requests.download(object_key)
         return await self._transfer("DownloadImage", partial(self._download_once, request))
+
+    async def export(
+        self,
+        batch_id: str | UUID,
+        path: str | os.PathLike[str],
+        *,
+        replace: bool = False,
+        on_export: OnExport | None = None,
+    ) -> BatchExport:
+        """Write all items of the batch, as they are now, to a file: .parquet, .csv, .jsonl or .html, by its name.
+
+        The file is written in threads.
+        """
+        batch_id = requests.identifier(batch_id, "batch_id")
+        requests.callback(on_export, "on_export")
+        with Export(batch_id, path, replaces=requests.flag(replace, "replace")) as export:
+            if not export.is_begun:
+                export.begin(await self.get_status(batch_id), await self.list_operations())
+            while export.has_more:
+                page = await self.get_results(batch_id, offset=export.offset, limit=export.page_size)
+                small = await self._small_images(export.images_of(page), export.most_image_bytes)
+                progress = await asyncio.to_thread(export.write, page, small)
+                if on_export is not None:
+                    on_export(progress)
+            return await asyncio.to_thread(export.finish)
 
     async def list_operations(self) -> list[Operation]:
         """List the operations that the server offers, by name."""

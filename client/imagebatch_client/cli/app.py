@@ -16,6 +16,7 @@ from imagebatch_client.cli.cancel import cancel
 from imagebatch_client.cli.connection import Stopped, report
 from imagebatch_client.cli.delete import delete
 from imagebatch_client.cli.download import download
+from imagebatch_client.cli.export import export
 from imagebatch_client.cli.info import info
 from imagebatch_client.cli.list import list_batches
 from imagebatch_client.cli.operations import operations
@@ -205,6 +206,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "operations": operations,
     "upload": upload,
     "download": download,
+    "export": export,
     "info": info,
     "usage": usage,
 }

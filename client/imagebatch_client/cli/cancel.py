@@ -7,6 +7,7 @@ import typer
 from imagebatch_client.cli import chosen, options, render
 from imagebatch_client.cli.connection import connect
 from imagebatch_client.cli.terminal import note, put
+from imagebatch_client.texts import spaced
 from imagebatch_client.types import BatchStatus
 
 
@@ -41,4 +42,4 @@ def cancel(
             answer = client.cancel(batch_id)
             put(render.as_json(answer) if as_json else render.status_lines(answer))
             if answer.is_terminal() and answer.status is not BatchStatus.CANCELLED:
-                note(f"The batch had already ended: {render.spaced(answer.status)}.")
+                note(f"The batch had already ended: {spaced(answer.status)}.")

@@ -12,6 +12,7 @@ from imagebatch_client.cli import options, render
 from imagebatch_client.cli.connection import usage_error
 from imagebatch_client.cli.terminal import note
 from imagebatch_client.sync import BatchClient
+from imagebatch_client.texts import spaced
 from imagebatch_client.types import BatchStatus, BatchStatusResult
 
 LATEST = "latest"
@@ -73,7 +74,7 @@ def batch_ids(
             _check(client, ids, possible, refused_else)
         return ids
     if impossible := set(statuses) - possible:
-        raise usage_error("--status", f"a batch that is {render.spaced(min(impossible))} can't be chosen to {verb}")
+        raise usage_error("--status", f"a batch that is {spaced(min(impossible))} can't be chosen to {verb}")
     wanted = sorted(set(statuses) or possible)
     found = list(client.list_batches(statuses=wanted, labels=options.pairs("--label", labels), page_size=1000))
     if found and not is_sure and not _agreed(found, verb):
@@ -88,14 +89,14 @@ def _check(client: BatchClient, ids: Sequence[str], possible: frozenset[BatchSta
     found = [client.get_status(each) for each in ids]
     refused = [batch for batch in found if refused_else is not None and batch.status not in possible]
     if refused:
-        problems = [f"{batch.batch_id} is {render.spaced(batch.status)}; {refused_else}" for batch in refused]
+        problems = [f"{batch.batch_id} is {spaced(batch.status)}; {refused_else}" for batch in refused]
         raise usage_error("BATCH_ID", *problems)
 
 
 def _agreed(found: Sequence[BatchStatusResult], verb: str) -> bool:
     for batch in found[:10]:
         items = render.counted(batch.total_items, "item", "items")
-        note(f"  {batch.batch_id}  {render.spaced(batch.status)}  {batch.operation}  {items}")
+        note(f"  {batch.batch_id}  {spaced(batch.status)}  {batch.operation}  {items}")
     if len(found) > 10:
         note(f"  and {len(found) - 10} more")
     batches = render.counted(len(found), "batch", "batches")

@@ -10,9 +10,9 @@ from itertools import islice
 import typer
 
 from imagebatch_client.cli import config
-from imagebatch_client.cli.terminal import one_line
 from imagebatch_client.errors import ImagebatchError
 from imagebatch_client.sync import BatchClient
+from imagebatch_client.texts import one_line
 
 # Whoever presses the key waits for it.
 _PATIENCE_S = 1.5

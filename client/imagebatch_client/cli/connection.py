@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from imagebatch_client.cli import exits
-from imagebatch_client.cli.terminal import note, one_line
+from imagebatch_client.cli.terminal import note
 from imagebatch_client.errors import (
     DeadlineExceededError,
     FieldViolation,
@@ -18,6 +18,7 @@ from imagebatch_client.errors import (
 )
 from imagebatch_client.settings import ConnectionSettings
 from imagebatch_client.sync import BatchClient
+from imagebatch_client.texts import one_line
 
 _SERVER_FAULTS = (UnavailableError, DeadlineExceededError, ServerError, IncompatibleServerError)
 

@@ -8,7 +8,8 @@ import typer
 
 from imagebatch_client.cli import options, render
 from imagebatch_client.cli.connection import connect, settings_of
-from imagebatch_client.cli.terminal import one_line, put
+from imagebatch_client.cli.terminal import put
+from imagebatch_client.texts import one_line
 
 
 def info(ctx: typer.Context, as_json: options.AsJson = False) -> None:

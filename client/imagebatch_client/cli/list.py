@@ -9,7 +9,8 @@ import typer
 
 from imagebatch_client.cli import completion, options, render
 from imagebatch_client.cli.connection import connect
-from imagebatch_client.cli.terminal import note, one_line, put
+from imagebatch_client.cli.terminal import note, put
+from imagebatch_client.texts import one_line
 
 
 def list_batches(

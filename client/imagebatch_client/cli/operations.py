@@ -13,7 +13,8 @@ import typer
 from imagebatch_client.cli import completion, options, render
 from imagebatch_client.cli.connection import connect, usage_error
 from imagebatch_client.cli.schema import Schema, resolved
-from imagebatch_client.cli.terminal import console, one_line, put
+from imagebatch_client.cli.terminal import console, put
+from imagebatch_client.texts import one_line
 from imagebatch_client.types import Operation
 
 _MOST_WIDTH = 100

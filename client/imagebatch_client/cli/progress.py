@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
+from imagebatch_client import shown
 from imagebatch_client.cli import render
 from imagebatch_client.cli.terminal import console, put
 from imagebatch_client.types import BatchItemResult, BatchStatusResult
@@ -51,7 +52,7 @@ def display_for(as_json: bool, total_items: int) -> Display:
 
 
 def plain_line(result: BatchItemResult) -> str:
-    return f"{result.status:<7}  {render.shown_name(result)}  {render.outcome(result)}"
+    return f"{result.status:<7}  {shown.name(result)}  {shown.outcome(result)}"
 
 
 class Lines:
@@ -107,9 +108,9 @@ class LiveBar:
         line = Text.assemble(
             (f"{result.status:<7}", render.ITEM_STYLES[result.status]),
             "  ",
-            (render.shown_name(result), "bold"),
+            (shown.name(result), "bold"),
             "  ",
-            render.outcome(result),
+            shown.outcome(result),
         )
         if self._out.is_terminal:
             self._out.print(line, no_wrap=True, overflow="ellipsis")

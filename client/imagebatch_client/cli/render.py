@@ -1,17 +1,14 @@
-"""How items and batches read: as one line, and as JSON."""
+"""How batches read: line by line, and as JSON."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from imagebatch_client.cli.terminal import escaped, one_line
-from imagebatch_client.types import BatchItemResult, BatchItemStatus, BatchStatusResult
+from imagebatch_client.texts import json_line, one_line, spaced
+from imagebatch_client.types import BatchItemStatus, BatchStatusResult
 
 # Colours by state, for terminals that have them.
 ITEM_STYLES = {
@@ -21,54 +18,6 @@ ITEM_STYLES = {
     BatchItemStatus.PROCESSING: "cyan",
     BatchItemStatus.PENDING: "dim",
 }
-
-
-def shown_name(result: BatchItemResult) -> str:
-    """Name the item as a person would: its file's name, else the end of its URL, else its id."""
-    given = result.input_data or {}
-    metadata = given.get("metadata")
-    name = metadata.get("file_name") if isinstance(metadata, dict) else None
-    if not name and isinstance(given.get("image_url"), str):
-        name = _end_of(given["image_url"])
-    return one_line(str(name or result.item_id))
-
-
-def _end_of(url: str) -> str:
-    """Find the name at the end of a URL's path, else all of it; anything may come as a URL, so nothing is refused."""
-    _, _, behind_scheme = url.partition("://")
-    return re.split("[?#]", behind_scheme, maxsplit=1)[0].partition("/")[2].rpartition("/")[2] or url
-
-
-def outcome(result: BatchItemResult) -> str:
-    """Say what came of the item in one line: a description, a verdict, a stored image, or an error with its code."""
-    if result.error_code is not None:
-        return one_line(f"{result.error_code}: {result.error_message or ''}")
-    if result.description is not None:
-        return one_line(result.description)
-    if result.is_verified is not None:
-        return one_line(_verdict(result.is_verified, result.output_data or {}))
-    if result.stored_object_key is not None:
-        return one_line(f"stored as {result.stored_object_key}")
-    if result.output_data is not None:
-        return one_line(json.dumps(result.output_data, ensure_ascii=False))
-    return ""
-
-
-def _verdict(is_verified: bool, output: Mapping[str, Any]) -> str:
-    """Say `verified`, or what speaks against it: the checks that are contradicted, else those that could not tell."""
-    if is_verified:
-        return "verified"
-    said = output.get("checks")
-    checks = [check for check in said if isinstance(check, dict)] if isinstance(said, list) else []
-    for verdict in ("contradicted", "cannot_tell"):
-        reasons = [
-            f"{spaced(str(check.get('name')))}: {check.get('detail') or spaced(verdict)}"
-            for check in checks
-            if check.get("verdict") == verdict
-        ]
-        if reasons:
-            return f"not verified: {'; '.join(reasons)}"
-    return "not verified"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -100,11 +49,6 @@ def failures(status: BatchStatusResult) -> str:
 def counted(count: int, one: str, many: str) -> str:
     """Say how many: "1 batch", "1,200 batches"."""
     return f"{count:,} {one if count == 1 else many}"
-
-
-def spaced(value: str) -> str:
-    """`partially_completed` as "partially completed"."""
-    return value.replace("_", " ")
 
 
 def duration(seconds: float) -> str:
@@ -175,12 +119,4 @@ def as_json(value: Any) -> str:
     """One of the public dataclasses, or a list of them, as one line of JSON with the contract's field names."""
     # Elsewhere than in UTF-8, escapes: JSON must not lose a letter to the terminal's encoding.
     is_utf8 = (sys.stdout.encoding or "utf-8").lower() in {"utf-8", "utf8"}
-    return escaped(json.dumps(value, default=_jsonable, ensure_ascii=not is_utf8, separators=(",", ":")))
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    return json_line(value, ensure_ascii=not is_utf8)

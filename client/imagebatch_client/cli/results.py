@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from imagebatch_client import shown
 from imagebatch_client.cli import chosen, completion, options, render
 from imagebatch_client.cli.connection import connect, usage_error
 from imagebatch_client.cli.progress import plain_line
@@ -118,9 +119,9 @@ def _print_table(items: Iterable[BatchItemResult]) -> None:
         score, time_ms = item.confidence_score, item.processing_time_ms
         table.add_row(
             str(item.item_index),
-            Text(render.shown_name(item)),
+            Text(shown.name(item)),
             Text(item.status, style=render.ITEM_STYLES[item.status]),
-            Text(render.outcome(item)),
+            Text(shown.outcome(item)),
             "" if score is None else f"{score:.2f}",
             "" if time_ms is None else str(time_ms),
         )

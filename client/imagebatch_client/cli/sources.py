@@ -11,8 +11,9 @@ from pathlib import Path
 
 from imagebatch_client.cli.connection import usage_error
 from imagebatch_client.cli.entries import URL, ImageUrl, Source
-from imagebatch_client.cli.terminal import note, one_line
+from imagebatch_client.cli.terminal import note
 from imagebatch_client.files import ImageFile, valid_text
+from imagebatch_client.texts import one_line
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".jxl", ".png", ".tif", ".tiff", ".webp"}

@@ -15,10 +15,11 @@ from imagebatch_client.cli.entries import Entry, ImageUrl, Source, StoredImage, 
 from imagebatch_client.cli.follow import follow
 from imagebatch_client.cli.manifest import read_manifest
 from imagebatch_client.cli.sources import Choice, find_sources
-from imagebatch_client.cli.terminal import note, one_line, put
+from imagebatch_client.cli.terminal import note, put
 from imagebatch_client.cli.units import seconds
 from imagebatch_client.cli.uploading import upload_all
 from imagebatch_client.files import ImageFile
+from imagebatch_client.texts import one_line
 
 _NOT_SUBMITTED = (
     "Stopped; nothing was submitted. What was uploaded is kept for a day: repeat the command, and it goes on."

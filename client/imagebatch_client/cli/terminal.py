@@ -1,45 +1,19 @@
 """What reaches the terminal: results on standard output, words on standard error, and nothing that steers it.
 
-Texts come from images, files and servers. Whatever is written goes through `put` or `note`, or through `one_line` on
-its way into a table.
+Texts come from images, files and servers. Whatever is written goes through `put` or `note`, or through
+`texts.one_line` on its way into a table.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
-import unicodedata
 from contextlib import suppress
 from typing import TextIO
 
 from rich.console import Console
 
-# Control characters, marks that turn the direction of text around, private and surrogate code points, line separators.
-_STEERING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-_JOINERS = "\u200c\u200d"  # of emoji, and of letters in Persian and Indic scripts: they only join
-_MARK = "\x00"
-_MARKS = re.compile(f"{_MARK}+")
-
-
-def safe(text: str) -> str:
-    """`text` with a space for each run of characters that a terminal acts on, line breaks included."""
-    if text.isprintable():
-        return text
-    return _MARKS.sub(" ", "".join(_MARK if _steers(character) else character for character in text))
-
-
-def one_line(text: str) -> str:
-    """Clean the text, and strip the space around it."""
-    return safe(text).strip()
-
-
-def escaped(json_text: str) -> str:
-    r"""JSON with `\u` escapes for such characters, which stand in its strings alone."""
-    if json_text.isprintable():
-        return json_text
-    return "".join(json.dumps(character)[1:-1] if _steers(character) else character for character in json_text)
+from imagebatch_client.texts import safe
 
 
 def put(text: str) -> None:
@@ -69,7 +43,3 @@ def discard(stream: TextIO) -> None:
 
 def _safe_lines(text: str) -> str:
     return "\n".join(map(safe, text.split("\n")))
-
-
-def _steers(character: str) -> bool:
-    return unicodedata.category(character) in _STEERING and character not in _JOINERS

@@ -10,9 +10,10 @@ from imagebatch_client.cli import options, render
 from imagebatch_client.cli.connection import Stopped, connect, usage_error
 from imagebatch_client.cli.entries import ImageUrl
 from imagebatch_client.cli.sources import Choice, find_sources
-from imagebatch_client.cli.terminal import one_line, put
+from imagebatch_client.cli.terminal import put
 from imagebatch_client.cli.uploading import upload_all
 from imagebatch_client.files import ImageFile
+from imagebatch_client.texts import one_line
 
 
 def upload(

@@ -10,7 +10,8 @@ import typer
 
 from imagebatch_client.cli import options, render
 from imagebatch_client.cli.connection import connect
-from imagebatch_client.cli.terminal import note, one_line, put
+from imagebatch_client.cli.terminal import note, put
+from imagebatch_client.texts import one_line
 from imagebatch_client.types import DailyUsage
 
 _COLUMNS = ("ITEMS", "PROCESSING", "IMAGES", "INPUT TOKENS", "OUTPUT TOKENS")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from imagebatch_client.sync.watch import Watch
-from imagebatch_client.types import BatchItemResult, BatchItemStatus, BatchStatusResult, ItemErrorCode
+from imagebatch_client.types import BatchExport, BatchItemResult, BatchItemStatus, BatchStatusResult, ItemErrorCode
 
 
 class BatchCalls(Protocol):
@@ -39,6 +40,16 @@ class BatchCalls(Protocol):
     def retry(self, batch_id: str, error_codes: Iterable[ItemErrorCode], /) -> BatchStatusResult: ...
 
     def delete(self, batch_id: str, /) -> None: ...
+
+    def export(
+        self,
+        batch_id: str,
+        path: str | os.PathLike[str],
+        /,
+        *,
+        replace: bool,
+        on_export: Callable[[BatchExport], object] | None,
+    ) -> BatchExport: ...
 
 
 class Batch:
@@ -96,3 +107,13 @@ class Batch:
     def delete(self) -> None:
         """As `BatchClient.delete`."""
         self._client.delete(self.batch_id)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        replace: bool = False,
+        on_export: Callable[[BatchExport], object] | None = None,
+    ) -> BatchExport:
+        """As `BatchClient.export`."""
+        return self._client.export(self.batch_id, path, replace=replace, on_export=on_export)

@@ -140,11 +140,26 @@ class Calls:
             messages = chain([upload.header], map(images.chunk_request, chunks))
             return self._send(self._images.UploadImage, messages, timeout_s, ending)
 
-    def _download_once(self, request: image_service_pb2.DownloadImageRequest, timeout_s: float) -> DownloadedImage:
-        download = images.Download(request.object_key)
-        for message in self._images.DownloadImage(request, timeout=timeout_s, metadata=self._credentials.metadata()):
-            download.received(message)
+    def _download_once(
+        self, request: image_service_pb2.DownloadImageRequest, timeout_s: float, most_bytes: int | None = None
+    ) -> DownloadedImage:
+        download = images.Download(request.object_key, most_bytes)
+        call = self._images.DownloadImage(request, timeout=timeout_s, metadata=self._credentials.metadata())
+        try:
+            for message in call:
+                download.received(message)
+        finally:
+            call.cancel()  # of no effect on one that is over
         return download.image()
+
+    def _small_images(self, object_keys: Iterable[str], most_bytes: int) -> dict[str, bytes]:
+        """Read stored images by their keys, but for those that are larger, or not there any more."""
+        found = {}
+        for key in object_keys:
+            attempt = partial(self._download_once, requests.download(key), most_bytes=most_bytes)
+            with suppress(images.LargerImage, errors.ObjectNotFoundError):
+                found[key] = self._transfer("DownloadImage", attempt).content
+        return found
 
     def _repeat(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from functools import partial
@@ -13,6 +14,7 @@ import grpc
 
 from imagebatch.v1 import batch_service_pb2
 from imagebatch_client import convert, errors, files, images, requests, resume
+from imagebatch_client.export.export import Export
 from imagebatch_client.resume import CallAttempts, ResultsWalk, WatchProgress
 from imagebatch_client.settings import DEFAULT_ADDRESS, ConnectionSettings, settings_from_env
 from imagebatch_client.sync.batch import Batch
@@ -21,6 +23,7 @@ from imagebatch_client.sync.uploads import upload_all
 from imagebatch_client.sync.watch import Watch, WatchCall, updates
 from imagebatch_client.threads import Ending
 from imagebatch_client.types import (
+    BatchExport,
     BatchImageInput,
     BatchItemResult,
     BatchItemStatus,
@@ -43,6 +46,7 @@ from imagebatch_client.types import (
 Items: TypeAlias = Iterable[BatchImageInput]
 OnProgress: TypeAlias = Callable[[BatchStatusResult], object]
 OnUpload: TypeAlias = Callable[[UploadProgress], object]
+OnExport: TypeAlias = Callable[[BatchExport], object]
 
 
 class BatchClient(Calls):
@@ -367,6 +371,35 @@ class BatchClient(Calls):
         """Read one stored image whole. Raises ObjectNotFoundError."""
         request = requests.download(object_key)
         return self._transfer("DownloadImage", partial(self._download_once, request))
+
+    def export(
+        self,
+        batch_id: str | UUID,
+        path: str | os.PathLike[str],
+        *,
+        replace: bool = False,
+        on_export: OnExport | None = None,
+    ) -> BatchExport:
+        """Write all items of the batch, as they are now, to a file: .parquet, .csv, .jsonl or .html, by its name.
+
+        They are in index order, those without an outcome too. What is written stands in a folder, `path` with `.part`
+        after it, until it is whole: an export that was interrupted is repeated, and goes on where it was. Memory does
+        not grow with the batch, except that a page of HTML has 10,000 items at most. With `replace`, it takes the place
+        of a file that is there. `on_export` is called after each page of items. Raises BatchNotFoundError;
+        InvalidRequestError for a `path` that can't be exported to, or that needs PyArrow
+        (`imagebatch-client[export]`); and OSError if the disk is full.
+        """
+        batch_id = requests.identifier(batch_id, "batch_id")
+        requests.callback(on_export, "on_export")
+        with Export(batch_id, path, replaces=requests.flag(replace, "replace")) as export:
+            if not export.is_begun:
+                export.begin(self.get_status(batch_id), self.list_operations())
+            while export.has_more:
+                page = self.get_results(batch_id, offset=export.offset, limit=export.page_size)
+                progress = export.write(page, self._small_images(export.images_of(page), export.most_image_bytes))
+                if on_export is not None:
+                    on_export(progress)
+            return export.finish()
 
     def list_operations(self) -> list[Operation]:
         """List the operations that the server offers, by name."""

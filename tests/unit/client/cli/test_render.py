@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from imagebatch_client import shown
 from imagebatch_client.cli import exits, render
 from imagebatch_client.cli.progress import Rate, pace, plain_line
 from imagebatch_client.types import BatchItemResult, BatchItemStatus, BatchStatus, BatchStatusResult, ItemErrorCode
@@ -62,7 +63,7 @@ def status(value: str, **fields: Any) -> BatchStatusResult:
     ],
 )
 def test_an_item_is_called_by_its_files_name(input_data: dict[str, Any] | None, name: str) -> None:
-    assert render.shown_name(item(input_data=input_data)) == name
+    assert shown.name(item(input_data=input_data)) == name
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_an_item_is_called_by_its_files_name(input_data: dict[str, Any] | None, 
     ],
 )
 def test_an_outcome_is_one_line(fields: dict[str, Any], line: str) -> None:
-    assert render.outcome(item(**fields)) == line
+    assert shown.outcome(item(**fields)) == line
 
 
 def test_a_plain_line_has_the_state_the_name_and_the_outcome() -> None:

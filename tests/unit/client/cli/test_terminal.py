@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagebatch_client import texts
 from imagebatch_client.cli import render, terminal
 
 STEERING = re.compile(
@@ -23,7 +24,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_hostile_text_is_made_harmless(text: str) -> None:
-    assert not STEERING.search(terminal.one_line(f"a{text}b"))
+    assert not STEERING.search(texts.one_line(f"a{text}b"))
     escaped = render.as_json({"text": text})
     assert not STEERING.search(escaped)
     assert json.loads(escaped) == {"text": text}
@@ -31,14 +32,14 @@ def test_hostile_text_is_made_harmless(text: str) -> None:
 
 @given(st.text())
 def test_any_text_is_made_harmless_and_json_loses_nothing(text: str) -> None:
-    assert not STEERING.search(terminal.one_line(text))
+    assert not STEERING.search(texts.one_line(text))
     assert not STEERING.search(render.as_json([text]))
     assert json.loads(render.as_json([text])) == [text]
 
 
 @pytest.mark.parametrize("text", ["räksmörgås", "日本語", "👩‍👩‍👧", "می‌خواهم", "two  spaces", "a/b\\c"])
 def test_what_people_write_stays(text: str) -> None:
-    assert terminal.one_line(text) == text
+    assert texts.one_line(text) == text
     assert text.replace("\\", "\\\\") in render.as_json(text)
 
 

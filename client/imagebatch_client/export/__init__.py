@@ -1,0 +1,1 @@
+"""A batch's items as a file: Parquet, CSV, JSON Lines or a page."""
