@@ -20,6 +20,7 @@ from benchmarks.rows import (
     client,
     delay,
     describe,
+    export,
     fetching,
     http,
     latency,
@@ -37,8 +38,8 @@ from benchmarks.rows import (
 ROWS = {
     row.ROW: row
     for row in (
-        throughput, peers, latency, replay, delay, news, pages, watchers, http, stream, fetching, describe, client,
-        security, startup,
+        throughput, peers, latency, replay, delay, news, pages, export, watchers, http, stream, fetching, describe,
+        client, security, startup,
     )
 }  # fmt: skip
 RESULTS = kept.FOLDER / "RESULTS.md"
