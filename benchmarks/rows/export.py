@@ -19,9 +19,10 @@ from benchmarks.rows.finished import serving_finished
 from benchmarks.rows.folders import data_folder
 
 ROW = "export"
-RATE, PEAK = "items/s", "MiB"
+RATE, CPU, PEAK = "items/s", "us of client CPU an item", "MiB"
 FORMATS = ("jsonl", "csv", "parquet")
 READ = "read"
+FIGURES = {RATE: "rate", CPU: "the client's processor time", PEAK: "the client's peak memory"}
 CONSTANT = Mark(at_most=1.2)
 
 _CHILD = """
@@ -36,9 +37,10 @@ with BatchClient(address) as client:
         items = client.export(batch_id, path, replace=True).items
     else:
         items = sum(1 for _ in client.get_all_results(batch_id, page_size=1000))
-    took_s = time.perf_counter() - started_at
+    took_s, cpu_s = time.perf_counter() - started_at, time.process_time()
 peak_kib = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-print(json.dumps({"items/s": items / took_s, "MiB": peak_kib / 1024}))
+cpu_us = cpu_s / items * 1e6
+print(json.dumps({"items/s": items / took_s, "us of client CPU an item": cpu_us, "MiB": peak_kib / 1024}))
 """
 """A process of its own, whose memory is the export's alone; without a path it reads the same pages and keeps nothing.
 
@@ -55,20 +57,19 @@ async def measure(scale: Scale, report: Report) -> None:
             )
     beside = "the same pages read by our client, and thrown away"
     for each in FORMATS:
-        report.add(Line(ROW, f"{few:,} items as {each}, SQLite", RATE, found[each][RATE], beside, found[READ][RATE]))
-        report.add(
-            Line(ROW, f"{few:,} items as {each}: peak resident memory", PEAK, found[each][PEAK], beside,
-                 found[READ][PEAK])
-        )  # fmt: skip
+        for unit, what in FIGURES.items():
+            ours, other = found[each][unit], found[READ][unit]
+            report.add(Line(ROW, f"{few:,} items as {each}, SQLite: {what}", unit, ours, beside, other))
     with data_folder() as folder:
-        async with serving_finished(folder, many) as (ours, batch_id):
+        async with serving_finished(folder, many) as (ours_at_once, batch_id):
             for each in FORMATS:
-                once = await _export(ours, batch_id, folder, each, many)()
-                report.add(Line(ROW, f"{many:,} items as {each}, SQLite", RATE, Series([once[RATE]])))
-                report.add(
-                    Line(ROW, f"{many:,} items as {each}: peak resident memory", PEAK, Series([once[PEAK]]),
-                         f"of {few:,} items", found[each][PEAK], CONSTANT)
-                )  # fmt: skip
+                once = await _export(ours_at_once, batch_id, folder, each, many)()
+                for unit, what in FIGURES.items():
+                    mark = CONSTANT if unit == PEAK else None
+                    figure = f"{many:,} items as {each}, SQLite: {what}"
+                    report.add(
+                        Line(ROW, figure, unit, Series([once[unit]]), f"of {few:,} items", found[each][unit], mark)
+                    )
 
 
 def _export(ours: Ours, batch_id: str, folder: Path, kind: str, items: int) -> Round:
