@@ -58,12 +58,12 @@ async def measure(scale: Scale, report: Report) -> None:
     beside = "the same pages read by our client, and thrown away"
     for each in FORMATS:
         for unit, what in FIGURES.items():
-            ours, other = found[each][unit], found[READ][unit]
-            report.add(Line(ROW, f"{few:,} items as {each}, SQLite: {what}", unit, ours, beside, other))
+            figure = f"{few:,} items as {each}, SQLite: {what}"
+            report.add(Line(ROW, figure, unit, found[each][unit], beside, found[READ][unit]))
     with data_folder() as folder:
-        async with serving_finished(folder, many) as (ours_at_once, batch_id):
+        async with serving_finished(folder, many) as (ours, batch_id):
             for each in FORMATS:
-                once = await _export(ours_at_once, batch_id, folder, each, many)()
+                once = await _export(ours, batch_id, folder, each, many)()
                 for unit, what in FIGURES.items():
                     mark = CONSTANT if unit == PEAK else None
                     figure = f"{many:,} items as {each}, SQLite: {what}"
