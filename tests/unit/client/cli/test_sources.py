@@ -64,7 +64,7 @@ def test_a_file_without_an_ending_is_taken_at_its_word(tmp_path: Path) -> None:
 def test_what_is_no_image_is_named(folder: Path, typed: str, words: str) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(InvalidRequestError, match=re.escape(words)):
-        find_sources([str(folder / typed)])
+        find_sources([typed if "://" in typed else str(folder / typed)])
 
 
 def test_an_empty_path_does_not_mean_the_folder_that_one_is_in() -> None:
