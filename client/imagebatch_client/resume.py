@@ -5,6 +5,7 @@ Nothing here does I/O or sleeps: times come from `clock`, and pauses are answere
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -25,6 +26,11 @@ from imagebatch_client.types import (
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _ATTEMPTS_TO_REACH = 6
+_FAILURES_TO_TELL = 5
+"""In a row, about 5 s: somebody may be waiting, and is told why."""
+
+_log = logging.getLogger("imagebatch_client")
+_log.addHandler(logging.NullHandler())
 
 # What proxies and gRPC itself report for a stream that was cut; from our server these codes come with a reason.
 _CUT_STREAM_CODES = frozenset(
@@ -90,6 +96,8 @@ class CallAttempts:
         if not _is_passing(failure) or is_last or pause_s >= self.remaining_s():
             raise failure
         self._failed += 1
+        if self._failed == _FAILURES_TO_TELL and self._was_reached:
+            _log.warning("still trying: %s", failure)
         return pause_s
 
 

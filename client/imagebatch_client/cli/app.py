@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import version
@@ -32,6 +33,7 @@ from imagebatch_client.cli.update import update
 from imagebatch_client.cli.upload import upload
 from imagebatch_client.cli.usage import usage
 from imagebatch_client.cli.wait import wait
+from imagebatch_client.cli.waits import Waits
 from imagebatch_client.cli.watch import watch
 from imagebatch_client.errors import ImagebatchError
 from imagebatch_client.settings import DEFAULT_ADDRESS
@@ -88,6 +90,7 @@ class Verbs(TyperGroup):
             raise typer.Exit(exits.INTERRUPTED) from interrupt
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        logging.getLogger("imagebatch_client").addHandler(Waits())
         try:
             try:
                 code = wrong_usage.run(super().main, *args, **kwargs)

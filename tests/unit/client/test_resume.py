@@ -72,6 +72,16 @@ def test_a_server_that_was_reached_is_waited_for_until_the_timeout(was_reached: 
     assert 1024.0 < clock.now_s < 1030.0
 
 
+@pytest.mark.parametrize("was_reached", [True, False])
+def test_a_call_that_goes_on_being_repeated_is_logged_once(was_reached: bool, caplog: pytest.LogCaptureFixture) -> None:
+    attempts = CallAttempts(600.0, was_reached, Clock())
+    for _ in range(5):
+        attempts.pause_s(failure())
+    if was_reached:
+        attempts.pause_s(failure())
+    assert caplog.messages == (["still trying: UNAVAILABLE"] if was_reached else [])
+
+
 def test_a_server_that_was_never_reached_is_tried_six_times() -> None:
     attempts = CallAttempts(30.0, False, Clock())
     error = failure()
