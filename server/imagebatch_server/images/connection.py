@@ -7,13 +7,17 @@ from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError, TransferEncodingError
 from aiohttp.streams import EMPTY_PAYLOAD
+
+from imagebatch_server.images import head
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of status lines and headers, those of interim answers included; to parse more of them is much work for an image."""
 
 MAX_INTERIM_ANSWERS = 16
 
+_FIRST_FINAL = 200
 _HEAD_SLICE_BYTES = 4 * 1024
 _FIRST_BODY_SLICE_BYTES = 4 * 1024
 _BODY_SLICE_BYTES = 16 * 1024
@@ -33,7 +37,10 @@ class WastefulHost(aiohttp.ClientError):
 
 
 class FrugalConnection(ResponseHandler):
-    """aiohttp's connection, which judges by number and size, for each answer anew, what the host sends."""
+    """aiohttp's connection, which judges by number and size, for each answer anew, what the host sends.
+
+    Where a head comes in one piece, as nearly all do, it is tidied, and nothing is read beyond the length it names.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -52,11 +59,25 @@ class FrugalConnection(ResponseHandler):
         self._answers = 0
         self._is_chunked = False
         self._is_given_up = False
+        self._is_whole_head = False
+        self._head_is_next = True
+        self._left_bytes: int | None = None
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         self._answers += 1
-        self._is_chunked = data[0].chunked
+        message = data[0]
+        self._is_chunked = message.chunked
+        if self._is_whole_head and message.code >= _FIRST_FINAL and "Content-Length" in message.headers:
+            self._left_bytes = int(message.headers["Content-Length"])
         super().feed_data(data, size)
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        super().set_exception(exc, *cause)
+        payload = self._payload
+        if isinstance(exc, HttpProcessingError) and payload is not None and payload is not EMPTY_PAYLOAD:
+            broken = aiohttp.ClientPayloadError()  # aiohttp leaves whoever reads the body waiting for more of it
+            broken.__cause__ = TransferEncodingError(exc.message)
+            payload.set_exception(broken)
 
     def data_received(self, data: bytes) -> None:
         self._reads += bool(data)  # without any, what was held back is parsed
@@ -64,15 +85,32 @@ class FrugalConnection(ResponseHandler):
         while True:
             if self._is_given_up:
                 return  # whoever reads the answer is about to close the connection
-            end = min(at + self._slice_bytes(), len(data))
-            super().data_received(data[at:end] if at or end < len(data) else data)
-            self._received_bytes += end - at
+            if data and self._left_bytes == 0:
+                self._should_close = True
+                return  # more than there is to be
+            piece = self._next_piece(data, at)
+            super().data_received(head.tidied(piece) if self._is_whole_head else piece)
+            at += len(piece)
+            self._received_bytes += len(piece)
             waste = self._waste()
             if waste is not None:
                 self._give_up(waste)
-            at = end
             if at >= len(data):
                 return
+
+    def _next_piece(self, data: bytes, at: int) -> bytes:
+        """Take what is parsed next: a head by itself, if it is here as a whole, or as much as may be parsed."""
+        self._is_whole_head = False
+        end = min(at + self._slice_bytes(), len(data))
+        if self._left_bytes is not None:
+            end = min(end, at + self._left_bytes)
+            self._left_bytes -= end - at
+        elif self._head_bytes is None:
+            head_end = data.find(head.END, at, end)
+            self._is_whole_head = self._head_is_next and head_end >= 0
+            self._head_is_next = head_end >= 0
+            end = head_end + len(head.END) if head_end >= 0 else end
+        return data[at:end] if at or end < len(data) else data
 
     def _slice_bytes(self) -> int:
         """Tell how much may be parsed before the host is judged again; a body without framing is no work."""

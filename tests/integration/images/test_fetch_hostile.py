@@ -40,6 +40,14 @@ async def test_a_host_that_makes_work_is_given_up(parts: list[bytes], words: str
     assert words in caught.value.message
 
 
+@pytest.mark.parametrize("body", [b"no chunk\r\n", b"-5\r\nhello\r\n", b"f" * 40 + b"\r\n", b"2\r\nhello\r\n"])
+async def test_a_body_that_turns_out_malformed_is_not_waited_for(body: bytes) -> None:
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    async with raw_server(head, b"2\r\nhi\r\n", body, then_hang=True) as url, fetching() as fetcher:
+        message = await refusal(fetcher, url, ItemErrorCode.FETCH_FAILED, transient=True)
+    assert "no valid HTTP" in message
+
+
 async def test_segments_of_one_byte_are_given_up() -> None:
     ended = asyncio.Event()
 
