@@ -1,4 +1,7 @@
-"""A tenant with a thousand batches, on a real server: ten items of another wait for one chunk of work, or one item."""
+"""A tenant with a thousand batches, on a real server: ten items of another wait for one chunk of work, or one item.
+
+Half of the thousand are of images by URL, all of one host, and so are some of the ten items.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from tests.faults.conftest import Tell
 from tests.integration.access.secured import Secured
 from tests.integration.server import pictures
 from tests.integration.server.calls import Raw, item
+from tests.integration.server.web import serving as web_serving
 from tests.operations_for_tests import OPERATIONS
 from tests.server import running_server
 
@@ -25,7 +30,9 @@ AT_ONCE = 50
 ITEMS_A_BATCH = 10
 FEW = 10
 MANY = "many"
-FEWS = ("few-1", "few-2", "few-3", "few-4")
+ROUNDS = 6
+"""Whether the bound holds shows in the first round, but for whatever else the machine does meanwhile."""
+FEWS = [f"few-{number}" for number in range(2 * ROUNDS)]
 """A tenant for each round: what one had before its turn, it would pay for in the next round."""
 CHUNK_S = 0.25
 """The most work that design lets go in one piece."""
@@ -44,18 +51,18 @@ def serving(folder: Path) -> Iterator[Mapping[str, Raw]]:
         server.kill()  # what the many still want would take minutes
 
 
-def request(raw: Raw, count: int, item_s: float) -> batch_service_pb2.SubmitBatchRequest:
+def request(raw: Raw, count: int, item_s: float, url: str | None) -> batch_service_pb2.SubmitBatchRequest:
     """Ask for items of known cost, which they spend asleep: the machine has others to serve."""
-    key = raw.upload(pictures.drawn()).object_key
+    image = {"image_url": url} if url is not None else {"object_key": raw.upload(pictures.drawn()).object_key}
     return batch_service_pb2.SubmitBatchRequest(
         options=batch_service_pb2.BatchOptions(operation="scripted"),
-        items=[item(object_key=key, metadata={"do": "sleep", "seconds": item_s})] * count,
+        items=[item(**image, metadata={"do": "sleep", "seconds": item_s})] * count,
     )
 
 
-def takes_s(raw: Raw, item_s: float, count: int = FEW) -> float:
+def takes_s(raw: Raw, item_s: float, url: str | None = None, count: int = FEW) -> float:
     """Submit so many items; answer how long it takes until the last outcome is there (seconds)."""
-    asked = request(raw, count, item_s)
+    asked = request(raw, count, item_s, url)
     began = time.perf_counter()
     watched = raw.watch_to_end(raw.batches.SubmitBatch(asked).batch_id)
     took_s = time.perf_counter() - began
@@ -63,19 +70,24 @@ def takes_s(raw: Raw, item_s: float, count: int = FEW) -> float:
     return took_s
 
 
-@pytest.mark.parametrize(("item_s", "rounds"), [(0.01, 4), (0.3, 2)])
-def test_a_thousand_batches_hold_up_ten_items_by_a_chunk_or_an_item(
-    tmp_path: Path, tell: Tell, item_s: float, rounds: int
-) -> None:
-    with serving(tmp_path / "quiet") as quiet, serving(tmp_path / "busy") as busy:
-        asked = request(busy[MANY], ITEMS_A_BATCH, item_s)
+@pytest.mark.parametrize("item_s", [0.01, 0.3])
+def test_a_thousand_batches_hold_up_ten_items_by_a_chunk_or_an_item(tmp_path: Path, tell: Tell, item_s: float) -> None:
+    with web_serving() as web, serving(tmp_path / "quiet") as quiet, serving(tmp_path / "busy") as busy:
+        url = f"{web.url}/picture"
+        asked = [request(busy[MANY], ITEMS_A_BATCH, item_s, image) for image in (None, url)] * (AT_ONCE // 2)
         for _ in range(BATCHES // AT_ONCE):
-            for submitted in [busy[MANY].batches.SubmitBatch.future(asked) for _ in range(AT_ONCE)]:
+            for submitted in [busy[MANY].batches.SubmitBatch.future(each) for each in asked]:
                 submitted.result()
         takes_s(quiet[MANY], item_s, count=2)  # so that it knows what such an item takes, as the other one does
-        with ThreadPoolExecutor() as threads:
-            alone = threads.submit(lambda: min(takes_s(quiet[tenant], item_s) for tenant in FEWS[:rounds]))
-            beside = threads.submit(lambda: min(takes_s(busy[tenant], item_s) for tenant in FEWS[:rounds]))
-    delay_s = beside.result() - alone.result()
-    tell(f"ten items of {item_s} s: {alone.result():.3f} s alone, {delay_s:.3f} s more beside {BATCHES} batches")
-    assert delay_s <= max(CHUNK_S, item_s)
+        fews = iter(FEWS)
+        for kind, image in (("stored", None), ("by URL", url)):
+            delays_s: list[float] = []
+            while not delays_s or (delays_s[-1] > max(CHUNK_S, item_s) and len(delays_s) < ROUNDS):
+                tenant = next(fews)
+                asking = partial(takes_s, item_s=item_s, url=image)
+                with ThreadPoolExecutor() as threads:
+                    alone, beside = threads.map(asking, (quiet[tenant], busy[tenant]))
+                delays_s.append(beside - alone)
+            told = ", ".join(f"{delay_s:.3f}" for delay_s in delays_s)
+            tell(f"ten items of {item_s} s, {kind}: {told} s more beside {BATCHES} batches than alone")
+            assert delays_s[-1] <= max(CHUNK_S, item_s)

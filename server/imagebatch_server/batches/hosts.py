@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from imagebatch_server.batches.fetch_shares import FetchShares
+from imagebatch_server.batches.host_queue import HostQueue
 from imagebatch_server.batches.model import Dispatch
 from imagebatch_server.batches.pace import Pace
 from imagebatch_server.batches.running import RunningBatch
@@ -41,33 +42,48 @@ class Clock(Protocol):
 @dataclass(slots=True)
 class _Host:
     pace: Pace
-    busy: int = 0
-    """Fetches under way, and slots that are kept for items which were called."""
-    waiting: dict[RunningBatch, deque[int]] = field(default_factory=dict)
-    """Indexes of items, by batch in the order of their turns."""
+    busy: Counter[str] = field(default_factory=Counter)
+    """By tenant, fetches under way and slots that are kept for items which were called."""
+    waiting: HostQueue = field(default_factory=HostQueue)
     since: dict[_Key, float] = field(default_factory=dict)
     """From when on each item waits, called ones included."""
-    called: set[_Key] = field(default_factory=set)
+    called: dict[_Key, None] = field(default_factory=dict)
     timer: Timer | None = None
 
     def has_room(self, slots: int) -> bool:
         """Whether it may have another fetch. One that only complains is tried by a single fetch, whatever its slots."""
-        return self.busy < (slots if self.pace.silent_since is None else min(slots, 1))
+        return self.busy.total() < (slots if self.pace.silent_since is None else min(slots, 1))
 
-    def pop(self, running: RunningBatch) -> _Key:
-        """Take out an item of this batch, which goes to the end."""
-        indexes = self.waiting.pop(running)
-        item_index = indexes.popleft()
-        if indexes:
-            self.waiting[running] = indexes
-        return running, item_index
+    def take(self, tenant: str) -> None:
+        """Count a slot."""
+        self.busy[tenant] = self.busy.get(tenant, 0) + 1
+
+    def give_back(self, tenant: str) -> None:
+        """Count it no more."""
+        self.busy[tenant] -= 1
+        if not self.busy[tenant]:
+            del self.busy[tenant]
+
+    def next(self, may: Callable[[RunningBatch], bool]) -> RunningBatch | None:
+        """Find the waiting batch whose turn it is, among those that may have a fetch."""
+        return self.waiting.next(self.busy, may)
+
+    def kept_from(self, tenant: str) -> _Key | None:
+        """Find an item that was called for a tenant with two slots more than this one: it has not gone yet."""
+        called = [key for key in self.called if self.busy[_tenant(key)] >= self.busy[tenant] + 2]
+        return max(called, key=lambda key: self.busy[_tenant(key)], default=None)
+
+
+def _tenant(key: _Key) -> str:
+    return key[0].batch.tenant
 
 
 class Hosts:
     """Give out leave to fetch.
 
     An item whose host can't be asked now waits here by its index, and is called when it can be, with a slot kept for
-    it; batches that wait for one host are called in turn.
+    it; those that wait for one host are called in turn (`HostQueue`). Where workers are the slower ones, what was
+    called waits for them: so a kept slot goes to a tenant that has fewer, and who had it waits for the host again.
 
     Nothing waits for ever: an item whose host has done nothing but complain for `patience_s` is called to be given up.
     """
@@ -116,7 +132,7 @@ class Hosts:
 
     def room(self) -> int:
         """Answer how many more fetches there may be, of whichever hosts."""
-        return self._overall - self._busy_overall
+        return self._shares.room
 
     def has_share(self, name: str, running: RunningBatch, item_index: int) -> bool:
         """Tell whether an item may be fetched as far as its batch and tenant go; if not, the batch is held back."""
@@ -140,23 +156,19 @@ class Hosts:
             if host.pace.is_held(now):  # it complained while the item was on its way
                 self._uncall(host, key)
                 return False
-            host.called.remove(key)
+            del host.called[key]
         elif host.waiting or not host.has_room(self._slots()) or host.pace.ready_at > now:
             return False
         else:
             self._take(host, running, now)
         host.since.pop(key, None)
-        self._busy_overall += 1
+        self._shares.begin()
         return True
 
     def wait(self, name: str, running: RunningBatch, item_index: int, *, first: bool = False) -> None:
         """Let an item wait, before its batch's others if it is to be the `first`, or if it was called before."""
         host, key = self._host(name), (running, item_index)
-        indexes = host.waiting.setdefault(running, deque())
-        if first or key in host.since:
-            indexes.appendleft(item_index)
-        else:
-            indexes.append(item_index)
+        host.waiting.add(running, item_index, first=first or key in host.since)
         host.since.setdefault(key, self._clock.time())
         self._waits_for.setdefault(running, set()).add(name)
         self._serve_later(name, host)
@@ -173,19 +185,15 @@ class Hosts:
         """Give the slots of a fetch back."""
         name = host_of(dispatch.item.image_url or "")
         host = self._host(name)
-        host.busy -= 1
+        host.give_back(dispatch.tenant)
         lent = id(dispatch) in self._lent
-        self._shares.give_back(dispatch.tenant, dispatch.batch_id, lent=lent)
-        if lent:
-            self._lent.remove(id(dispatch))
-        else:
-            self._busy_overall -= 1
+        self._lent.discard(id(dispatch))
+        self._shares.end(dispatch.tenant, dispatch.batch_id, lent=lent)
         self._serve_later(name, host)
 
     def lend(self, dispatch: Dispatch) -> None:
         """Let others have the slot, overall, of a fetch that is slow; its host's it keeps."""
         self._lent.add(id(dispatch))
-        self._busy_overall -= 1
         self._shares.lend(dispatch.tenant, dispatch.batch_id)
 
     def answered(self, name: str) -> None:
@@ -203,7 +211,7 @@ class Hosts:
         self._shares.forget(running)
         for name in self._waits_for.pop(running, ()):
             host = self._host(name)
-            host.waiting.pop(running, None)
+            host.waiting.remove(running)
             for key in [key for key in host.since if key[0] is running]:
                 del host.since[key]
                 if key in host.called:
@@ -214,15 +222,15 @@ class Hosts:
         return self._share.of(self._per_host)
 
     def _take(self, host: _Host, running: RunningBatch, now: float) -> None:
-        host.busy += 1
+        host.take(running.batch.tenant)
         host.pace.limit(self._share.of_rate(self._most_per_s))
         host.pace.begin(now)
         self._shares.take(running.batch.tenant, running.batch.batch_id)
 
     def _uncall(self, host: _Host, key: _Key) -> None:
-        host.called.remove(key)
-        host.busy -= 1
-        self._shares.give_back(key[0].batch.tenant, key[0].batch.batch_id, lent=False)
+        del host.called[key]
+        host.give_back(_tenant(key))
+        self._shares.give_back(_tenant(key), key[0].batch.batch_id)
 
     def _host(self, name: str) -> _Host:
         host = self._hosts.get(name)
@@ -242,6 +250,11 @@ class Hosts:
         silent_since = host.pace.silent_since
         return float("inf") if silent_since is None else max(host.since[key], silent_since) + self._patience_s
 
+    def _overdue(self, host: _Host, now: float) -> list[_Key]:
+        if host.pace.silent_since is None:
+            return []
+        return [head for head in host.waiting.heads() if now >= self._overdue_at(host, head)]
+
     def _serve_later(self, name: str, host: _Host) -> None:
         """Call who waits: after all that is being told now, or when the host can be asked, or is to be given up."""
         if host.timer is not None:
@@ -249,13 +262,15 @@ class Hosts:
             host.timer = None
         if not host.waiting:
             return
-        due_at = min(self._overdue_at(host, (running, indexes[0])) for running, indexes in host.waiting.items())
-        if host.has_room(self._slots()):
-            if any(map(self._shares.has_room, host.waiting)):
-                due_at = min(due_at, host.pace.ready_at)
-            else:
-                for running in host.waiting:
-                    self._shares.hold_back(running, name)
+        due_at = float("inf")
+        if host.pace.silent_since is not None:
+            due_at = min(self._overdue_at(host, head) for head in host.waiting.heads())
+        turn, has_room = host.next(self._shares.has_room), host.has_room(self._slots())
+        if turn is not None and (has_room or host.kept_from(turn.batch.tenant)):
+            due_at = min(due_at, host.pace.ready_at)
+        elif has_room:
+            for running, _ in host.waiting.heads():
+                self._shares.hold_back(running, name)
         elif (changes_in_s := self._share.changes_in_s()) is not None:
             due_at = min(due_at, self._clock.time() + changes_in_s)
         if due_at < float("inf"):
@@ -267,17 +282,18 @@ class Hosts:
             host.timer.cancel()
             host.timer = None
         now = self._clock.time()
-        for running, indexes in list(host.waiting.items()):
-            while indexes and now >= self._overdue_at(host, (running, indexes[0])):
-                self._call(running, indexes.popleft())
-            if not indexes:
-                del host.waiting[running]
-        while host.has_room(self._slots()) and host.pace.ready_at <= now:
-            turn = next(filter(self._shares.has_room, host.waiting), None)
-            if turn is None:
-                break
-            key = host.pop(turn)
-            host.called.add(key)
+        while overdue := [running for running, _ in self._overdue(host, now)]:
+            for running in overdue:
+                self._call(running, host.waiting.pop(running))
+        while host.pace.ready_at <= now and (turn := host.next(self._shares.has_room)) is not None:
+            if not host.has_room(self._slots()):
+                kept = host.kept_from(turn.batch.tenant)
+                if kept is None:
+                    break
+                self._uncall(host, kept)
+                continue
+            key = turn, host.waiting.pop(turn)
+            host.called[key] = None
             self._take(host, turn, now)
             self._call(*key)
         self._serve_later(name, host)

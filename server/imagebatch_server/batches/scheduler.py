@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -24,7 +24,7 @@ from imagebatch_server.batches.ports.execution import Executor
 from imagebatch_server.batches.ports.servers import News, NewsKind, Servers
 from imagebatch_server.batches.recorder import Recorder
 from imagebatch_server.batches.running import RunningBatch
-from imagebatch_server.batches.stride import Stride
+from imagebatch_server.batches.stride import SAVED_ITEMS, Stride
 from imagebatch_server.batches.tasks import Tasks
 from imagebatch_server.urls import host_of
 
@@ -46,6 +46,14 @@ _MAY_BE_RUN = (
     NewsKind.MOVED,
 )
 """News of batches that may have to be run here, although they are not yet."""
+
+
+@dataclass(slots=True)
+class _Room:
+    """How many more items may be dispatched now, by kind."""
+
+    stored: int
+    fetched: int
 
 
 class Scheduler:
@@ -77,7 +85,8 @@ class Scheduler:
         self._news = news
         self._backoff_s = backoff_s
         self._running: dict[str, RunningBatch] = {}
-        self._strides: defaultdict[str, Stride] = defaultdict(lambda: Stride(weight))
+        self._weight = weight
+        self._strides: dict[str, Stride] = {}
         """By the executor's lane: shares are of the same workers' time, and one lane's is no measure for another's."""
         self._unrecorded = 0
         self._pump_is_due = False
@@ -220,6 +229,8 @@ class Scheduler:
 
     def _run(self, batch: Batch, first_items: Sequence[Item]) -> None:
         lane = self._executor.lane(batch.options.operation, batch.options.parameters)
+        if lane not in self._strides:
+            self._strides[lane] = Stride(self._weight, partial(self._executor.first_turn_ms, lane))
         running = RunningBatch(batch, first_items, lane)
         self._running[batch.batch_id] = running
         if batch.cancel_requested_at is not None:
@@ -327,24 +338,13 @@ class Scheduler:
 
     def _pump_lane(self, lane: str, stride: Stride) -> None:
         held_back = MAX_UNRECORDED - self._unrecorded
-        room = min(self._executor.room(lane), held_back)
-        room_to_fetch = min(self._executor.room_to_fetch(lane), self._hosts.room(), held_back)
-        while (running := stride.next(stored=room > 0, fetched=room_to_fetch > 0)) is not None:
+        room = _Room(
+            stored=min(self._executor.room(lane), held_back),
+            fetched=min(self._executor.room_to_fetch(lane), self._hosts.room(), held_back),
+        )
+        while (running := stride.next(stored=room.stored > 0, fetched=room.fetched > 0)) is not None:
             for _ in range(stride.items_a_turn(running)):
-                item = running.next_item
-                if item is None:
-                    break
-                if not item.is_fetched:
-                    if room <= 0:
-                        break
-                    room -= 1
-                    self._dispatch_or_skip(running, item, stride)
-                elif room_to_fetch <= 0 or not self._has_share(running, item):
-                    break
-                elif self._hosts.acquire(host_of(item.image_url or ""), running, item.item_index):
-                    room_to_fetch -= 1
-                    self._dispatch(running, stride)
-                elif not self._wait_for_host(running, item):
+                if not self._go_on(running, stride, room):
                     break
             self._offer(running)
         self._overtake(lane, stride)
@@ -354,16 +354,44 @@ class Scheduler:
 
         It is little: each dispatch brings its tenant's turn closer to those that wait.
         """
-        while self._unrecorded < MAX_UNRECORDED:
-            running = stride.next(stored=True, fetched=False, before_ms=self._executor.last_turn_ms(lane))
-            if running is None or (item := running.next_item) is None:
+        held_back = MAX_UNRECORDED - self._unrecorded
+        room = _Room(stored=held_back, fetched=min(self._hosts.room(), held_back))
+        while True:
+            before_ms = self._executor.last_turn_ms(lane)
+            running = stride.next(stored=room.stored > 0, fetched=room.fetched > 0, before_ms=before_ms)
+            if running is None:
                 return
-            if stride.knows(running):
-                self._dispatch_or_skip(running, item, stride)
-                self._offer(running)
-            else:
-                self._offer(running)
+            may_overtake = self._may_overtake(running, stride)
+            if may_overtake:
+                self._go_on(running, stride, room)
+            self._offer(running)
+            if not may_overtake:
                 return
+
+    def _may_overtake(self, running: RunningBatch, stride: Stride) -> bool:
+        """Tell whether it is known what the batch's items take, or else its tenant has but a few in flight."""
+        tenant = running.batch.tenant
+        in_flight = sum(other.in_flight for other in self._running.values() if other.batch.tenant == tenant)
+        return stride.knows(running) or in_flight < SAVED_ITEMS
+
+    def _go_on(self, running: RunningBatch, stride: Stride, room: _Room) -> bool:
+        """Dispatch the batch's next item, or let it wait for its host; False if it can do neither now."""
+        item = running.next_item
+        if item is None:
+            return False
+        if not item.is_fetched:
+            if room.stored <= 0:
+                return False
+            room.stored -= 1
+            self._dispatch_or_skip(running, item, stride)
+            return True
+        if room.fetched <= 0 or not self._has_share(running, item):
+            return False
+        if self._hosts.acquire(host_of(item.image_url or ""), running, item.item_index):
+            room.fetched -= 1
+            self._dispatch(running, stride)
+            return True
+        return self._wait_for_host(running, item)
 
     def _dispatch_or_skip(self, running: RunningBatch, item: Item, stride: Stride) -> None:
         if item.duplicate_of_index is None:

@@ -3,7 +3,8 @@
 Both are shared in the same way (`batches.turns`): tenants by their weight, batches by their priority. A batch that
 becomes ready starts at the pass being served, so its first item takes the tenant's next free slot, and time that it
 did not ask for is not saved up. A tenant saves up a little (`SAVED_ITEMS`, `SAVED_MS`), so that a few items of one that
-was idle go before all that wait of one that always has work; what follows them pays for it.
+was idle go before all that wait of one that always has work; what follows them pays for it. What was brought ahead of
+the workers waits too: it goes before that as well.
 """
 
 from __future__ import annotations
@@ -40,10 +41,13 @@ _KINDS = {
 class Stride:
     """Keep the batches that have an item at hand, and tell whose turn it is."""
 
-    def __init__(self, weight: Callable[[str], float]) -> None:
-        """`weight` tells a tenant's weight, which may change."""
+    def __init__(self, weight: Callable[[str], float], first_turn_ms: Callable[[], float] = lambda: math.inf) -> None:
+        """`weight` tells a tenant's weight, which may change; `first_turn_ms` a tenant's turn that comes next.
+
+        The latter is of what had its turn here and waits for a worker.
+        """
         self._weight = weight
-        self._tenants: Turns[str] = Turns()
+        self._tenants: Turns[str] = Turns(first_turn_ms)
         # A tenant's pass is kept when it has no batch any more: what it had before its turn it owes to the others.
         self._batches: defaultdict[str, Turns[RunningBatch]] = defaultdict(Turns)
         self._item_ms: defaultdict[str, MovingAverage] = defaultdict(lambda: MovingAverage(SHARE_MS))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
 from enum import IntEnum, auto
 from itertools import count
@@ -39,7 +39,9 @@ class _Place:
 class Turns(Generic[M]):
     """Members that wait for a turn of one kind or of both."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_turn_ms: Callable[[], float] = lambda: math.inf) -> None:
+        """`first_turn_ms` tells the pass of what comes next of all that had a turn; inf if nothing waits any more."""
+        self._first_turn_ms = first_turn_ms
         self._places: dict[M, _Place] = {}
         self._queues: dict[Kind, list[tuple[float, int, M]]] = {kind: [] for kind in Kind}
         self._numbers = count()
@@ -49,17 +51,25 @@ class Turns(Generic[M]):
         """Let a member, of a weight that may have changed, wait for a turn of a kind.
 
         If it waited for none, it starts at the pass being served, so that it goes next; or before others that wait, by
-        the time that it let them have meanwhile, but at most by `saved_ms` of its own time.
+        the time that it let them have meanwhile, but at most by `saved_ms` of its own time. What had a turn and still
+        waits counts too.
         """
         place = self._places.get(member)
         if place is None:
             place = self._places[member] = _Place()
         place.weight = weight
         if not place.queued:
-            saved_ms = saved_ms / weight if any(self._queues.values()) else 0.0
-            place.pass_ms = max(place.pass_ms, self._now_ms - saved_ms)
+            place.pass_ms = max(place.pass_ms, self._earliest_ms(place, saved_ms / weight))
         if kind not in place.queued:
             self._push(member, place, kind)
+
+    def _earliest_ms(self, place: _Place, saved_ms: float) -> float:
+        if not any(self._queues.values()):
+            return self._now_ms
+        earliest_ms = self._now_ms - saved_ms
+        if place.pass_ms >= earliest_ms:
+            return earliest_ms
+        return min(self._now_ms, self._first_turn_ms()) - saved_ms
 
     def leave(self, member: M) -> None:
         """Forget a member."""

@@ -146,17 +146,31 @@ class PooledExecutor:
         much of the processor as some operations do. Of others each is wanted as soon as one has ended.
         """
         room = self._room(self._stored_backlog)
-        is_quick = self._pool.expected_s(self._last_operation) < CHUNK_S
-        return 0 if is_quick and room <= self._stored_backlog.items // 2 else room
+        return 0 if self._is_quick() and room <= self._stored_backlog.items // 2 else room
 
     def room_to_fetch(self) -> int:
         """How many more fetches are wanted; those that are given beyond it wait, and keep their host's slot."""
         return self._room(self._fetched_backlog) - self._fetched_images.quick
 
     @property
+    def first_turn_ms(self) -> float:
+        """The turn that a worker takes next; inf if nothing is ready."""
+        return self._pool.first_turn_ms
+
+    @property
     def last_turn_ms(self) -> float:
-        """The last turn that waits for a worker, where items take longer than a chunk; else -inf."""
-        return self._pool.last_turn_ms if self._pool.expected_s(self._last_operation) > CHUNK_S else -math.inf
+        """The last turn that waits for a worker or for its image; -inf where items are known to be quick."""
+        if self._is_quick():
+            return -math.inf
+        waiting = (attempt.dispatch.turn_ms for attempt in self._attempts.values() if not attempt.is_taken)
+        return max(waiting, default=-math.inf)
+
+    def is_fetch_wanted(self, attempt: Attempt) -> bool:
+        """Tell whether a fetch is to begin now: there is room, or it goes before what waits."""
+        return self.room_to_fetch() > 0 or attempt.dispatch.turn_ms < self.last_turn_ms
+
+    def _is_quick(self) -> bool:
+        return self._pool.expected_s(self._last_operation) < CHUNK_S
 
     def _room(self, backlog: Backlog) -> int:
         operation = self._last_operation

@@ -51,8 +51,12 @@ class LaneExecutor(Protocol):
         """How many more fetches are wanted."""
 
     @property
+    def first_turn_ms(self) -> float:
+        """The turn that a worker takes next; inf if nothing is ready."""
+
+    @property
     def last_turn_ms(self) -> float:
-        """The last turn that waits, where items take long; else -inf."""
+        """The last turn that waits; -inf where items are known to be quick."""
 
 
 class Lanes:
@@ -111,6 +115,10 @@ class Lanes:
         """How many more fetches a lane wants."""
         return self._executors[lane].room_to_fetch()
 
+    def first_turn_ms(self, lane: str) -> float:
+        """Tell the turn that a lane's worker takes next; inf if nothing is ready."""
+        return self._executors[lane].first_turn_ms
+
     def last_turn_ms(self, lane: str) -> float:
-        """Tell the last turn that waits for a lane's worker, where items take long; else -inf."""
+        """Tell the last turn that waits for a lane's worker; -inf where items are known to be quick."""
         return self._executors[lane].last_turn_ms

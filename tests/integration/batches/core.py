@@ -118,6 +118,9 @@ class AnsweredExecutor:
     def room(self, lane: str) -> int:
         return self._room - sum(dispatch.item.image_url is None for dispatch in self.in_flight.values())
 
+    def first_turn_ms(self, lane: str) -> float:
+        return math.inf
+
     def last_turn_ms(self, lane: str) -> float:
         return -math.inf
 

@@ -393,3 +393,56 @@ def test_a_hosts_rate_is_of_all_servers_together() -> None:
     assert called.after(1.0) == [("b", 1)]
     place.count = 1
     assert called.after(1.3) == [("b", 2), ("b", 3)]
+
+
+def test_of_tenants_that_wait_the_one_with_least_of_the_host_goes_next() -> None:
+    called = Called(per_host=2)
+    hosts = called.hosts
+    many = [running_batch(f"many {number}", tenant="many") for number in range(100)]
+    assert hosts.acquire("a", many[0], 0)
+    assert hosts.acquire("a", many[1], 0)
+    for running in many:
+        hosts.wait("a", running, 1)
+    few = running_batch("few", tenant="few")
+    hosts.wait("a", few, 0)
+    hosts.release(fetch("a", "many 0", tenant="many"))
+    assert called.after() == [("few", 0)]
+
+
+def test_a_slot_that_was_kept_for_one_who_has_more_goes_to_one_who_has_fewer() -> None:
+    """What was called waits for workers, and would hold the host's slots meanwhile."""
+    called = Called(per_host=2)
+    hosts, many, few = called.hosts, running_batch("many", tenant="many"), running_batch("few", tenant="few")
+    assert hosts.acquire("a", many, 0)
+    assert hosts.acquire("a", many, 1)
+    for index in (2, 3, 4):
+        hosts.wait("a", many, index)
+    for _ in range(2):
+        hosts.release(fetch("a", "many", tenant="many"))
+    assert called.after() == [("many", 2), ("many", 3)]
+    hosts.wait("a", few, 0)
+    assert called.after() == [("few", 0)]
+    assert hosts.acquire("a", few, 0)
+    assert not hosts.acquire("a", many, 2)  # its slot was called off
+    hosts.wait("a", many, 2)
+    assert hosts.acquire("a", many, 3)
+    assert called.after() == []
+    hosts.release(fetch("a", "few", tenant="few"))
+    assert called.after() == [("many", 2)]  # before those that were never called
+
+
+def test_slots_that_are_kept_at_other_hosts_hold_up_no_other_tenant() -> None:
+    called = Called(overall=8, per_tenant=6, per_host=2)
+    hosts, many = called.hosts, running_batch("many", tenant="many")
+    for host in ("a", "b", "c"):
+        assert hosts.acquire(host, many, 0)
+        assert hosts.acquire(host, many, 1)
+        hosts.wait(host, many, 2)
+        hosts.wait(host, many, 3)
+        for _ in range(2):
+            hosts.release(fetch(host, "many", tenant="many"))
+    assert len(called.after()) == 6
+    few = running_batch("few", tenant="few")
+    for index in range(6):
+        assert hosts.has_share(f"d{index}", few, index)
+        assert hosts.acquire(f"d{index}", few, index)

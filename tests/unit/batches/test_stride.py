@@ -101,6 +101,21 @@ def test_an_idle_tenants_few_items_go_next_and_are_paid_for() -> None:
     assert serve(stride, 10)["few"] == 10
 
 
+def test_an_idle_tenants_few_items_go_before_what_waits_for_workers_too() -> None:
+    """What had a turn long ago was brought ahead of the workers, and waits as well."""
+    ahead_ms = 1_000.0
+    stride = Stride(equal, lambda: served - ahead_ms)
+    stride.enter(running_batch("many", tenant="busy", items=1_000))
+    served = 0.0
+    serve(stride, 500)
+    served = 500 * 10.0
+    few = running_batch("few", tenant="idle", items=10, at_hand=10)
+    stride.enter(few)
+    chosen = stride.next(stored=True, fetched=True)
+    assert chosen is few
+    assert stride.charge(few).turn_ms < served - ahead_ms
+
+
 def test_a_tenant_that_comes_and_goes_gets_no_more_than_its_share() -> None:
     stride = Stride(equal)
     stride.enter(running_batch("always", tenant="busy"))

@@ -50,10 +50,13 @@ class Executor(Protocol):
     def room_to_fetch(self, lane: str) -> int:
         """How many more images given by URL a lane wants to fetch ahead."""
 
-    def last_turn_ms(self, lane: str) -> float:
-        """Tell the last turn (`Dispatch.turn_ms`) that waits for a worker, where items take long; else -inf.
+    def first_turn_ms(self, lane: str) -> float:
+        """Tell the turn (`Dispatch.turn_ms`) that a worker takes next of what is ready for one; inf if nothing is."""
 
-        What has an earlier one is wanted too: it goes before.
+    def last_turn_ms(self, lane: str) -> float:
+        """Tell the last turn that waits for a worker; -inf where items are known to be quick.
+
+        What has an earlier one is wanted too, stored or fetched, whatever the room: it goes before.
         """
 
 

@@ -52,8 +52,8 @@ class WorkerPool(Protocol):
         """Whether a worker has work."""
 
     @property
-    def last_turn_ms(self) -> float:
-        """The last turn (`Dispatch.turn_ms`) that waits for a worker; -inf if none does."""
+    def first_turn_ms(self) -> float:
+        """The turn (`Dispatch.turn_ms`) that a worker takes next; inf if nothing is ready."""
 
     def expected_s(self, operation: str) -> float:
         """How long an item of the operation will take a worker (seconds)."""

@@ -63,9 +63,9 @@ class LocalPool:
         return any(worker.held for worker in self._workers)
 
     @property
-    def last_turn_ms(self) -> float:
-        """The last turn that waits for a child; -inf if none does."""
-        return self._ready.last_turn_ms()
+    def first_turn_ms(self) -> float:
+        """The turn that a child takes next; inf if nothing is ready."""
+        return self._ready.first_turn_ms()
 
     def expected_s(self, operation: str) -> float:
         """Estimate what an item of the operation will take a child."""

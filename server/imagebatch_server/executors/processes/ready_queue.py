@@ -74,9 +74,10 @@ class ReadyQueue:
         first = self._first()
         return first is not None and first.goes_alone
 
-    def last_turn_ms(self) -> float:
-        """Tell the turn of whoever goes last; -inf if nothing is ready."""
-        return -math.inf if self._first() is None else max(map(_turn_ms, self._tenants.values()))
+    def first_turn_ms(self) -> float:
+        """Tell the turn that comes next; inf if nothing is ready."""
+        first = self._first()
+        return math.inf if first is None else first.dispatch.turn_ms
 
     def take(self, workers: int) -> list[Attempt]:
         """Take the next chunk: a fair part of what is ready, if so many workers could take one now."""

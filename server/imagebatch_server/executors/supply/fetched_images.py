@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -42,8 +42,8 @@ _Task = asyncio.Task[FetchedFile | ItemError | MadeWay]
 class FetchEvents(SupplyEvents, Protocol):
     """What becomes of attempts that are fetched."""
 
-    def room_to_fetch(self) -> int:
-        """How many more fetches are wanted now."""
+    def is_fetch_wanted(self, attempt: Attempt) -> bool:
+        """Whether a fetch is to begin now."""
 
     def fetched(self, attempt: Attempt) -> None:
         """Its host's slot is free. Comes before `arrived` and `not_got`, and when it was forgotten."""
@@ -62,13 +62,13 @@ class _Fetch:
 
 
 class FetchedImages:
-    """Fetch what is wanted, in the order it was asked for. A fetch takes of the budget when its image has come."""
+    """Fetch what is wanted, in the order of turns. A fetch takes of the budget when its image has come."""
 
     def __init__(self, fetcher: Fetcher, budget: ByteBudget, events: FetchEvents) -> None:
         self._fetcher = fetcher
         self._budget = budget
         self._events = events
-        self._waiting: deque[Attempt] = deque()
+        self._waiting: list[Attempt] = []
         self._fetches: dict[Attempt, _Fetch] = {}
         self._slow: dict[Attempt, None] = {}
         """Of these, those whose host is slow, in the order in which it was found out."""
@@ -92,10 +92,14 @@ class FetchedImages:
 
     def resume(self) -> None:
         """Begin what is wanted, if there is space."""
-        while self._waiting and not self._stopped and self._budget.free_bytes > 0 and self._events.room_to_fetch() > 0:
+        while self._waiting and not self._stopped and self._budget.free_bytes > 0:
+            first = min(self._waiting, key=lambda attempt: attempt.dispatch.turn_ms)
+            if not self._events.is_fetch_wanted(first):
+                return
             if len(self._fetches) >= MOST_FETCHES and not self._make_way():
                 return
-            self._begin(self._waiting.popleft())
+            self._waiting.remove(first)
+            self._begin(first)
 
     def forget(self, attempt: Attempt) -> None:
         """Let go of an attempt, if it is here."""
