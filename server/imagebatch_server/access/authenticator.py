@@ -45,6 +45,10 @@ class Authenticator:
         """Whether anybody is asked who they are."""
         return self._callers is not None or self._openid is not None
 
+    def recognizes(self, credentials: Credentials) -> bool:
+        """Whether what a caller shows is known already to be good."""
+        return self._known(credentials) is not None
+
     async def authenticate(self, credentials: Credentials) -> Principal:
         """Tell who calls.
 

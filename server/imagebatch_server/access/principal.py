@@ -44,3 +44,11 @@ class Principal:
 
 ANONYMOUS = Principal(tenant="default", name="anonymous", roles=frozenset({Role.WRITER}))
 """Every caller of a server that has no tokens configured."""
+
+NO_TENANT = ""
+"""What strangers have in a tenant's place: no tenant has this name."""
+
+
+def stranger(host: str) -> Principal:
+    """Make the principal of an address, for whoever shows nothing where that will do."""
+    return Principal(tenant=NO_TENANT, name=host, roles=frozenset({Role.READER}))

@@ -177,7 +177,7 @@ class Calls:
             try:
                 self._limits.connections.ensure_room()
                 audited.principal = await self._gate.admit(rpc, incoming)
-                self._limits.rates.take(audited.principal.tenant)
+                self._limits.rates.take(audited.principal)
                 audited.begin()
                 return await work(Call(rpc, incoming, audited.principal), audited)
             except Exception as error:

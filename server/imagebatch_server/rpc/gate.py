@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from imagebatch_server.access import permissions
 from imagebatch_server.access.authenticator import Authenticator
-from imagebatch_server.access.principal import ANONYMOUS, Principal
+from imagebatch_server.access.credentials import Credentials
+from imagebatch_server.access.principal import Principal, stranger
 from imagebatch_server.rpc.call import IncomingCall
 
 _ABOUT_THE_SERVER = frozenset({"GetServerInfo", permissions.REFLECTION})
@@ -21,12 +22,23 @@ class Gate:
     async def admit(self, rpc: str, incoming: IncomingCall) -> Principal:
         """Let a call in. Raises Unauthenticated, PermissionDenied, LimitExceeded, InvalidRequest."""
         credentials = incoming.credentials
-        if rpc in self._public and credentials.authorization is None and credentials.tenant is None:
-            return ANONYMOUS
+        if self._is_open_to(rpc, credentials):
+            return stranger(credentials.host)
         principal = await self._authenticator.authenticate(credentials)
         permissions.check(principal, rpc)
         return principal
 
     async def readmit(self, rpc: str, incoming: IncomingCall) -> None:
         """Let a call go on. Raises Unauthenticated, PermissionDenied."""
-        permissions.check(await self._authenticator.reconsider(incoming.credentials), rpc)
+        if not self._is_open_to(rpc, incoming.credentials):
+            permissions.check(await self._authenticator.reconsider(incoming.credentials), rpc)
+
+    def _is_open_to(self, rpc: str, credentials: Credentials) -> bool:
+        """Tell whether the rpc answers whoever shows nothing, where callers are asked, and this one does so."""
+        shows_nothing = credentials.authorization is None and credentials.tenant is None
+        return (
+            rpc in self._public
+            and shows_nothing
+            and self._authenticator.asks
+            and not self._authenticator.recognizes(credentials)
+        )

@@ -1,4 +1,7 @@
-"""How often a tenant may call: a bucket that fills at the tenant's rate, and of which each call takes one."""
+"""How often a tenant may call: a bucket that fills at the tenant's rate, and of which each call takes one.
+
+Strangers, who are of no tenant, have a bucket for each address.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from imagebatch_server.access.principal import NO_TENANT, Principal
 from imagebatch_server.batches.errors import Limit, LimitExceeded
 from imagebatch_server.batches.quotas import QuotasOf
 
@@ -14,6 +18,10 @@ MOST_BUCKETS = 10_000
 
 _LIMIT = "max_requests_per_s"
 _SETTING = "IMAGEBATCH_MAX_REQUESTS_PER_S"
+
+
+_Caller = tuple[str, str]
+"""A tenant; or none, and the address of a stranger."""
 
 
 @dataclass(slots=True)
@@ -34,7 +42,7 @@ class _Bucket:
 
 
 class RequestRates:
-    """Buckets of tenants that have a quota of requests. Of one server: where there are several, each has its own."""
+    """Buckets of those that have a quota of requests. Of one server: where there are several, each has its own."""
 
     def __init__(
         self, quotas: QuotasOf, on_refused: Callable[[str], None], now: Callable[[], float] = time.monotonic
@@ -42,16 +50,18 @@ class RequestRates:
         self._quotas = quotas
         self._on_refused = on_refused
         self._now = now
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[_Caller, _Bucket] = {}
 
-    def take(self, tenant: str) -> None:
-        """Count a call of a tenant. Raises LimitExceeded, which tells when the next one is taken."""
-        quotas, now = self._quotas(tenant), self._now()
+    def take(self, principal: Principal) -> None:
+        """Count a call of its tenant, or address. Raises LimitExceeded, which tells when the next one is taken."""
+        tenant, now = principal.tenant, self._now()
+        caller = (tenant, "" if tenant != NO_TENANT else principal.name)
+        quotas = self._quotas(tenant)
         rate = quotas.max_requests_per_s
         if rate is None:
             return
         burst = float(quotas.max_requests_burst or max(1.0, rate))
-        bucket = self._buckets.get(tenant) or self._make(tenant, burst, now)
+        bucket = self._buckets.get(caller) or self._make(caller, burst, now)
         bucket.fill(rate, burst, now)
         bucket.asked += 1
         if bucket.filled >= 1:
@@ -61,21 +71,25 @@ class RequestRates:
         observed = round(bucket.asked / max(now - bucket.full_at, 0.001), 1)
         raise LimitExceeded(
             Limit(_LIMIT, rate, observed, _SETTING),
-            f"tenant {tenant} calls {observed:g} times a second, and may call {rate:g} times on the average; "
-            f"call less often, or have {_SETTING} raised, for this tenant perhaps (--tenants-file)",
+            f"{_named(principal)} calls {observed:g} times a second, and may call {rate:g} times on the average; "
+            f"call less often, or have {_SETTING} raised, for a tenant perhaps alone (--tenants-file)",
             retry_after_s=(1 - bucket.filled) / rate,
         )
 
-    def _make(self, tenant: str, burst: float, now: float) -> _Bucket:
+    def _make(self, caller: _Caller, burst: float, now: float) -> _Bucket:
         if len(self._buckets) >= MOST_BUCKETS:
-            self._buckets = {name: bucket for name, bucket in self._buckets.items() if not self._is_full(name, bucket)}
-        bucket = self._buckets[tenant] = _Bucket(burst, now, now)
+            self._buckets = {each: bucket for each, bucket in self._buckets.items() if not self._is_full(each, bucket)}
+        bucket = self._buckets[caller] = _Bucket(burst, now, now)
         return bucket
 
-    def _is_full(self, tenant: str, bucket: _Bucket) -> bool:
-        quotas = self._quotas(tenant)
+    def _is_full(self, caller: _Caller, bucket: _Bucket) -> bool:
+        quotas = self._quotas(caller[0])
         rate = quotas.max_requests_per_s
         if rate is None:
             return True
         burst = float(quotas.max_requests_burst or max(1.0, rate))
         return bucket.filled + (self._now() - bucket.at) * rate >= burst
+
+
+def _named(principal: Principal) -> str:
+    return f"tenant {principal.tenant}" if principal.tenant != NO_TENANT else f"address {principal.name}"
