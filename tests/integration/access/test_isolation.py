@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
-import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
 from time import perf_counter
 from typing import Any
 
@@ -16,96 +13,25 @@ from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from tests.integration.access.secured import Secured
-from tests.integration.server import pictures
-from tests.integration.server.calls import TIMEOUT_S, Raw, eventually, item, refusal
+from tests.integration.access.two_tenants import IMAGE, Ids, client_of, one_of_each, unknown
+from tests.integration.server.calls import TIMEOUT_S, Raw, item, refusal
 
 from imagebatch.v1 import batch_service_pb2 as batches
 from imagebatch.v1 import image_service_pb2 as images
 from imagebatch_server.access.principal import Role
-from imagebatch_server.rpc.parse import page_token
 
-IMAGE = pictures.drawn(7)
-LISTED = batches.ListBatchesRequest(page_size=1)
 MASK = FieldMask(paths=["priority", "labels"])
-
-
-@dataclass(frozen=True)
-class Ids:
-    """One id of each kind."""
-
-    batch_id: str
-    object_key: str
-    item_id: str
-    request_id: str
-    retry_request_id: str
-    page_token: str
-    sha256: str
-    tenant: str
-
-    def hidden_in(self, text: str) -> str:
-        """Put a kind's name in the place of each id."""
-        for field in fields(self):
-            text = text.replace(getattr(self, field.name), f"<{field.name}>")
-        return text
-
-
-def unknown(seed: str) -> Ids:
-    """Make ids of the right form that nobody has."""
-    batch_id = str(uuid.uuid7()) if hasattr(uuid, "uuid7") else f"0199{uuid.uuid4().hex[:4]}-{str(uuid.uuid4())[9:]}"
-    batch_id = f"{batch_id[:14]}7{batch_id[15:]}"
-    return Ids(
-        batch_id=batch_id,
-        object_key=f"acme.{uuid.uuid4().hex}",
-        item_id=f"item-{seed}",
-        request_id=f"request-{seed}",
-        retry_request_id=f"retry-{seed}",
-        page_token=page_token(LISTED, batch_id),
-        sha256=hashlib.sha256(seed.encode()).hexdigest(),
-        tenant=f"nobody-{seed}",
-    )
 
 
 @pytest.fixture(scope="module")
 def theirs(secured: Secured) -> Ids:
-    """Let one tenant have one of everything."""
-    raw = _client(secured, "theirs", "acme", Role.WRITER)
-    key = raw.upload(IMAGE, content_type="image/png").object_key
-    known = [item(object_key=key, item_id="item-7"), item(image_base64="data:image/png;base64,AAAA", item_id="broken")]
-    batch_id = raw.submit(known, request_id="request-7", labels={"run": "theirs"}).batch_id
-    raw.watch_to_end(batch_id)
-    retry = batches.RetryBatchRequest(batch_id=batch_id, request_id="retry-7")
-    raw.batches.RetryBatch(retry, timeout=TIMEOUT_S)
-    raw.watch_to_end(batch_id)
-    return Ids(
-        batch_id=batch_id,
-        object_key=key,
-        item_id="item-7",
-        request_id="request-7",
-        retry_request_id="retry-7",
-        page_token=page_token(LISTED, batch_id),
-        sha256=hashlib.sha256(IMAGE).hexdigest(),
-        tenant="acme",
-    )
+    return one_of_each(secured)
 
 
 @pytest.fixture(scope="module")
 def ours(secured: Secured, theirs: Ids) -> Raw:
     """Let the other tenant have a batch from before and after."""
-    return _client(secured, "ours", "shop", Role.WRITER)
-
-
-def _client(secured: Secured, name: str, tenant: str, role: Role) -> Raw:
-    raw = secured.client(secured.grant(name, tenant, role))
-
-    def counts() -> bool:
-        try:
-            raw.batches.GetServerInfo(batches.GetServerInfoRequest(), timeout=TIMEOUT_S)
-        except grpc.RpcError:
-            return False
-        return True
-
-    eventually(counts)
-    return raw
+    return client_of(secured, "ours", "shop", Role.WRITER)
 
 
 Case = Callable[[Raw, Ids], Any]
@@ -234,7 +160,7 @@ def test_what_is_theirs_is_as_what_is_nobody_s(rpc: str, ours: Raw, theirs: Ids)
 
 
 def test_nothing_of_theirs_was_touched(secured: Secured, ours: Raw, theirs: Ids) -> None:
-    raw = _client(secured, "checks", "acme", Role.READER)
+    raw = client_of(secured, "checks", "acme", Role.READER)
     for rpc in RPCS:
         for case in CASES.get(rpc, ()):
             told(case, ours, theirs)
