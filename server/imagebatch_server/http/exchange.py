@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from imagebatch_server.access.certificate import Certificate, from_pem
+from imagebatch_server.rpc.call import joined
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Event: TypeAlias = MutableMapping[str, Any]
@@ -49,7 +50,7 @@ class Exchange:
         self._scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.headers = _joined(scope["headers"])
+        self.headers = joined(_decoded(scope["headers"]))
         self.response_headers: dict[str, str] = {}
         """Sent with whatever is answered."""
         self.status: int | None = None
@@ -173,13 +174,6 @@ class Exchange:
         """Answer with a sentence in plain text."""
         plain = {"content-type": "text/plain; charset=utf-8", **(headers or {})}
         await self.respond(status, f"{sentence}\n".encode(), plain)
-
-
-def _joined(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in _decoded(raw):
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
 
 
 def _decoded(raw: list[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -19,7 +19,7 @@ class IncomingCall:
     peer: str
     """The other end of the connection as gRPC names it, such as `ipv4:127.0.0.1:40312`."""
     metadata: Mapping[str, str]
-    """Of gRPC, or the headers of HTTP: names in lower case."""
+    """Of gRPC, or the headers of HTTP: names in lower case, repeated ones `joined`."""
     certificate: Certificate | None = None
     """What the peer showed, if the server's client authority has signed it."""
 
@@ -44,6 +44,17 @@ class Call:
     def tenant(self) -> str:
         """Whose batches and objects the call may touch."""
         return self.principal.tenant
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Join what is said several times under one name by commas, as RFC 9110 reads it.
+
+    So who shows two tokens, or names two tenants, has shown none that counts: there is no order in which one wins.
+    """
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def host_of(peer: str) -> str:

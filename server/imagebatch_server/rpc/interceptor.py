@@ -13,7 +13,7 @@ from grpc import aio
 from imagebatch_server.access.certificate import from_pem
 from imagebatch_server.access.permissions import REFLECTION
 from imagebatch_server.rpc import errors
-from imagebatch_server.rpc.call import IncomingCall
+from imagebatch_server.rpc.call import IncomingCall, joined
 from imagebatch_server.rpc.calls import Calls
 from imagebatch_server.rpc.methods import Method
 
@@ -83,7 +83,7 @@ class ContractInterceptor(aio.ServerInterceptor):
 
 
 def _incoming(context: Context) -> IncomingCall:
-    metadata = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+    metadata = joined((name, value) for name, value in context.invocation_metadata() or () if isinstance(value, str))
     shown = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
     return IncomingCall(context.peer(), metadata, None if shown is None else from_pem(shown))
 

@@ -80,6 +80,21 @@ def test_an_operator_acts_for_a_tenant_and_nobody_else_does(secured: Secured) ->
     assert list(malformed.violations) == ["imagebatch-tenant"]
 
 
+def test_who_shows_two_tokens_or_names_two_tenants_has_shown_none_that_counts(secured: Secured) -> None:
+    """Whoever stands between, and adds or checks one of them, and the server would otherwise go by different ones."""
+    first, second = (secured.grant(name, "ops", Role.OPERATOR) for name in ("first", "second"))
+    admitted(secured.client(first))
+    admitted(secured.client(second))
+    raw = secured.client()
+    shown = (("authorization", f"Bearer {first}"), ("authorization", f"Bearer {second}"))
+    code = refused(lambda: raw.batches.GetServerInfo(INFO, metadata=shown)).code
+    assert code is grpc.StatusCode.UNAUTHENTICATED
+    named = (("imagebatch-tenant", "acme"), ("imagebatch-tenant", "rival"))
+    refusal = refused(lambda: raw.batches.GetServerInfo(INFO, metadata=(shown[0], *named)))
+    assert (refusal.code, list(refusal.violations)) == (grpc.StatusCode.INVALID_ARGUMENT, ["imagebatch-tenant"])
+    raw.batches.GetServerInfo(INFO, metadata=(shown[0], named[0]))
+
+
 def secured_token(secured: Secured) -> str:
     token = secured.grant("plain-writer", "shop", Role.WRITER)
     admitted(secured.client(token))
