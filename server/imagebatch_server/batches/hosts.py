@@ -132,7 +132,7 @@ class Hosts:
 
     def room(self) -> int:
         """Answer how many more fetches there may be, of whichever hosts."""
-        return self._shares.room
+        return self._overall - self._busy_overall
 
     def has_share(self, name: str, running: RunningBatch, item_index: int) -> bool:
         """Tell whether an item may be fetched as far as its batch and tenant go; if not, the batch is held back."""
@@ -162,7 +162,7 @@ class Hosts:
         else:
             self._take(host, running, now)
         host.since.pop(key, None)
-        self._shares.begin()
+        self._busy_overall += 1
         return True
 
     def wait(self, name: str, running: RunningBatch, item_index: int, *, first: bool = False) -> None:
@@ -187,13 +187,17 @@ class Hosts:
         host = self._host(name)
         host.give_back(dispatch.tenant)
         lent = id(dispatch) in self._lent
-        self._lent.discard(id(dispatch))
-        self._shares.end(dispatch.tenant, dispatch.batch_id, lent=lent)
+        self._shares.give_back(dispatch.tenant, dispatch.batch_id, lent=lent)
+        if lent:
+            self._lent.remove(id(dispatch))
+        else:
+            self._busy_overall -= 1
         self._serve_later(name, host)
 
     def lend(self, dispatch: Dispatch) -> None:
         """Let others have the slot, overall, of a fetch that is slow; its host's it keeps."""
         self._lent.add(id(dispatch))
+        self._busy_overall -= 1
         self._shares.lend(dispatch.tenant, dispatch.batch_id)
 
     def answered(self, name: str) -> None:
@@ -230,7 +234,7 @@ class Hosts:
     def _uncall(self, host: _Host, key: _Key) -> None:
         del host.called[key]
         host.give_back(_tenant(key))
-        self._shares.give_back(_tenant(key), key[0].batch.batch_id)
+        self._shares.give_back(_tenant(key), key[0].batch.batch_id, lent=False)
 
     def _host(self, name: str) -> _Host:
         host = self._hosts.get(name)

@@ -429,20 +429,3 @@ def test_a_slot_that_was_kept_for_one_who_has_more_goes_to_one_who_has_fewer() -
     assert called.after() == []
     hosts.release(fetch("a", "few", tenant="few"))
     assert called.after() == [("many", 2)]  # before those that were never called
-
-
-def test_slots_that_are_kept_at_other_hosts_hold_up_no_other_tenant() -> None:
-    called = Called(overall=8, per_tenant=6, per_host=2)
-    hosts, many = called.hosts, running_batch("many", tenant="many")
-    for host in ("a", "b", "c"):
-        assert hosts.acquire(host, many, 0)
-        assert hosts.acquire(host, many, 1)
-        hosts.wait(host, many, 2)
-        hosts.wait(host, many, 3)
-        for _ in range(2):
-            hosts.release(fetch(host, "many", tenant="many"))
-    assert len(called.after()) == 6
-    few = running_batch("few", tenant="few")
-    for index in range(6):
-        assert hosts.has_share(f"d{index}", few, index)
-        assert hosts.acquire(f"d{index}", few, index)
