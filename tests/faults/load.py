@@ -29,6 +29,7 @@ from imagebatch.v1 import batch_service_pb2, types_pb2
 from imagebatch.v1.batch_service_pb2_grpc import BatchServiceStub
 
 CANCELLED = 0.25
+PAUSED = 0.3
 RETRIED = 0.7
 ASKED_AGAIN = 0.3
 DELETED = 0.25
@@ -58,6 +59,7 @@ class Load:
         self.outcomes_seen = 0
         self.repeats = 0
         """Submits that were not answered and made again."""
+        self.pauses = 0
         self._watched_at = watched_at or (address,)
         self.maker = maker
         self._chance = chance
@@ -70,7 +72,7 @@ class Load:
         self.stub = BatchServiceStub(self._channel)
 
     async def run(self) -> None:
-        """Submit, watch, cancel and retry. Ends, after `finish`, with the last batch."""
+        """Submit, watch, cancel, pause and retry. Ends, after `finish`, with the last batch."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_submitting(tasks))
             for _ in range(self._at_once):
@@ -142,6 +144,8 @@ class Load:
             tasks.create_task(self.watch(batch, batch_id))
             if self._chance.random() < CANCELLED:
                 tasks.create_task(self._cancel(batch, batch_id))
+            if self._chance.random() < PAUSED:
+                tasks.create_task(self._pause_and_resume(batch_id))
             if self._chance.random() < ASKED_AGAIN:
                 await self.submit(batch)
         status = await self._judge_by_pages(batch, batch_id)
@@ -221,6 +225,22 @@ class Load:
         for _ in range(self._chance.randint(1, 2)):
             status = await patiently(lambda: self.stub.CancelBatch(request, timeout=CALL_TIMEOUT_S))
             batch.cancelled = batch.cancelled or status.HasField("cancel_requested_at")
+
+    async def _pause_and_resume(self, batch_id: str) -> None:
+        """Let the batch pause for a moment, a few times, as long as it runs."""
+        pause = batch_service_pb2.PauseBatchRequest(batch_id=batch_id)
+        resume = batch_service_pb2.ResumeBatchRequest(batch_id=batch_id)
+        try:
+            for _ in range(self._chance.randint(1, 3)):
+                await asyncio.sleep(self._chance.uniform(0, 0.5))
+                await patiently(lambda: self.stub.PauseBatch(pause, timeout=CALL_TIMEOUT_S))
+                await asyncio.sleep(self._chance.uniform(0, 0.5))
+                await patiently(lambda: self.stub.ResumeBatch(resume, timeout=CALL_TIMEOUT_S))
+                self.pauses += 1
+        except aio.AioRpcError as error:
+            # It has ended, or was deleted then.
+            if error.code() not in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND):
+                raise
 
     async def _judge_by_pages(self, batch: Submitted, batch_id: str) -> types_pb2.BatchStatusResult:
         """Tell what can be told while the work goes on: rows are looked at when it has ended."""

@@ -150,7 +150,8 @@ def test_nothing_is_lost_whatever_is_killed(
     tell(
         f"{len(batches)} batches, {sum(ends.values())} outcomes, {load.outcomes_seen} seen by watchers; "
         f"{load.repeats} submits repeated, {sum(batch.cancelled for batch in batches)} batches cancelled, "
-        f"{sum(batch.retries for batch in batches)} retries, {resumed} times a batch was resumed"
+        f"{load.pauses} pauses, {sum(batch.retries for batch in batches)} retries, "
+        f"{resumed} times a batch was taken over"
     )
     tell(
         f"{sum(batch.by_stream for batch in batches)} submitted by stream, "
