@@ -29,6 +29,7 @@ from benchmarks.rows import (
     peers,
     replay,
     security,
+    servers,
     startup,
     stream,
     throughput,
@@ -38,8 +39,8 @@ from benchmarks.rows import (
 ROWS = {
     row.ROW: row
     for row in (
-        throughput, peers, latency, replay, delay, news, pages, export, watchers, http, stream, fetching, describe,
-        client, security, startup,
+        throughput, peers, latency, replay, delay, news, servers, pages, export, watchers, http, stream, fetching,
+        describe, client, security, startup,
     )
 }  # fmt: skip
 RESULTS = kept.FOLDER / "RESULTS.md"

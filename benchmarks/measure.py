@@ -31,6 +31,7 @@ class Scale:
     watched_items: int
     stream_items: int
     pictures: int
+    takeovers: int
 
     def rounds_of(self, items: int) -> int:
         """Of rounds of so many items."""
@@ -51,6 +52,7 @@ FULL = Scale(
     watched_items=10_000,
     stream_items=1_000_000,
     pictures=200,
+    takeovers=20,
 )
 QUICK = Scale(
     rounds=2,
@@ -66,6 +68,7 @@ QUICK = Scale(
     watched_items=1_000,
     stream_items=50_000,
     pictures=22,
+    takeovers=2,
 )
 
 

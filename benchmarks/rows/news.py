@@ -6,20 +6,14 @@ Two servers on one PostgreSQL and one bucket; each batch is watched through both
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
-
-from tests.object_servers import SeaweedServer
+from collections.abc import Mapping
 
 from benchmarks import operations
+from benchmarks.fleet import several_servers
 from benchmarks.measure import Line, Report, Round, Scale, Skipped, interleave
-from benchmarks.ours import Ours, serving
+from benchmarks.ours import Ours
 from benchmarks.peers import Missing
-from benchmarks.postgres import running_postgres
 from benchmarks.rows.delay import P50, P99, delays_s, percentiles, stamped, watched
-from benchmarks.rows.folders import data_folder
 from benchmarks.stamped_server import StampedServer
 
 ROW = "news"
@@ -29,7 +23,7 @@ OWNER, OTHER = "owner", "other"
 async def measure(scale: Scale, report: Report) -> None:
     figure = "commit to watcher at 100 items/s, through another server, PostgreSQL"
     try:
-        async with two_servers() as servers:
+        async with several_servers(2, warm=operations.Paced.name, kind=StampedServer) as servers:
             found = await interleave({"both": _both(servers, scale.paced_items)}, scale.rounds)
     except Missing as error:
         report.add(Skipped(ROW, figure, str(error)))
@@ -39,46 +33,6 @@ async def measure(scale: Scale, report: Report) -> None:
             Line(ROW, f"{figure}, {share}", "ms", found["both"][f"{OTHER} {share}"],
                  "the same batch watched through its owner", found["both"][f"{OWNER} {share}"])
         )  # fmt: skip
-
-
-@asynccontextmanager
-async def two_servers() -> AsyncIterator[list[Ours]]:
-    """Run two servers that share everything. Raises Missing without PostgreSQL."""
-    async with AsyncExitStack() as opened:
-        folder = opened.enter_context(data_folder())
-        database_url = opened.enter_context(running_postgres())()
-        settings = {"object_store_url": opened.enter_context(_bucket(folder))}
-        servers = []
-        for number in range(2):
-            own = folder / str(number)
-            own.mkdir()
-            serves = serving(
-                own,
-                database_url=database_url,
-                workers=1,
-                warm=operations.Paced.name,
-                kind=StampedServer,
-                settings=settings,
-            )
-            servers.append(await opened.enter_async_context(serves))
-        yield servers
-
-
-@contextmanager
-def _bucket(folder: Path) -> Iterator[str]:
-    """Run SeaweedFS, and let servers that are started find it; answers the URL of a prefix."""
-    own = folder / "bucket"
-    own.mkdir()
-    bucket = SeaweedServer(own)
-    bucket.start()
-    before = dict(os.environ)
-    os.environ.update(bucket.environment)
-    try:
-        yield bucket.url("images")
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        bucket.kill()
 
 
 def _both(servers: list[Ours], items: int) -> Round:
