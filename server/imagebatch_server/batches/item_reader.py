@@ -62,9 +62,8 @@ class ItemReader:
         await self._tasks.close()
 
     async def _read_ahead(self, running: RunningBatch, read: Read) -> None:
-        era = running.era
         items = await patiently(partial(self._read, running.batch, read), "items")
-        if running.era == era:
+        if running.era == read.era:
             running.end_read(read, items)
             self._on_read(running)
 

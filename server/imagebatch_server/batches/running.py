@@ -45,6 +45,8 @@ class Read(NamedTuple):
     """Whether so many are to be picked at random, and `after_index` says nothing."""
     known: frozenset[int] = frozenset()
     """Items that it may find and that are not unread: they were read before a pause, or are being recorded."""
+    era: int = 0
+    """The one in which it was begun; in another one what it finds is not wanted."""
 
 
 class RunningBatch:
@@ -211,8 +213,8 @@ class RunningBatch:
         self._reading = True
         known = self.underway() | self._set_aside | {item.item_index for item in self._at_hand}
         if self.canary_due and not self._canary_was_picked:
-            return Read(-1, self.canary_due, is_canary=True, known=known)
-        return Read(self._last_read, self._read_size, known=known)
+            return Read(-1, self.canary_due, is_canary=True, known=known, era=self._era)
+        return Read(self._last_read, self._read_size, known=known, era=self._era)
 
     def end_read(self, read: Read, items: Sequence[Item]) -> None:
         """Take what was read, in the era in which it was begun. Nothing is read beside a canary, which runs first."""

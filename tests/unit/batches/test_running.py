@@ -108,7 +108,7 @@ class PausedWalk(Walk):
         if read is not None:
             left = [index for index in range(read.after_index + 1, TOTAL) if index not in self.recorded]
             found = [item(index) for index in left[: read.limit]]
-            self._late.append((self.running.era, lambda: self.running.end_read(read, found)))
+            self._late.append((read.era, lambda: self.running.end_read(read, found)))
 
     def bring_back(self) -> None:
         item_index = self.aside.pop(self._chance.randrange(len(self.aside)))
@@ -188,7 +188,7 @@ def test_a_canary_goes_on_after_a_pause() -> None:
     assert running.begin_read() is None  # what is in flight of it ends first
     running.hand_over(Outcome(begun.item.item_index, BatchItemStatus.SUCCESS))
     running.recorded(running.batch, [begun.item.item_index])
-    assert running.begin_read() == Read(-1, 9, is_canary=True)
+    assert running.begin_read() == Read(-1, 9, is_canary=True, era=1)
 
 
 def read_next(running: RunningBatch, found: Sequence[int]) -> tuple[int, int]:
