@@ -17,7 +17,7 @@ from imagebatch_server.app.access import Access, grpc_credentials, open_access
 from imagebatch_server.app.descriptors import Descriptors, raise_limit, share_out
 from imagebatch_server.app.endpoint import CALLS_GRACE_S, Endpoint
 from imagebatch_server.app.features import features
-from imagebatch_server.app.gauges import add_gauges
+from imagebatch_server.app.gauges import add_gauges, add_gauges_among_servers
 from imagebatch_server.app.http_port import HttpPort
 from imagebatch_server.app.image_urls import image_urls
 from imagebatch_server.app.limits import call_limits, server_limits, usual_quotas
@@ -243,7 +243,7 @@ class Server:
             self._audit(),
             max_request_bytes=memory.max_request,
         )
-        add_gauges(self._metrics, self._scheduler, self._watchers, self._executor, bounds, sweeper)
+        add_gauges(self._metrics, self._scheduler, self._watchers, self._executor, bounds, sweeper, self._ownership)
         if self._http_port is not None and signer is not None and awaited is not None:
             await self._http_port.open(calls, bounds, signer, uploads, awaited, self._metrics, self._drains)
         return await self._listen(access, calls, bounds.connections)
@@ -255,7 +255,7 @@ class Server:
         news = SharedNews(LocalNews(), database, server, lambda: servers.count > 1)
         for loop in (news, news.listening):
             await self._opened.enter_async_context(running(loop))
-        self._metrics.gauge("hears_others", "1, or 0 while other servers' news does not arrive.", lambda: news.hears)
+        add_gauges_among_servers(self._metrics, servers, lambda: news.hears)
         return news
 
     def _sweeper(self, rows: ObjectRows, blobs: SweptBlobStore, clock: ServiceClock) -> Sweeper:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from imagebatch_server.app.metrics import Metrics
+from imagebatch_server.batches.ownership import Ownership
 from imagebatch_server.batches.ports.execution import Executor
+from imagebatch_server.batches.ports.servers import Servers
 from imagebatch_server.batches.scheduler import Scheduler
 from imagebatch_server.batches.sweeper import Sweeper
 from imagebatch_server.batches.watcher import Watchers
@@ -18,6 +22,7 @@ def add_gauges(
     executor: Executor,
     limits: CallLimits,
     sweeper: Sweeper,
+    ownership: Ownership,
 ) -> None:
     """Have the metrics tell how much of everything there is."""
     gauge = metrics.gauge
@@ -28,6 +33,7 @@ def add_gauges(
         "Batches with items without an outcome that are not paused.",
         lambda: scheduler.running_batches,
     )
+    gauge("batches_taken_over", "Batches taken over from servers that are gone.", lambda: ownership.taken_over)
     gauge("watchers", "Open watches.", lambda: watchers.watchers)
     gauge("watch_lag_outcomes", "Outcomes that the slowest watcher is behind.", lambda: watchers.lag)
     gauge("workers_alive", "Worker processes that take items.", lambda: executor.alive)
@@ -39,3 +45,15 @@ def add_gauges(
     gauge("quarantined_blobs", "Images set aside, unknown to the database.", lambda: sweeper.quarantined)
     gauge("sweep_refused_blobs", "Unknown images, too many to be set aside.", lambda: sweeper.refused)
     gauge("missing_blobs", "Images that the database knows and are not there.", lambda: sweeper.missing)
+
+
+def add_gauges_among_servers(metrics: Metrics, servers: Servers, hears: Callable[[], bool]) -> None:
+    """Have them tell how a server stands among several; `hears` tells whether the others' news arrives."""
+    gauge = metrics.gauge
+    gauge("hears_others", "1, or 0 while other servers' news does not arrive.", hears)
+    gauge("live_servers", "Servers that live on this database, this one among them.", lambda: servers.count)
+    gauge(
+        "lease_held",
+        "1, or 0 while others may take over what this server owns.",
+        lambda: servers.term is not None,
+    )

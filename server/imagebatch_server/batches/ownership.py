@@ -57,6 +57,8 @@ class Ownership:
         self._reconcile_at = 0.0
         self._move_at = 0.0
         self._handing_over = False
+        self.taken_over: int = 0
+        """Batches that this server has taken over, its own of an earlier start included."""
         self._left: set[str] = set()
         """Batches of operations that this server lacks, which was logged."""
         self._wake = asyncio.Event()
@@ -95,6 +97,7 @@ class Ownership:
 
     async def _take_over(self) -> None:
         while taken := await self._batches.take_over(self._claim.operations):
+            self.taken_over += len(taken)
             for batch in taken:
                 log.info(
                     "ownership.batch_taken_over",

@@ -45,6 +45,7 @@ AT_REST = {
     "queued_items": 0,
     "in_flight_items": 0,
     "running_batches": 0,
+    "batches_taken_over": 0,
     "watchers": 0,
     "watch_lag_outcomes": 0,
     "workers_alive": 1,

@@ -11,13 +11,14 @@ from time import monotonic
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from tests.integration.server import pictures
 from tests.integration.server.calls import Raw, eventually, item, refused, watched
 from tests.object_servers import SeaweedServer, seaweed
 from tests.operations_for_tests import OPERATIONS
 from tests.postgres import session_server
-from tests.server import running_server
+from tests.server import free_port, running_server
 
 from imagebatch.v1 import batch_service_pb2
 from imagebatch.v1.types_pb2 import (
@@ -29,6 +30,8 @@ from imagebatch.v1.types_pb2 import (
 __all__ = ["seaweed"]
 
 pytestmark = pytest.mark.postgres
+
+METRICS = [f"127.0.0.1:{free_port()}" for _ in range(2)]
 
 POLL_S = 5.0
 """What news is lost of is found after so long; so whatever is there much sooner was told."""
@@ -46,7 +49,8 @@ def raws(seaweed: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> It
         settings = {"database_url": postgres.create_database(), "object_store_url": seaweed.url("of-two")}
         raws = []
         for number in range(2):
-            server = opened.enter_context(running_server(folder / f"data-{number}", settings, OPERATIONS))
+            own = settings | {"metrics_address": METRICS[number]}
+            server = opened.enter_context(running_server(folder / f"data-{number}", own, OPERATIONS))
             raws.append(Raw(server.address))
             opened.callback(raws[-1].close)
         yield raws
@@ -125,3 +129,14 @@ def test_a_batch_is_retried_and_deleted_through_either(raws: list[Raw], picture:
     raws[1].batches.DeleteBatch(batch_service_pb2.DeleteBatchRequest(batch_id=batch_id))
     for raw in raws:
         assert refused(lambda raw=raw: raw.status(batch_id)).code == grpc.StatusCode.NOT_FOUND  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.usefixtures("raws")
+def test_a_server_tells_operators_how_it_stands(number: int) -> None:
+    def figures() -> dict[str, str]:
+        lines = httpx.get(f"http://{METRICS[number]}/metrics", timeout=20.0, trust_env=False).text.splitlines()
+        figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: figures[f"imagebatch_{name}"] for name in ("live_servers", "lease_held", "hears_others")}
+
+    eventually(lambda: figures() == {"live_servers": "2.0", "lease_held": "1.0", "hears_others": "1.0"})
