@@ -54,6 +54,7 @@ def test_a_paused_batch_stays_so_across_a_kill_and_goes_on_where_it_was(
         [item(object_key=picture, metadata=waits), *[item(object_key=picture)] * (ITEMS - 1)]
     ).batch_id
     eventually(begun.exists)
+    eventually(lambda: raw.status(batch_id).status == BATCH_STATUS_PROCESSING)
     paused = pause(raw, batch_id)
     assert (paused.status, paused.HasField("paused_at")) == (BATCH_STATUS_PROCESSING, True)
     gate.touch()

@@ -21,7 +21,9 @@ def test_a_large_limit_leaves_the_budgets_as_they_are_set() -> None:
 @pytest.mark.parametrize("of_one_process", [True, False])
 def test_a_small_limit_lowers_all_of_them_alike(of_one_process: bool) -> None:
     settings = Settings(workers=1)
-    memory = share_out(MemoryLimit(2 * GIB, "ulimit -d", of_one_process), settings)
+    large = share_out(MemoryLimit(64 * GIB, "ulimit -d", of_one_process), settings)
+    small_bytes = large.used + large.children + GIB  # beside what the tests themselves have taken
+    memory = share_out(MemoryLimit(small_bytes, "ulimit -d", of_one_process), settings)
     assert memory.is_short
     assert memory.total < memory.limit
     assert memory.requests / settings.request_memory_bytes == pytest.approx(memory.fetch / settings.fetch_memory_bytes)
