@@ -341,7 +341,7 @@ def test_a_stop_ends_open_streams_in_words_and_leaves_nothing(store: Store, tell
 def test_a_reader_that_takes_nothing_holds_no_file_for_long(tmp_path: Path) -> None:
     with running_server(tmp_path / "data", settings={"max_transfer_idle_s": "1"}) as server:
         raw = Raw(server.address)
-        large = raw.upload(bytes(8 * 1024 * 1024)).object_key
+        large = raw.upload(bytes(40 * 1024 * 1024)).object_key  # more than the windows of gRPC grow to
         stalled = [
             raw.images.DownloadImage(image_service_pb2.DownloadImageRequest(object_key=large)) for _ in range(FEW)
         ]
