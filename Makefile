@@ -4,10 +4,11 @@
 PYTHON ?= python3
 PIP = -m pip --quiet --disable-pip-version-check --no-input
 
-FAST_TESTS = $(wildcard tests/unit tests/integration tests/conformance)
+# The files of long tests come first, so that processes end at about the same time.
+FAST_TESTS = $(wildcard tests/conformance tests/integration tests/unit)
 # The units, and a whole server: whether other versions of what we stand on work.
 SMOKE_TESTS = tests/unit tests/integration/server/test_mixed_batch.py tests/integration/server/test_serving.py
-IN_PARALLEL = -n logical --maxprocesses 4 --dist loadfile
+IN_PARALLEL = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 SLOWEST = --durations 25 --durations-min 5
 # What failed beside other tests, on processors that all wait for, runs once more, alone: a fault fails again.
 AGAIN_ALONE = .venv/bin/pytest -n 0 --last-failed --last-failed-no-failures none
