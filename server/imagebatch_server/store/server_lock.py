@@ -23,9 +23,10 @@ log = structlog.get_logger(__name__)
 
 KEY = {"space": 721_730, "number": 1_412}  # any two numbers that nothing else in the database locks
 
-
 LIFE_SPACE = 721_731
 """The first key of the locks by which servers show that they live; the second is the server's number."""
+
+_LOOKS = 3
 
 
 class DatabaseInUse(CannotStart):
@@ -132,11 +133,15 @@ class ServerLock:
         self._has_it = True
 
     def _take_again(self, session: Connection) -> None:
-        if session.execute(_TRY[self._kind], KEY).scalar_one():
-            self._has_taken(session)
-            log.info("server_lock.taken_again")
-            return
-        holder = session.execute(_HOLDERS, KEY | {"process": None}).first()
+        holder = None
+        for _ in range(_LOOKS):
+            if session.execute(_TRY[self._kind], KEY).scalar_one():
+                self._has_taken(session)
+                log.info("server_lock.taken_again")
+                return
+            holder = session.execute(_HOLDERS, KEY | {"process": None}).first()
+            if holder is not None:
+                break  # else it has ended between the two statements
         if self._number is not None or holder is None or holder != self._holder:
             raise StoreUnavailable("another server has taken the database while the connection to it was lost")
         # Our silent session still has it, so nobody else can. It is ended, and the next write takes its place.
