@@ -45,7 +45,8 @@ class BareSqlite:
     def insert(self, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
         places = ", ".join("?" * len(table.columns))
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany(f"INSERT INTO {table.name} VALUES ({places})", values)  # noqa: S608
+        insert = f"INSERT INTO {table.name} VALUES ({places})"  # noqa: S608 - a name of our own tables
+        self._connection.executemany(insert, values)
         self._connection.execute("COMMIT")
 
     def close(self) -> None:

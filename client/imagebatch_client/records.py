@@ -20,7 +20,8 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Take the fields as plain values, those of other records too; times stay datetimes."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # whatever inherits from this is a dataclass
+        return {field.name: _plain(getattr(self, field.name)) for field in fields}
 
     def to_json(self) -> str:
         """Write the same as JSON with the contract's field names; times are ISO 8601."""

@@ -37,7 +37,7 @@ def one_byte_segments(peer: socket.socket) -> None:
     peer.sendall(_OK + b"\r\n")
     while True:
         peer.sendall(b"x")
-        time.sleep(0.002)
+        time.sleep(0.002)  # so that each byte is a segment of its own
 
 
 def interim_answers(peer: socket.socket) -> None:

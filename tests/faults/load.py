@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import grpc
@@ -260,7 +261,7 @@ class Load:
         token = ""
         while True:
             request = batch_service_pb2.ListBatchesRequest(page_size=100, page_token=token)
-            page = await patiently(lambda: self.stub.ListBatches(request, timeout=CALL_TIMEOUT_S))  # noqa: B023
+            page = await patiently(partial(self.stub.ListBatches, request, timeout=CALL_TIMEOUT_S))
             listed |= {batch.batch_id: batch.labels[LABEL] for batch in page.batches}
             if not (token := page.next_page_token):
                 return listed

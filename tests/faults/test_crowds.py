@@ -226,7 +226,7 @@ async def drip(stub: object, ended: list[str]) -> None:
         yield image_service_pb2.UploadImageRequest(header=image_service_pb2.UploadImageHeader(file_name="slow"))
         while True:
             yield image_service_pb2.UploadImageRequest(chunk=b"x")
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # the pace of this caller, not a wait for anything
 
     try:
         await stub.UploadImage(requests())  # type: ignore[attr-defined]  # the stub of grpc.aio

@@ -21,7 +21,7 @@ def main() -> None:
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # File names and texts found in pictures may hold what the terminal's encoding can't show.
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper at the start
 
     from imagebatch_client.cli.app import app
 

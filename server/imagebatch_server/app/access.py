@@ -46,7 +46,7 @@ async def open_access(settings: Settings, metrics: Metrics) -> AsyncIterator[Acc
         path = settings.access_file
         file = WatchedFiles([path], lambda: access_file.read_known(path))
         watched.append(file)
-        callers = lambda: file.value  # noqa: E731
+        callers = lambda: file.value  # noqa: E731 - there is none without the file
     openid = None
     if settings.openid_issuer is not None:
         keys = _provider(settings.openid_issuer, settings)

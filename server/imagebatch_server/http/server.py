@@ -86,7 +86,7 @@ class _Protocol(H11Protocol):
 
     _head_by: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         super().connection_made(transport)
         shown = transport.get_extra_info("ssl_object")
         certificate = None if shown is None else shown.getpeercert(binary_form=True)

@@ -58,7 +58,7 @@ async def assert_nothing_is_left(made: Core, folder: Path) -> None:
         pass
     with closing(sqlite3.connect(folder / "core.db")) as database:
         for table in ("batches", "batch_labels", "items"):
-            assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)  # noqa: S608
+            assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)  # noqa: S608 - our own
 
 
 @pytest.mark.parametrize("sizes", [[1], [1, 1], [ITEMS_A_STAGE + 1], [3, 2 * ITEMS_A_STAGE, 0, 5]])
