@@ -370,9 +370,10 @@ class Scheduler:
 
     def _may_overtake(self, running: RunningBatch, stride: Stride) -> bool:
         """Tell whether it is known what the batch's items take, or else its tenant has but a few in flight."""
+        if stride.knows(running):
+            return True
         tenant = running.batch.tenant
-        in_flight = sum(other.in_flight for other in self._running.values() if other.batch.tenant == tenant)
-        return stride.knows(running) or in_flight < SAVED_ITEMS
+        return sum(other.in_flight for other in self._running.values() if other.batch.tenant == tenant) < SAVED_ITEMS
 
     def _go_on(self, running: RunningBatch, stride: Stride, room: _Room) -> bool:
         """Dispatch the batch's next item, or let it wait for its host; False if it can do neither now."""
