@@ -14,10 +14,11 @@ from imagebatch_server.access.audit_log import AuditLog
 from imagebatch_server.access.watched_files import FileWatch
 from imagebatch_server.app import execution
 from imagebatch_server.app.access import Access, grpc_credentials, open_access
+from imagebatch_server.app.database_size import DatabaseSize
 from imagebatch_server.app.descriptors import Descriptors, raise_limit, share_out
 from imagebatch_server.app.endpoint import CALLS_GRACE_S, Endpoint
 from imagebatch_server.app.features import features
-from imagebatch_server.app.gauges import add_gauges, add_gauges_among_servers
+from imagebatch_server.app.gauges import add_gauges, add_gauges_among_servers, add_gauges_of_disks
 from imagebatch_server.app.http_port import HttpPort
 from imagebatch_server.app.image_urls import image_urls
 from imagebatch_server.app.limits import call_limits, server_limits, usual_quotas
@@ -31,10 +32,8 @@ from imagebatch_server.app.tenants_file import TenantsFile
 from imagebatch_server.batches.audience import Audience
 from imagebatch_server.batches.awaited_uploads import AwaitedUploads
 from imagebatch_server.batches.control import Batches
-from imagebatch_server.batches.errors import CannotStart, UnknownOperation
 from imagebatch_server.batches.failure_log import FailureLog
 from imagebatch_server.batches.handover import Handover
-from imagebatch_server.batches.hosts import Hosts
 from imagebatch_server.batches.item_admission import ItemAdmission
 from imagebatch_server.batches.janitor import Janitor
 from imagebatch_server.batches.loops import Loop, running
@@ -59,14 +58,16 @@ from imagebatch_server.http.keyring import Keyring
 from imagebatch_server.http.signing import UrlSigner
 from imagebatch_server.images.formats import readable
 from imagebatch_server.images.header import header
-from imagebatch_server.operations.registry import OperationRegistry
 from imagebatch_server.rpc.batch_service import RESULTS_BYTES, BatchServicer
+from imagebatch_server.rpc.call_limits import CallLimits
 from imagebatch_server.rpc.calls import Calls
 from imagebatch_server.rpc.catalog import Catalog
 from imagebatch_server.rpc.connections import Connections
 from imagebatch_server.rpc.gate import Gate
 from imagebatch_server.rpc.image_service import ImageServicer
 from imagebatch_server.rpc.methods import contract
+from imagebatch_server.rpc.observer import Observer
+from imagebatch_server.rpc.refused_requests import RefusedRequests
 from imagebatch_server.rpc.render import ResultRenderer, watch_response
 from imagebatch_server.rpc.validate import RequestValidator
 from imagebatch_server.store.batches import SqlBatchStore
@@ -81,10 +82,6 @@ log = structlog.get_logger(__name__)
 
 
 RECORD_GRACE_S = 1.5
-
-
-class UnknownWarmOperation(CannotStart):
-    """The settings name an operation that is not installed; the message says which are."""
 
 
 class Server:
@@ -122,7 +119,7 @@ class Server:
         quotas = tenants_file.quotas
         access = await opened.enter_async_context(open_access(settings, self._metrics))
         self._take_http_address(access)
-        registry = _operations(settings)
+        registry = execution.operations(settings)
         place = await opened.enter_async_context(place_among_servers(settings, registry.names()))
         folder, database, claim, servers = place.folder, place.database, place.claim, place.servers
         clock = ServiceClock(servers.time_s)
@@ -144,7 +141,14 @@ class Server:
         render = ResultRenderer(urls.url)
         buckets = opened_buckets(settings, quotas)
         self._executor: Executor = execution.executor(
-            settings, memory.ready, registry, fetcher, buckets, blobs, lambda: servers.count
+            settings,
+            memory.ready,
+            registry,
+            fetcher,
+            buckets,
+            blobs,
+            lambda: servers.count,
+            self._metrics.fetches,
         )
         self._recorder = Recorder(outcome_store, servers, clock.now)
         news, handover = await self._open_news(database, claim.owner, servers), Handover()
@@ -165,14 +169,14 @@ class Server:
             batch_store,
             self._recorder,
             self._executor,
-            _hosts(settings, Share(servers)),
+            execution.hosts(settings, Share(servers)),
             news,
             handover,
             claim,
             servers,
             weight=lambda tenant: quotas(tenant).weight,
         )
-        for listener in (self._watchers, self._scheduler, Audience(news), self._metrics, FailureLog()):
+        for listener in (self._watchers, self._scheduler, Audience(news), self._metrics, self._failures()):
             self._recorder.listen(listener)
         object_rows = SqlObjectRows(database, quotas=quotas)
         sweeper = self._sweeper(object_rows, blobs, clock)
@@ -241,9 +245,10 @@ class Server:
             Gate(access.authenticator, public_info=settings.public_info),
             bounds,
             self._audit(),
+            self._observer(),
             max_request_bytes=memory.max_request,
         )
-        add_gauges(self._metrics, self._scheduler, self._watchers, self._executor, bounds, sweeper, self._ownership)
+        await self._measure(bounds, sweeper, database)
         if self._http_port is not None and signer is not None and awaited is not None:
             await self._http_port.open(calls, bounds, signer, uploads, awaited, self._metrics, self._drains)
         return await self._listen(access, calls, bounds.connections)
@@ -348,6 +353,25 @@ class Server:
         await self._endpoint.stop(CALLS_GRACE_S)
         await self._opened.aclose()
 
+    async def _measure(self, bounds: CallLimits, sweeper: Sweeper, database: Database) -> None:
+        """Have the metrics tell of what runs now."""
+        metrics = self._metrics
+        add_gauges(metrics, self._scheduler, self._watchers, self._executor, bounds, sweeper, self._ownership)
+        size = DatabaseSize(database)
+        await self._opened.enter_async_context(running(size))
+        add_gauges_of_disks(metrics, self._settings.data_dir, database, size)
+        database.on_transaction = metrics.database.transaction
+
+    def _failures(self) -> FailureLog:
+        failures = FailureLog(self._settings.log_gather_s)
+        self._opened.callback(failures.close)
+        return failures
+
+    def _observer(self) -> Observer:
+        refused = RefusedRequests(self._settings.log_gather_s)
+        self._opened.callback(refused.close)
+        return Observer(self._metrics.requests, refused)
+
     def _audit(self) -> AuditLog | None:
         if self._settings.audit_log is None:
             return None
@@ -360,26 +384,3 @@ class Server:
 
     def _workers(self) -> tuple[int, int]:
         return self._executor.alive, self._executor.restarts
-
-
-def _operations(settings: Settings) -> OperationRegistry:
-    """Find the operations that are installed. Raises UnknownWarmOperation, DuplicateOperation."""
-    registry = OperationRegistry.load(settings.of_operations())
-    for name in settings.warm_operations:
-        try:
-            registry.get(name)
-        except UnknownOperation as error:
-            raise UnknownWarmOperation(f"--warm-operations: {error.violations[0].description}") from error
-    return registry
-
-
-def _hosts(settings: Settings, share: Share) -> Hosts:
-    return Hosts(
-        overall=settings.fetches,
-        per_host=settings.fetches_per_host,
-        share=share,
-        per_batch=settings.fetches_per_batch,
-        per_tenant=settings.fetches_per_tenant,
-        most_per_s=settings.fetch_host_rate,
-        patience_s=settings.fetch_patience_s,
-    )

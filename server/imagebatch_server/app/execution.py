@@ -10,8 +10,11 @@ from pathlib import Path
 
 from imagebatch_server.access.watched_files import WatchedFiles
 from imagebatch_server.app.settings import Settings
-from imagebatch_server.batches.errors import CannotStart
+from imagebatch_server.app.work_metrics import FetchMetrics
+from imagebatch_server.batches.errors import CannotStart, UnknownOperation
+from imagebatch_server.batches.hosts import Hosts
 from imagebatch_server.batches.ports.objects import BlobStore, BucketImages
+from imagebatch_server.batches.share import Share
 from imagebatch_server.executors.executor import PooledExecutor
 from imagebatch_server.executors.lanes import Lanes
 from imagebatch_server.executors.processes.child_session import ChildSettings
@@ -22,6 +25,10 @@ from imagebatch_server.images.fetch import trust
 from imagebatch_server.images.host_headers import NO_HEADERS, Tables, read_tables
 from imagebatch_server.images.shares import Shares
 from imagebatch_server.operations.registry import OperationRegistry
+
+
+class UnknownWarmOperation(CannotStart):
+    """The settings name an operation that is not installed; the message says which are."""
 
 
 def fetch_stage(settings: Settings, memory_bytes: int) -> tuple[FetchStage, Sequence[WatchedFiles[Tables]]]:
@@ -72,6 +79,7 @@ def executor(
     buckets: BucketImages | None,
     blobs: BlobStore,
     servers: Callable[[], int],
+    figures: FetchMetrics,
 ) -> Lanes:
     """Make the executor of this machine: its workers, and beside them the process of the asynchronous operations.
 
@@ -99,10 +107,35 @@ def executor(
         buckets=buckets,
         max_image_bytes=settings.max_image_bytes,
         max_ready_bytes=memory_bytes // 2,  # of each lane
+        on_fetch=figures.fetched,
     )
     chunk_items = registry.chunk_items()
     return Lanes(
         lane(pool=LocalPool(child, settings.workers, chunk_items), chunk_items=chunk_items),
         lane(pool=LocalPool(asynchronous_child, workers=1)),
         registry.is_asynchronous,
+    )
+
+
+def operations(settings: Settings) -> OperationRegistry:
+    """Find the operations that are installed. Raises UnknownWarmOperation, DuplicateOperation."""
+    registry = OperationRegistry.load(settings.of_operations())
+    for name in settings.warm_operations:
+        try:
+            registry.get(name)
+        except UnknownOperation as error:
+            raise UnknownWarmOperation(f"--warm-operations: {error.violations[0].description}") from error
+    return registry
+
+
+def hosts(settings: Settings, share: Share) -> Hosts:
+    """Make what limits fetches by host."""
+    return Hosts(
+        overall=settings.fetches,
+        per_host=settings.fetches_per_host,
+        share=share,
+        per_batch=settings.fetches_per_batch,
+        per_tenant=settings.fetches_per_tenant,
+        most_per_s=settings.fetch_host_rate,
+        patience_s=settings.fetch_patience_s,
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
+from imagebatch_server.app.database_size import DatabaseSize
 from imagebatch_server.app.metrics import Metrics
 from imagebatch_server.batches.ownership import Ownership
 from imagebatch_server.batches.ports.execution import Executor
@@ -13,6 +16,7 @@ from imagebatch_server.batches.sweeper import Sweeper
 from imagebatch_server.batches.watcher import Watchers
 from imagebatch_server.rpc.call_limits import CallLimits
 from imagebatch_server.rpc.connections import open_descriptors
+from imagebatch_server.store.database import Database
 
 
 def add_gauges(
@@ -25,7 +29,7 @@ def add_gauges(
     ownership: Ownership,
 ) -> None:
     """Have the metrics tell how much of everything there is."""
-    gauge = metrics.gauge
+    gauge, counter = metrics.gauge, metrics.counter
     gauge("queued_items", "Items that wait to be dispatched, without paused batches' ones.", lambda: scheduler.queued)
     gauge("in_flight_items", "Attempts dispatched and not ended.", lambda: scheduler.in_flight)
     gauge(
@@ -33,11 +37,13 @@ def add_gauges(
         "Batches with items without an outcome that are not paused.",
         lambda: scheduler.running_batches,
     )
-    gauge("batches_taken_over", "Batches taken over from servers that are gone.", lambda: ownership.taken_over)
+    metrics.counter(
+        "batches_taken_over", "Batches taken over from servers that are gone.", lambda: ownership.taken_over
+    )
     gauge("watchers", "Open watches.", lambda: watchers.watchers)
     gauge("watch_lag_outcomes", "Outcomes that the slowest watcher is behind.", lambda: watchers.lag)
     gauge("workers_alive", "Worker processes that take items.", lambda: executor.alive)
-    gauge("workers_restarted", "Worker processes replaced.", lambda: executor.restarts)
+    counter("workers_restarted", "Worker processes replaced.", lambda: executor.restarts)
     gauge("calls", "Unary calls being answered.", lambda: limits.calls.taken)
     gauge("transfers", "Uploads, downloads and streamed submits.", lambda: limits.transfers.under_way)
     gauge("connections", "Open connections.", limits.connections.count)
@@ -57,3 +63,16 @@ def add_gauges_among_servers(metrics: Metrics, servers: Servers, hears: Callable
         "1, or 0 while others may take over what this server owns.",
         lambda: servers.term is not None,
     )
+
+
+def add_gauges_of_disks(metrics: Metrics, data_dir: Path, database: Database, size: DatabaseSize) -> None:
+    """Have them tell how much space there is, and what the database takes of it or of another server's."""
+    gauge = metrics.gauge
+    gauge("disk_size_bytes", "Size of the file system of the data folder.", lambda: shutil.disk_usage(data_dir).total)
+    gauge(
+        "disk_free_bytes",
+        "What of it is free for files of this server.",
+        lambda: shutil.disk_usage(data_dir).free,
+    )
+    gauge("database_size_bytes", "Size of the database when it was last measured.", lambda: size.bytes)
+    gauge("database_transactions", "Transactions that run or wait for a thread.", lambda: database.transactions)

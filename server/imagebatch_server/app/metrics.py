@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from imagebatch_server.app.request_metrics import RequestMetrics
+from imagebatch_server.app.work_metrics import DatabaseMetrics, FetchMetrics
 from imagebatch_server.batches.model import Batch, ItemResult, Outcome
 
 COMMIT_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
@@ -19,6 +32,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.requests = RequestMetrics(self.registry)
+        self.fetches = FetchMetrics(self.registry)
+        self.database = DatabaseMetrics(self.registry)
         self._outcomes = Counter(
             "imagebatch_outcomes", "Outcomes recorded.", ("operation", "status", "error_code"), registry=self.registry
         )
@@ -41,13 +59,18 @@ class Metrics:
             buckets=DELAYS_S,
             registry=self.registry,
         )
+        self._tokens = Counter(
+            "imagebatch_tokens",
+            "Tokens that models took (input) and gave (output) for recorded outcomes.",
+            ("operation", "direction"),
+            registry=self.registry,
+        )
         self._refused = Counter(
             "imagebatch_calls_refused", "Calls refused or ended because of a limit.", ("limit",), registry=self.registry
         )
         self._closed = Counter(
             "imagebatch_connections_closed", "Idle connections closed to make room.", registry=self.registry
         )
-
         self._audit_lost = Counter(
             "imagebatch_audit_lines_lost", "Lines of the audit log that could not be written.", registry=self.registry
         )
@@ -55,6 +78,10 @@ class Metrics:
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a figure that is read whenever it is asked for."""
         Gauge(f"imagebatch_{name}", meaning, registry=self.registry).set_function(read)
+
+    def counter(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Add a count, which only rises, that is read whenever it is asked for; its name ends in `_total`."""
+        self.registry.register(_ReadCounter(f"imagebatch_{name}", meaning, read))
 
     def committed(self, batch: Batch, outcomes: Sequence[Outcome], results: Sequence[ItemResult] | None) -> None:
         operation = batch.options.operation
@@ -67,6 +94,12 @@ class Metrics:
         for outcome in outcomes:
             if outcome.processing_time_ms is not None:
                 times.observe(outcome.processing_time_ms / 1000)
+        for direction, tokens in (
+            ("input", sum([outcome.input_tokens for outcome in outcomes])),
+            ("output", sum([outcome.output_tokens for outcome in outcomes])),
+        ):
+            if tokens:
+                self._tokens.labels(operation, direction).inc(tokens)
 
     def lost(self, batch_id: str, owner_epoch: int) -> None:
         """Nothing was recorded, so there is nothing to count."""
@@ -108,3 +141,20 @@ class Metrics:
             thread.join()
 
         return stop
+
+
+class _ReadCounter(Collector):
+    """A counter whose value is kept by somebody else."""
+
+    def __init__(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._read = read
+
+    def describe(self) -> Iterator[Metric]:
+        """Tell its name, without reading it: parts may not be up yet."""
+        yield CounterMetricFamily(self._name, self._meaning)
+
+    def collect(self) -> Iterator[Metric]:
+        """Read it."""
+        yield CounterMetricFamily(self._name, self._meaning, value=self._read())

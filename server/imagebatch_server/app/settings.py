@@ -454,6 +454,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least level that is logged."
     )
+    log_gather_s: Seconds = Field(
+        default=10.0,
+        ge=0,
+        description="Of items that fail alike (batch and code), and of requests that are refused alike (rpc and "
+        "reason), the first has a log line, and then one so often tells of all that followed; 0: each has its own.",
+    )
 
     def of_operations(self) -> Configuration:
         """Answer what is set for operations."""

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import TypeAlias
 
 import structlog
 
@@ -25,6 +26,9 @@ from imagebatch_server.executors.supply.result_images import ResultImages
 from imagebatch_server.executors.supply.stored_images import StoredImages
 
 log = structlog.get_logger(__name__)
+
+OnFetch: TypeAlias = Callable[[ItemErrorCode | None, float, int], None]
+"""Hears how a fetch ended: the error's code, if it failed, the time it took (seconds) and the image's bytes."""
 
 _STORED_AHEAD_S = 2 * CHUNK_S
 _FETCHED_AHEAD_S = 1.0
@@ -48,6 +52,7 @@ class PooledExecutor:
         max_ready_bytes: int,
         resolve: Callable[[str, bytes | None], str] = lambda operation, _: operation,
         chunk_items: Mapping[str, int] | None = None,
+        on_fetch: OnFetch = lambda _code, _took_s, _size_bytes: None,
     ) -> None:
         """Take what all attempts need.
 
@@ -57,6 +62,7 @@ class PooledExecutor:
         """
         self._pool = pool
         self._chunk_items = chunk_items or {}
+        self._on_fetch = on_fetch
         self._budget = ByteBudget(max_ready_bytes)
         self._fetched_images = FetchedImages(fetcher, self._budget, self)
         self._stored_images = StoredImages(blobs, max_image_bytes, self._budget, self)
@@ -223,6 +229,7 @@ class PooledExecutor:
         self._hold(attempt, data)
         attempt.image_bytes = len(data)
         if attempt.dispatch.item.image_url is not None:
+            self._on_fetch(None, attempt.fetch_s, len(data))
             self._events.answered(attempt.dispatch)
         if attempt.backlog is None:
             self._count(attempt, self._fetched_backlog)
@@ -230,9 +237,10 @@ class PooledExecutor:
         self._turn_soon()
 
     def not_got(self, attempt: Attempt, error: ItemError) -> None:
-        is_an_answer = error.code in (ItemErrorCode.FETCH_FAILED, ItemErrorCode.TOO_LARGE) and not error.transient
-        if is_an_answer and attempt.dispatch.item.image_url is not None:
-            self._events.answered(attempt.dispatch)
+        if attempt.dispatch.item.image_url is not None:
+            self._on_fetch(error.code, attempt.fetch_s, 0)
+            if error.code in (ItemErrorCode.FETCH_FAILED, ItemErrorCode.TOO_LARGE) and not error.transient:
+                self._events.answered(attempt.dispatch)
         self._finish(attempt, attempt.failure(error))
 
     def fetched(self, attempt: Attempt) -> None:

@@ -26,6 +26,7 @@ from imagebatch_server.rpc.endable import Endable
 from imagebatch_server.rpc.errors import GrpcError
 from imagebatch_server.rpc.gate import Gate
 from imagebatch_server.rpc.methods import Method
+from imagebatch_server.rpc.observer import Observed, Observer
 from imagebatch_server.rpc.open_streams import OpenStreams
 from imagebatch_server.rpc.principal_limits import CALLS, STREAMS
 from imagebatch_server.rpc.shielded_calls import ShieldedCalls
@@ -54,6 +55,7 @@ class Calls:
         gate: Gate,
         limits: CallLimits,
         audit: AuditLog | None,
+        observer: Observer,
         *,
         max_request_bytes: int,
     ) -> None:
@@ -62,6 +64,7 @@ class Calls:
         self._gate = gate
         self._limits = limits
         self.audit = audit
+        self._observer = observer
         self._shielded = ShieldedCalls()
         self.streams = OpenStreams(gate)
         self.max_request_bytes = max_request_bytes
@@ -87,7 +90,7 @@ class Calls:
                 working = self._unary(method, await self._limits.receiving.receive(receive), call, audited)
                 return await self._shielded.run(working)
 
-        return await self._let_in(method.name, incoming, work)
+        return await self._let_in(method.name, incoming, work, is_stream=False)
 
     async def from_stream(
         self, method: Method, stream: AsyncIterator[bytes], incoming: IncomingCall
@@ -98,7 +101,7 @@ class Calls:
             with self._limits.principals.take(STREAMS, call):
                 return await self._shielded.run(self._from_stream(method, stream, call, audited))
 
-        return await self._let_in(method.name, incoming, work)
+        return await self._let_in(method.name, incoming, work, is_stream=True)
 
     async def to_stream(
         self, method: Method, receive: Receive, incoming: IncomingCall, write: Write
@@ -110,7 +113,7 @@ class Calls:
             with self._limits.principals.take(STREAMS, call):
                 await respond(method, await self._limits.receiving.receive(receive), call, write)
 
-        return await self._let_in(method.name, incoming, work)
+        return await self._let_in(method.name, incoming, work, is_stream=True)
 
     async def beside(self, rpc: str, incoming: IncomingCall, work: Callable[[], Awaitable[None]]) -> GrpcError | None:
         """Do the work of a stream that is no rpc of the contract and asks for a role all the same."""
@@ -121,7 +124,7 @@ class Calls:
                 async with stream.until_ended():
                     await work()
 
-        return await self._let_in(rpc, incoming, within)
+        return await self._let_in(rpc, incoming, within, is_stream=True)
 
     async def _unary(self, method: Method, data: bytes, call: Call, audited: AuditedCall) -> bytes:
         with audited.telling(), self._limits.calls.take(), self._hold(data):
@@ -168,15 +171,29 @@ class Calls:
         return self._limits.memory.hold(len(data))
 
     async def _let_in(
-        self, rpc: str, incoming: IncomingCall, work: Callable[[Call, AuditedCall], Awaitable[T]]
+        self,
+        rpc: str,
+        incoming: IncomingCall,
+        work: Callable[[Call, AuditedCall], Awaitable[T]],
+        *,
+        is_stream: bool,
     ) -> T | GrpcError:
         """Do the work of a call if whoever makes it may, and answer what it came to."""
+        with self._observer.observing(rpc, incoming.peer, is_stream=is_stream) as observed:
+            answer = await self._audited(rpc, incoming, work, observed)
+            if isinstance(answer, GrpcError):
+                observed.error = answer
+        return answer
+
+    async def _audited(
+        self, rpc: str, incoming: IncomingCall, work: Callable[[Call, AuditedCall], Awaitable[T]], observed: Observed
+    ) -> T | GrpcError:
         changes = LEAST_ROLE[rpc] is not Role.READER
         audited = AuditedCall(self.audit if changes else None, rpc, incoming.peer)
         with self._limits.connections.call(incoming.peer):
             try:
                 self._limits.connections.ensure_room()
-                audited.principal = await self._gate.admit(rpc, incoming)
+                audited.principal = observed.principal = await self._gate.admit(rpc, incoming)
                 self._limits.rates.take(audited.principal)
                 audited.begin()
                 return await work(Call(rpc, incoming, audited.principal), audited)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
@@ -56,6 +57,8 @@ class Database:
         """Makes sure that what is written is written for good: before each transaction, and after it."""
         if self._direct_url.get_backend_name() == "sqlite":
             self._check = DatabaseFile(Path(self._direct_url.database or "")).check
+        self.on_transaction: Callable[[str, float, float], None] | None = None
+        """Hears of each that has ended, in its thread: `read` or `write`, how long it waited and took (seconds)."""
         self._running: set[Future[Any]] = set()
         self._writer = started(1, "store-writer")
         self._readers = started(READERS, "store-reader")
@@ -65,7 +68,9 @@ class Database:
 
         After StoreUnavailable it is unknown whether the transaction was committed, or will yet be.
         """
-        return await self._answer(self._writer, partial(_transact, self._writer_engine, self._check, work), timeout_s)
+        return await self._answer(
+            self._writer, "write", partial(_transact, self._writer_engine, self._check, work), timeout_s
+        )
 
     async def lock(self) -> None:
         """Have the database alone, until `close`; every later write makes sure that it is so still.
@@ -100,7 +105,9 @@ class Database:
 
     async def read(self, work: Callable[[Connection], T], *, timeout_s: float | None = ANSWER_TIMEOUT_S) -> T:
         """Run `work` in a reader thread, on one snapshot."""
-        return await self._answer(self._readers, partial(_transact, self._reader_engine, _nothing, work), timeout_s)
+        return await self._answer(
+            self._readers, "read", partial(_transact, self._reader_engine, _nothing, work), timeout_s
+        )
 
     def notifications(self, channel: str, every_s: float) -> AsyncGenerator[str | None, None]:
         """Listen to a channel, which needs PostgreSQL; see `dialects.notifications`."""
@@ -129,8 +136,15 @@ class Database:
         self._writer_engine.dispose()
         self._reader_engine.dispose()
 
-    async def _answer(self, threads: ThreadPoolExecutor, transaction: Callable[[], T], timeout_s: float | None) -> T:
-        running = threads.submit(transaction)
+    @property
+    def transactions(self) -> int:
+        """How many run, or wait for a thread."""
+        return len(self._running)
+
+    async def _answer(
+        self, threads: ThreadPoolExecutor, kind: str, transaction: Callable[[], T], timeout_s: float | None
+    ) -> T:
+        running = threads.submit(self._timed, kind, transaction, time.perf_counter())
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         try:
@@ -138,6 +152,14 @@ class Database:
                 return await asyncio.wrap_future(running)
         except TimeoutError:
             raise StoreUnavailable(f"the database has not answered for {timeout_s:.0f} s", may_pass=True) from None
+
+    def _timed(self, kind: str, transaction: Callable[[], T], asked_at: float) -> T:
+        began_at = time.perf_counter()
+        try:
+            return transaction()
+        finally:
+            if self.on_transaction is not None:
+                self.on_transaction(kind, began_at - asked_at, time.perf_counter() - began_at)
 
 
 def _nothing() -> None:
