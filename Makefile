@@ -20,7 +20,7 @@ EDITABLE = $(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=-e %)
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools dist test-dist test-protobuf7 venv lint format settings verify-types generate check-generated freeze protos lock postgres faketime php
+.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools dist test-dist test-protobuf7 venv lint format settings verify-types generate check-generated freeze protos lock postgres faketime php prometheus
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -139,6 +139,19 @@ faketime: ## install libfaketime, for the test of servers whose clocks differ
 php: ## install PHP and gRPC's generator for it, for the test of a client in PHP
 	$(call install_program,php,php-cli php-curl php-google-protobuf,PHP)
 	$(call install_program,grpc_php_plugin,protobuf-compiler protobuf-compiler-grpc libprotobuf-dev,gRPC's generator for PHP)
+
+PROMTOOL = .promtool/usr/bin/promtool
+
+prometheus: ## fetch Prometheus' promtool, for the tests of alerts; its server is not installed
+	@if command -v promtool >/dev/null || [ -x $(PROMTOOL) ]; then \
+	  echo "promtool is installed"; \
+	elif ! command -v apt-get >/dev/null; then \
+	  echo "no apt-get here: install Prometheus' promtool, so that it is found"; exit 1; \
+	else \
+	  mkdir -p .promtool && cd .promtool && rm -f *.deb \
+	  && (apt-get download prometheus || (apt-get update && apt-get download prometheus)) \
+	  && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm *.deb; \
+	fi
 
 bench-tools: postgres ## install the servers that the benchmarks' peers need: Redis, PostgreSQL
 	$(call install_program,redis-server,redis-server,Redis)

@@ -25,7 +25,13 @@ def faketime_library() -> Path | None:
     return next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
 
 
-MARKERS = ("export", "faketime", "node", "openai", "pgbouncer", "postgres")
+def promtool() -> str | None:
+    """Find Prometheus' promtool, which `make prometheus` puts beside the tests; None without it."""
+    own = Path(__file__).parents[1] / ".promtool" / "usr" / "bin" / "promtool"
+    return str(own) if own.exists() else shutil.which("promtool")
+
+
+MARKERS = ("export", "faketime", "node", "openai", "pgbouncer", "postgres", "promtool")
 
 
 def _missing(marker: str) -> str | None:
@@ -42,6 +48,8 @@ def _missing(marker: str) -> str | None:
         return "PgBouncer is not installed: make postgres"
     if marker == "postgres" and postgres_programs() is None:
         return "PostgreSQL's programs are not installed: make postgres"
+    if marker == "promtool" and promtool() is None:
+        return "Prometheus' promtool is not installed: make prometheus"
     return None
 
 

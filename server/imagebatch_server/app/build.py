@@ -256,6 +256,7 @@ class Server:
     async def _open_news(self, database: Database, server: str, servers: Servers) -> News:
         """Make what tells of changes: to the other servers too, if there can be any."""
         if servers.alone:
+            add_gauges_among_servers(self._metrics, servers, lambda: True)
             return LocalNews()
         news = SharedNews(LocalNews(), database, server, lambda: servers.count > 1)
         for loop in (news, news.listening):
@@ -356,7 +357,16 @@ class Server:
     async def _measure(self, bounds: CallLimits, sweeper: Sweeper, database: Database) -> None:
         """Have the metrics tell of what runs now."""
         metrics = self._metrics
-        add_gauges(metrics, self._scheduler, self._watchers, self._executor, bounds, sweeper, self._ownership)
+        add_gauges(
+            metrics,
+            self._scheduler,
+            self._watchers,
+            self._executor,
+            bounds,
+            sweeper,
+            self._ownership,
+            self._settings.workers,
+        )
         size = DatabaseSize(database)
         await self._opened.enter_async_context(running(size))
         add_gauges_of_disks(metrics, self._settings.data_dir, database, size)

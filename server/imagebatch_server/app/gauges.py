@@ -27,6 +27,7 @@ def add_gauges(
     limits: CallLimits,
     sweeper: Sweeper,
     ownership: Ownership,
+    workers: int,
 ) -> None:
     """Have the metrics tell how much of everything there is."""
     gauge, counter = metrics.gauge, metrics.counter
@@ -43,6 +44,7 @@ def add_gauges(
     gauge("watchers", "Open watches.", lambda: watchers.watchers)
     gauge("watch_lag_outcomes", "Outcomes that the slowest watcher is behind.", lambda: watchers.lag)
     gauge("workers_alive", "Worker processes that take items.", lambda: executor.alive)
+    gauge("workers", "Worker processes that the server is set to have.", lambda: workers)
     counter("workers_restarted", "Worker processes replaced.", lambda: executor.restarts)
     gauge("calls", "Unary calls being answered.", lambda: limits.calls.taken)
     gauge("transfers", "Uploads, downloads and streamed submits.", lambda: limits.transfers.under_way)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.server import ServerProcess, free_port, running_server
 
 METRICS = f"127.0.0.1:{free_port()}"
 HTTP = f"127.0.0.1:{free_port()}"
+MONITORING = Path(__file__).parents[3] / "deploy" / "monitoring"
 UNKNOWN = "0195d2f0-0000-7000-8000-000000000001"
 
 
@@ -158,6 +160,19 @@ def test_refused_requests_and_failed_items_have_lines_with_what_was_left_out(ser
     }
     assert "unheard_of" in str(one["why"])
     assert "s3cr3t" not in server.log_path.read_text()
+
+
+def test_what_alerts_and_dashboard_ask_for_is_there(server: ServerProcess) -> None:
+    with urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=10) as answer:
+        types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", answer.read().decode(), re.MULTILINE))
+    there = set(types) | {f"{name}_bucket" for name, kind in types.items() if kind == "histogram"}
+    asked = {
+        name
+        for file in ("imagebatch.rules.yaml", "dashboard.json")
+        for name in re.findall(r"\b(?:imagebatch|process)_\w+", (MONITORING / file).read_text())
+    }
+    assert len(asked) > 30
+    assert asked - there == set()
 
 
 def told_of(lines: Iterable[dict[str, object]]) -> int:
