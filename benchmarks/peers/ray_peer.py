@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import subprocess
@@ -57,7 +58,7 @@ async def _ray(folder: Path) -> AsyncIterator[Any]:
     )  # fmt: skip
     with log_path.open("a") as log, program(command, {"PYTHONPATH": str(REPOSITORY)}, log) as node:
         await _started(node, log_path)
-        ray.init(f"127.0.0.1:{port}", log_to_driver=False, logging_level="warning")
+        ray.init(f"127.0.0.1:{port}", log_to_driver=False, logging_level=logging.WARNING)
         try:
             yield ray
         finally:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import timedelta
 from importlib.metadata import version
+from typing import Any
 
 import structlog
 
 from imagebatch_server.access.audit_log import AuditLog
-from imagebatch_server.access.watched_files import FileWatch
+from imagebatch_server.access.watched_files import FileWatch, WatchedFiles
 from imagebatch_server.app import execution
 from imagebatch_server.app.access import Access, grpc_credentials, open_access
+from imagebatch_server.app.cluster import cluster_executor
 from imagebatch_server.app.database_size import DatabaseSize
 from imagebatch_server.app.descriptors import Descriptors, raise_limit, share_out
 from imagebatch_server.app.endpoint import CALLS_GRACE_S, Endpoint
@@ -25,8 +28,8 @@ from imagebatch_server.app.limits import call_limits, server_limits, usual_quota
 from imagebatch_server.app.memory import Memory, find_limit, give_memory_back
 from imagebatch_server.app.memory import share_out as share_memory
 from imagebatch_server.app.metrics import Metrics
-from imagebatch_server.app.objects import open_object_store, opened_buckets
-from imagebatch_server.app.servers import place_among_servers
+from imagebatch_server.app.objects import object_store_place, open_object_store, opened_buckets
+from imagebatch_server.app.servers import Place, place_among_servers
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.app.tenants_file import TenantsFile
 from imagebatch_server.batches.audience import Audience
@@ -42,7 +45,7 @@ from imagebatch_server.batches.ownership import Ownership
 from imagebatch_server.batches.placement import owner_for
 from imagebatch_server.batches.ports.batches import BatchStore
 from imagebatch_server.batches.ports.execution import Executor
-from imagebatch_server.batches.ports.objects import BlobStore, ObjectRows, SweptBlobStore
+from imagebatch_server.batches.ports.objects import BlobStore, BucketImages, ObjectRows, SweptBlobStore
 from imagebatch_server.batches.ports.servers import News, Servers
 from imagebatch_server.batches.quotas import QuotasOf
 from imagebatch_server.batches.recorder import Recorder
@@ -58,6 +61,7 @@ from imagebatch_server.http.keyring import Keyring
 from imagebatch_server.http.signing import UrlSigner
 from imagebatch_server.images.formats import readable
 from imagebatch_server.images.header import header
+from imagebatch_server.operations.registry import OperationRegistry
 from imagebatch_server.rpc.batch_service import RESULTS_BYTES, BatchServicer
 from imagebatch_server.rpc.call_limits import CallLimits
 from imagebatch_server.rpc.calls import Calls
@@ -123,12 +127,9 @@ class Server:
         place = await opened.enter_async_context(place_among_servers(settings, registry.names()))
         folder, database, claim, servers = place.folder, place.database, place.claim, place.servers
         clock = ServiceClock(servers.time_s)
-        blobs = open_object_store(settings, folder)
+        blobs = open_object_store(settings, folder.objects)
         opened.push_async_callback(blobs.close)
         await blobs.sweep_temporary()
-        fetcher, followed = execution.fetch_stage(settings, memory.fetch)
-        await fetcher.start()
-        opened.push_async_callback(fetcher.stop)
         batch_store = SqlBatchStore(
             database,
             owner=claim.owner,
@@ -140,16 +141,7 @@ class Server:
         urls = image_urls(settings, signer, blobs)
         render = ResultRenderer(urls.url)
         buckets = opened_buckets(settings, quotas)
-        self._executor: Executor = execution.executor(
-            settings,
-            memory.ready,
-            registry,
-            fetcher,
-            buckets,
-            blobs,
-            lambda: servers.count,
-            self._metrics.fetches,
-        )
+        followed = await self._open_executor(registry, buckets, blobs, place)
         self._recorder = Recorder(outcome_store, servers, clock.now)
         news, handover = await self._open_news(database, claim.owner, servers), Handover()
         # Before the scheduler, which takes new batches out of the handover.
@@ -250,7 +242,9 @@ class Server:
         )
         await self._measure(bounds, sweeper, database)
         if self._http_port is not None and signer is not None and awaited is not None:
-            await self._http_port.open(calls, bounds, signer, uploads, awaited, self._metrics, self._drains)
+            await self._http_port.open(
+                calls, bounds, signer, uploads, awaited, self._metrics, self._drains, lambda: self._executor.trouble
+            )
         return await self._listen(access, calls, bounds.connections)
 
     async def _open_news(self, database: Database, server: str, servers: Servers) -> News:
@@ -263,6 +257,31 @@ class Server:
             await self._opened.enter_async_context(running(loop))
         add_gauges_among_servers(self._metrics, servers, lambda: news.hears)
         return news
+
+    async def _open_executor(
+        self, registry: OperationRegistry, buckets: BucketImages | None, blobs: BlobStore, place: Place
+    ) -> Sequence[WatchedFiles[Any]]:
+        """Make what runs items, on this machine or on a cluster; answers the files that it follows."""
+        settings, opened = self._settings, self._opened
+        self._executor: Executor
+        if settings.ray_address is not None:
+            store_id = await asyncio.to_thread(object_store_place(settings, place.folder.objects).id)
+            self._executor = cluster_executor(settings, registry, place.claim.owner, store_id)
+            return ()
+        fetcher, followed = execution.fetch_stage(settings, self._memory.fetch)
+        await fetcher.start()
+        opened.push_async_callback(fetcher.stop)
+        self._executor = execution.executor(
+            settings,
+            self._memory.ready,
+            registry,
+            fetcher,
+            buckets,
+            blobs,
+            lambda: place.servers.count,
+            self._metrics.fetches.fetched,
+        )
+        return followed
 
     def _sweeper(self, rows: ObjectRows, blobs: SweptBlobStore, clock: ServiceClock) -> Sweeper:
         settings = self._settings

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from imagebatch_server.access.watched_files import WatchedFiles
 from imagebatch_server.app.settings import Settings
-from imagebatch_server.app.work_metrics import FetchMetrics
 from imagebatch_server.batches.errors import CannotStart, UnknownOperation
 from imagebatch_server.batches.hosts import Hosts
 from imagebatch_server.batches.ports.objects import BlobStore, BucketImages
 from imagebatch_server.batches.share import Share
-from imagebatch_server.executors.executor import PooledExecutor
-from imagebatch_server.executors.lanes import Lanes
+from imagebatch_server.executors.executor import OnFetch, PooledExecutor
+from imagebatch_server.executors.lanes import Lane, Lanes
 from imagebatch_server.executors.processes.child_session import ChildSettings
 from imagebatch_server.executors.processes.pool import LocalPool
 from imagebatch_server.executors.supply.any_fetcher import AnyFetcher
@@ -78,12 +76,15 @@ def executor(
     fetcher: FetchStage,
     buckets: BucketImages | None,
     blobs: BlobStore,
-    servers: Callable[[], int],
-    figures: FetchMetrics,
+    sharers: Callable[[], int],
+    on_fetch: OnFetch = lambda _code, _took_s, _size_bytes: None,
+    lanes: Mapping[str, int] | None = None,
+    lane: Callable[[str, bytes | None], str] | None = None,
 ) -> Lanes:
     """Make the executor of this machine: its workers, and beside them the process of the asynchronous operations.
 
-    Operations are told how many `servers` there are.
+    Operations are told how many `sharers` of their limits there are. Where a `lane` is chosen by more than the kind,
+    `lanes` says how many workers each has.
     """
     child = ChildSettings(
         registry.references(),
@@ -91,7 +92,7 @@ def executor(
         settings.max_image_pixels,
         settings.worker_memory_bytes,
         configuration=registry.configuration(asynchronous=False),
-        servers=servers,
+        servers=sharers,
     )
     asynchronous_child = replace(
         child,
@@ -99,22 +100,28 @@ def executor(
         concurrency=registry.most_in_flight(),
         configuration=registry.configuration(asynchronous=True),
     )
-    lane = partial(
-        PooledExecutor,
-        resolve=registry.resolve,
-        fetcher=fetcher if buckets is None else AnyFetcher(fetcher, buckets),
-        blobs=blobs,
-        buckets=buckets,
-        max_image_bytes=settings.max_image_bytes,
-        max_ready_bytes=memory_bytes // 2,  # of each lane
-        on_fetch=figures.fetched,
-    )
     chunk_items = registry.chunk_items()
-    return Lanes(
-        lane(pool=LocalPool(child, settings.workers, chunk_items), chunk_items=chunk_items),
-        lane(pool=LocalPool(asynchronous_child, workers=1)),
-        registry.is_asynchronous,
-    )
+
+    def of_lane(name: str, workers: int) -> PooledExecutor:
+        is_asynchronous = name.startswith(Lane.ASYNCHRONOUS)
+        items = {} if is_asynchronous else chunk_items
+        return PooledExecutor(
+            pool=LocalPool(asynchronous_child if is_asynchronous else child, workers, items),
+            chunk_items=items,
+            resolve=registry.resolve,
+            fetcher=fetcher if buckets is None else AnyFetcher(fetcher, buckets),
+            blobs=blobs,
+            buckets=buckets,
+            max_image_bytes=settings.max_image_bytes,
+            max_ready_bytes=memory_bytes // 2,  # of each lane
+            on_fetch=on_fetch,
+        )
+
+    def by_kind(operation: str, parameters: bytes | None) -> str:
+        return Lane.ASYNCHRONOUS if registry.is_asynchronous(operation, parameters) else Lane.WORKERS
+
+    lanes = lanes or {Lane.WORKERS: settings.workers, Lane.ASYNCHRONOUS: 1}
+    return Lanes({name: of_lane(name, workers) for name, workers in lanes.items()}, lane or by_kind)
 
 
 def operations(settings: Settings) -> OperationRegistry:

@@ -12,6 +12,10 @@ DATABASE_NAME = "imagebatch.db"
 """The file of the SQLite database in a data folder."""
 
 
+OBJECTS_NAME = "objects"
+"""The folder of the images in a data folder, where they are in no bucket."""
+
+
 class FolderInUse(CannotStart):
     """Another server works on the data folder."""
 
@@ -54,7 +58,7 @@ class DataFolder:
     @property
     def objects(self) -> Path:
         """Where the blobs are."""
-        return self.path / "objects"
+        return self.path / OBJECTS_NAME
 
     def close(self) -> None:
         """Give the folder free."""

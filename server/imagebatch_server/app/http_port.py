@@ -62,9 +62,10 @@ class HttpPort:
         awaited: AwaitedUploads,
         metrics: Metrics,
         draining: Callable[[], bool],
+        trouble: Callable[[], str | None],
     ) -> None:
         """Answer from now on."""
-        health = Health(calls, draining, metrics.exposition)
+        health = Health(calls, draining, trouble, metrics.exposition)
         signed = SignedUrls(signer, limits)
         gateway = Gateway(calls)
         described = files("imagebatch_rules").joinpath("v1.openapi.json").read_bytes()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebatch_server.app.folder import DataFolder
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.batches.errors import CannotStart
 from imagebatch_server.batches.ports.objects import BucketImages, ObjectStorePlace, SweptBlobStore
@@ -18,15 +18,21 @@ if TYPE_CHECKING:
     from imagebatch_server.objects.bucket_place import BucketPlace
 
 
-def object_store_place(settings: Settings, folder: DataFolder) -> ObjectStorePlace:
-    """Say where the object store is, before it is opened or even there. Raises CannotStart."""
-    return StoreFolder(folder.objects) if settings.object_store_url is None else _bucket(settings.object_store_url)
+def object_store_place(settings: Settings, folder: Path) -> ObjectStorePlace:
+    """Say where the object store is, before it is opened or even there; without a bucket, in `folder`.
+
+    Raises CannotStart.
+    """
+    return StoreFolder(folder) if settings.object_store_url is None else _bucket(settings.object_store_url)
 
 
-def open_object_store(settings: Settings, folder: DataFolder) -> SweptBlobStore:
-    """Open the object store, which is to be closed. Raises CannotStart, StoreUnavailable."""
+def open_object_store(settings: Settings, folder: Path) -> SweptBlobStore:
+    """Open the object store, which is to be closed; without a bucket, in `folder`.
+
+    Raises CannotStart, StoreUnavailable.
+    """
     if settings.object_store_url is None:
-        return LocalBlobStore(folder.objects)
+        return LocalBlobStore(folder)
     place = _bucket(settings.object_store_url)
     from imagebatch_server.objects.remote import RemoteBlobStore
 

@@ -52,7 +52,7 @@ async def place_among_servers(settings: Settings, operations: Sequence[str]) -> 
         number = _lock_number(claim.owner)
         patient = partial(patiently, patience_s=settings.start_patience_s, address=settings.address)
         lock: ServerLock | None = await patient(partial(database.lock_shared, number))
-        await patient(partial(migrate, database, partial(pair, place=object_store_place(settings, folder))))
+        await patient(partial(migrate, database, partial(pair, place=object_store_place(settings, folder.objects))))
         if lock is None:
             yield Place(folder, database, claim, OnlyServer(claim))
             return

@@ -84,6 +84,8 @@ def _listed(value: object) -> object:
 
 _BUCKET_URL = re.compile(r"(s3|gs|az)://[a-z0-9][a-z0-9._-]+(/[^/?#\s]+)*/?")
 
+_RAY_ADDRESS = re.compile(r"(ray://)?[^\s/:@]+:\d{1,5}")
+
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
@@ -248,6 +250,11 @@ class Settings(BaseSettings):
         le=256,
         description="Worker processes that run operations; absent: one for each processor that the server may use, by "
         "its affinity and its container's quota.",
+    )
+    ray_address: str | None = Field(
+        default=None,
+        description="A Ray cluster whose nodes fetch images and run operations, as host:port of its head, or "
+        "ray://host:port of its client server; absent: this machine does.",
     )
     worker_memory_bytes: Bytes = Field(
         default_factory=partial(_memory_default, 0),
@@ -434,6 +441,13 @@ class Settings(BaseSettings):
         le=7 * 86_400,
         description="Time for which a signed URL of an image, to read or to upload it, is good.",
     )
+
+    @field_validator("ray_address")
+    @classmethod
+    def _is_a_cluster(cls, value: str | None) -> str | None:
+        if value is not None and not _RAY_ADDRESS.fullmatch(value):
+            raise ValueError("must be host:port of a Ray cluster's head, such as 10.1.0.5:6379, or ray://host:10001")
+        return value
 
     @field_validator("public_url")
     @classmethod

@@ -102,6 +102,6 @@ def compact_store(data_dir: Annotated[str | None, of_setting("data_dir")] = None
 async def _move(settings: Settings) -> tuple[str | None, str, ObjectStorePlace]:
     async with opened_store(settings) as (folder, database):
         await database.lock()
-        place = object_store_place(settings, folder)
+        place = object_store_place(settings, folder.objects)
         before = await migrate(database, partial(move, place=place))
         return before, place.make_id(), place

@@ -276,6 +276,9 @@ class Scheduler:
         self._hosts.lend(dispatch)
         self._pump_soon()
 
+    def room_grew(self) -> None:
+        self._pump_soon()
+
     # What the recorder reports.
 
     def committed(self, batch: Batch, outcomes: Sequence[Outcome], results: Sequence[ItemResult] | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -16,6 +16,12 @@ class Lane(StrEnum):
 
     WORKERS = "workers"
     ASYNCHRONOUS = "asynchronous"
+
+
+def with_resources(lane: Lane, resources: Mapping[str, float]) -> str:
+    """Name the lane of what asks for resources of a cluster's nodes: `workers`, or `workers:num_gpus=1`."""
+    asked = ",".join(f"{name}={amount:g}" for name, amount in sorted(resources.items()))
+    return f"{lane.value}:{asked}" if asked else lane.value
 
 
 class LaneExecutor(Protocol):
@@ -62,25 +68,29 @@ class LaneExecutor(Protocol):
 class Lanes:
     """Implement the `Executor` port."""
 
-    def __init__(
-        self,
-        workers: LaneExecutor,
-        asynchronous: LaneExecutor,
-        is_asynchronous: Callable[[str, bytes | None], bool],
-    ) -> None:
-        """`is_asynchronous` says of an operation with its parameters where it runs."""
-        self._executors: dict[str, LaneExecutor] = {Lane.WORKERS: workers, Lane.ASYNCHRONOUS: asynchronous}
-        self._is_asynchronous = is_asynchronous
+    def __init__(self, executors: Mapping[str, LaneExecutor], lane: Callable[[str, bytes | None], str]) -> None:
+        """`lane` says of an operation with its parameters where it runs."""
+        self._executors = executors
+        self._lane = lane
+
+    def lanes(self) -> Sequence[str]:
+        """List the lanes there are."""
+        return list(self._executors)
 
     @property
     def alive(self) -> int:
-        """Workers whose child takes items; without the asynchronous process, which is there when it is needed."""
-        return self._executors[Lane.WORKERS].alive
+        """Workers whose child takes items; without asynchronous processes, which are there when they are needed."""
+        return sum(one.alive for lane, one in self._executors.items() if not lane.startswith(Lane.ASYNCHRONOUS))
 
     @property
     def restarts(self) -> int:
-        """Workers that were replaced, in both lanes."""
+        """Workers that were replaced, in all lanes."""
         return sum(executor.restarts for executor in self._executors.values())
+
+    @property
+    def trouble(self) -> str | None:
+        """None: workers of this machine are started again until they come up."""
+        return None
 
     async def start(self, events: DispatchEvents) -> None:
         """Start the workers. Raises WorkersCannotStart."""
@@ -88,12 +98,12 @@ class Lanes:
             await executor.start(events)
 
     async def stop(self, grace_s: float) -> None:
-        """Stop both, each with the grace."""
+        """Stop all, each with the grace."""
         await asyncio.gather(*(executor.stop(grace_s) for executor in self._executors.values()))
 
     def lane(self, operation: str, parameters: bytes | None) -> str:
         """Where an operation with these parameters runs."""
-        return Lane.ASYNCHRONOUS if self._is_asynchronous(operation, parameters) else Lane.WORKERS
+        return self._lane(operation, parameters)
 
     def submit(self, dispatch: Dispatch) -> None:
         """Take one attempt."""

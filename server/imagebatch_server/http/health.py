@@ -18,8 +18,16 @@ _UNKEPT = {"cache-control": "no-store"}
 class Health:
     """`/healthz`: the process answers. `/readyz`: it takes work, as gRPC's health service tells too. `/metrics`."""
 
-    def __init__(self, calls: Calls, draining: Callable[[], bool], exposition: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        draining: Callable[[], bool],
+        trouble: Callable[[], str | None],
+        exposition: Callable[[], bytes],
+    ) -> None:
+        """`trouble` says why no item runs now; such a server takes batches all the same, and is ready."""
         self._calls = calls
+        self._trouble = trouble
         self._draining = draining
         self._exposition = exposition
 
@@ -32,7 +40,8 @@ class Health:
         if self._draining():
             await exchange.say(503, "the server is stopping", _UNKEPT)
         else:
-            await exchange.say(200, "ok", _UNKEPT)
+            trouble = self._trouble()
+            await exchange.say(200, "ok" if trouble is None else f"ok, but {trouble}", _UNKEPT)
 
     async def metrics(self, exchange: Exchange) -> None:
         """Answer the figures to operators, in Prometheus' text format."""

@@ -130,6 +130,11 @@ class BaseOperation(Generic[P]):
     """
     settings: ClassVar[type[OperationSettings]] = OperationSettings
     """What the operator of a server may set for the operation, or for several that name the same class."""
+    resources: ClassVar[Mapping[str, float]] = {}
+    """What it takes of a cluster's node while it runs, beside a processor: `num_gpus`, or what nodes were given by
+    `ray start --resources`. It runs on nodes that have it, and as often at one time as there is enough. A server
+    without a cluster runs it on its own machine and does not look.
+    """
     configured: Any = OperationSettings()
     """What the operator did set, of the class `settings`; given before `load`."""
 

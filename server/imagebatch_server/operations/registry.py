@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -103,6 +103,23 @@ class OperationRegistry:
         """Say how many items the chunk operations take at once, by the class's name."""
         return {name: found.most_items for name, found in self._classes() if issubclass(found, ChunkOperation)}
 
+    def versions(self) -> dict[str, str]:
+        """Say which version each class is, by its name."""
+        return {name: found.version for name, found in self._classes()}
+
+    def demands(self) -> list[Mapping[str, float]]:
+        """List the resources that classes ask for, each set once; the empty one is there."""
+        demands: list[Mapping[str, float]] = [{}]
+        for _, found in self._classes():
+            if found.resources not in demands:
+                demands.append(found.resources)
+        return demands
+
+    def resources(self, operation: str, parameters: bytes | None) -> Mapping[str, float]:
+        """Say what an operation with these parameters takes of a cluster's node."""
+        found = self._class(operation, parameters)
+        return {} if found is None else found.resources
+
     def configuration(self, *, asynchronous: bool) -> Configuration:
         """Answer the settings of the operations that are asynchronous, or of those that are not."""
         kinds = [found for _, found in self._classes() if issubclass(found, AsyncOperation) is asynchronous]
@@ -128,9 +145,8 @@ class OperationRegistry:
 
     def is_asynchronous(self, operation: str, parameters: bytes | None) -> bool:
         """Whether the operation with these parameters is one that has many items in flight."""
-        name, _, backend = self.resolve(operation, parameters).partition("/")
-        found = self._operations.get(name)
-        return found is not None and issubclass(found.backends.get(backend, found), AsyncOperation)
+        found = self._class(operation, parameters)
+        return found is not None and issubclass(found, AsyncOperation)
 
     def violations(self, operation: str, parameters: bytes | None) -> list[Violation]:
         """Check a serialised Struct of parameters; paths begin with `options.parameters`. Raises UnknownOperation."""
@@ -160,6 +176,11 @@ class OperationRegistry:
             return operation
         backend = getattr(given, "backend", "")
         return f"{operation}/{backend}" if backend in found.backends else operation
+
+    def _class(self, operation: str, parameters: bytes | None) -> AnyOperation | None:
+        name, _, backend = self.resolve(operation, parameters).partition("/")
+        found = self._operations.get(name)
+        return found and found.backends.get(backend, found)
 
     def _classes(self) -> Iterator[tuple[str, AnyOperation]]:
         for name, operation in self._operations.items():
@@ -202,6 +223,11 @@ def check_operation(operation: object, where: str) -> AnyOperation:
         model = getattr(operation, attribute, None)
         if not (isinstance(model, type) and issubclass(model, base)):
             raise InvalidOperation(f"{where} has no class attribute {attribute!r} derived from {base.__name__}")
+    for name, amount in operation.resources.items():
+        if not isinstance(name, str) or not isinstance(amount, int | float) or not amount > 0:
+            raise InvalidOperation(
+                f"{where} asks for resources {{{name!r}: {amount!r}}}; give names and numbers above 0"
+            )
     for backend, found in operation.backends.items():
         if not issubclass(found, _KINDS) or found.parameters is not operation.parameters:
             raise InvalidOperation(f"{where} has a backend {backend!r} that is no operation with the same parameters")

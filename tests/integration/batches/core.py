@@ -86,6 +86,7 @@ class AnsweredExecutor:
 
     alive = 1
     restarts = 0
+    trouble = None
 
     async def start(self, events: DispatchEvents) -> None:
         self.events = events

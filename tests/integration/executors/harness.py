@@ -153,6 +153,9 @@ class Recorded:
     def fetch_is_slow(self, dispatch: Dispatch) -> None:
         self._changed.set()
 
+    def room_grew(self) -> None:
+        self._changed.set()
+
     def names_of(self, item_index: int) -> list[str]:
         """Collect the events of one item."""
         return self._names.get(item_index, [])

@@ -23,6 +23,10 @@ class Executor(Protocol):
     def restarts(self) -> int:
         """Workers that were replaced since the start."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no item can run now, although nothing keeps the server from taking them; None if they can."""
+
     async def start(self, events: DispatchEvents) -> None:
         """Start workers, and report to `events` from now on. Raises an error that says why if none comes up."""
 
@@ -77,6 +81,9 @@ class DispatchEvents(Protocol):
 
     def fetch_is_slow(self, dispatch: Dispatch) -> None:
         """Note that it takes long: others may be fetched in its stead, and of its host as few as before."""
+
+    def room_grew(self) -> None:
+        """Note that more is wanted although nothing has ended: workers have joined."""
 
 
 class OperationDirectory(Protocol):

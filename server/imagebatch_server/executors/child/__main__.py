@@ -7,6 +7,7 @@ import socket
 import sys
 
 from imagebatch_server.executors.child import confinement
+from imagebatch_server.executors.protocol.cluster import StartDriver
 from imagebatch_server.executors.protocol.fetching import StartFetching
 from imagebatch_server.executors.protocol.frames import read_start
 from imagebatch_server.executors.protocol.messages import EXIT_OUT_OF_MEMORY
@@ -30,6 +31,10 @@ def main(channel_fd: int, parent_pid: int) -> None:
             from imagebatch_server.executors.child import fetching
 
             fetching.serve(channel, start)
+        elif isinstance(start, StartDriver):
+            from imagebatch_server.executors.ray import driver
+
+            driver.serve(channel, start)
         elif start.is_concurrent:
             from imagebatch_server.executors.child import concurrent
 

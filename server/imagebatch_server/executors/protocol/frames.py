@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from imagebatch_server.executors.protocol.cluster import StartDriver, ToDriver, decode_to_driver
 from imagebatch_server.executors.protocol.fetching import StartFetching, ToFetchingChild, decode_to_fetching_child
 from imagebatch_server.executors.protocol.messages import (
     MAX_STORED_BYTES,
@@ -32,7 +33,7 @@ M = TypeVar("M")
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_from_child = msgspec.msgpack.Decoder(FromChild).decode
-_decode_start = msgspec.msgpack.Decoder(Start | StartFetching).decode
+_decode_start = msgspec.msgpack.Decoder(Start | StartFetching | StartDriver).decode
 _decode_chunk = msgspec.msgpack.Decoder(Chunk).decode
 _decode_to_concurrent = msgspec.msgpack.Decoder(ToConcurrentChild).decode
 
@@ -109,7 +110,7 @@ class Stream(Protocol):
         """Read so many bytes; fewer only at the end."""
 
 
-def read_start(stream: Stream) -> Start | StartFetching | None:
+def read_start(stream: Stream) -> Start | StartFetching | StartDriver | None:
     """Read the first message, in the child; None if the worker is gone."""
     body = _read_frame(stream)
     return None if body is None else _decode_start(body)
@@ -147,6 +148,13 @@ async def read_to_fetching(stream: AsyncStream) -> ToFetchingChild:
     """Read a message, in a fetching child."""
     (size,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
     message: ToFetchingChild = decode_to_fetching_child(await stream.readexactly(size))
+    return message
+
+
+async def read_to_driver(stream: AsyncStream) -> ToDriver:
+    """Read a message, in a driver of a cluster."""
+    (size,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
+    message: ToDriver = decode_to_driver(await stream.readexactly(size))
     return message
 
 
