@@ -84,6 +84,7 @@ class Scripted(Operation[EchoParameters]):
     output: ClassVar[type[Output]] = Echoed
 
     def run(self, image: Image, parameters: EchoParameters, item: ItemContext) -> Output:
+        assert image.width  # looked at, as by most operations
         if "do" in item.metadata:
             DEEDS[item.metadata["do"]](item.metadata)
         return Echoed(

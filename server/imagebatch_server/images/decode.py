@@ -23,7 +23,7 @@ from imagebatch_server.images.colour import flattened, to_rgb_or_rgba
 from imagebatch_server.images.core import Core
 from imagebatch_server.images.exif import CaptureTime, capture_time, exif_of, orientation
 from imagebatch_server.images.header import stored_size
-from imagebatch_server.images.opening import check_size, core_of, errors_of, open_core
+from imagebatch_server.images.opening import check_size, core_of, errors_of, format_of, open_core
 
 _MOST_FRAMES = 10_000
 
@@ -47,67 +47,110 @@ _decoding = threading.Lock()
 """Held while Pillow decodes: whether it takes files that end early is one switch for the whole process."""
 
 
-class _Progress:
-    """What decoding found out."""
+class Header(msgspec.Struct, frozen=True, eq=False):
+    """What an image file says before its pixels."""
 
-    breaks_off = False
+    width: int
+    height: int
+    frame_count: int
+    orientation: int
+    core: Core
+    exif: PIL.Image.Exif | None
+    xmp: bytes | None
+
+
+class _Found:
+    """What was found out of a file so far."""
+
+    def __init__(self, header: Header | None = None) -> None:
+        self.header = header
+        self.breaks_off = False
 
 
 class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
-    """One image file and what its header says; pixels are decoded on first use."""
+    """One image file. Its header is read on first use, and so are its pixels; either may raise ItemError."""
 
     data: bytes
     format: str
     """A name of `formats.FORMATS`, such as `jpeg`; by content, never by the file's name."""
-    width: int
-    """Pixels as stored, before EXIF rotation; so is `height`."""
-    height: int
-    frame_count: int
-    """Frames of an animation, pages of a TIFF; counting stops at 10,000."""
-    orientation: int
-    """EXIF orientation, 1 to 8; 1 where the file says nothing usable."""
     max_pixels: int
-    core: Core
-    """What of the file makes the picture."""
-    _exif: PIL.Image.Exif | None
-    _xmp: bytes | None
     strict: bool = False
     """Whether a picture of which a part is missing is refused when its pixels are asked for."""
     frame: int = 0
     """Which of the frames or pages it is, from 0."""
-    _progress: _Progress = msgspec.field(default_factory=_Progress)
+    _found: _Found = msgspec.field(default_factory=_Found)
 
     def __repr__(self) -> str:
         return f"<Image: {self.format}, {self.width} x {self.height}>"
 
     @classmethod
+    def of(cls, data: bytes, *, max_pixels: int = 100_000_000, strict: bool = False) -> Image:
+        """Look at a file's first bytes only: at those of an operation that never looks, more would be in vain.
+
+        Raises ItemError: UNSUPPORTED_FORMAT.
+        """
+        return cls(data, format_of(data), max_pixels, strict)
+
+    @classmethod
     def open(cls, data: bytes, *, max_pixels: int = 100_000_000, strict: bool = False) -> Image:
-        """Read the header only.
+        """Read the header, and no pixels.
 
         Raises ItemError: UNSUPPORTED_FORMAT, TOO_LARGE (more than `max_pixels` pixels), DECODE_FAILED.
         """
-        image_format, core = core_of(data)
+        image = cls.of(data, max_pixels=max_pixels, strict=strict)
+        image.header  # noqa: B018 - read now
+        return image
+
+    @property
+    def header(self) -> Header:
+        """What its header says. Raises ItemError: TOO_LARGE, DECODE_FAILED."""
+        if self._found.header is None:
+            self._found.header = self._read_header()
+        return self._found.header
+
+    def _read_header(self) -> Header:
+        core = core_of(self.format, self.data)
         size = stored_size(core.format, core.data)
         if size is not None:  # before Pillow sees the file, because it allocates a WebP's canvas on opening
-            check_size(size, max_pixels)
-        with errors_of(core, data):
-            opened = open_core(core, max_pixels)
+            check_size(size, self.max_pixels)
+        with errors_of(core, self.data):
+            opened = open_core(core, self.max_pixels)
             exif = exif_of(opened, core.exif)
             # Pillow turns a TIFF's size by its orientation, and no other format's.
-            width, height = size if size is not None and image_format == "tiff" else opened.size
-            return cls(
-                data=data,
-                format=image_format,
+            width, height = size if size is not None and self.format == "tiff" else opened.size
+            return Header(
                 width=width,
                 height=height,
                 frame_count=core.frame_count or max(1, min(getattr(opened, "n_frames", 1), _MOST_FRAMES)),
-                orientation=_turned(image_format, opened, exif),
-                max_pixels=max_pixels,
+                orientation=_turned(self.format, opened, exif),
                 core=core,
-                _exif=exif,
-                _xmp=core.xmp or _xmp(opened),
-                strict=strict,
+                exif=exif,
+                xmp=core.xmp or _xmp(opened),
             )
+
+    @property
+    def width(self) -> int:
+        """Pixels as stored, before EXIF rotation; so is `height`."""
+        return self.header.width
+
+    @property
+    def height(self) -> int:
+        return self.header.height
+
+    @property
+    def frame_count(self) -> int:
+        """Frames of an animation, pages of a TIFF; counting stops at 10,000."""
+        return self.header.frame_count
+
+    @property
+    def orientation(self) -> int:
+        """EXIF orientation, 1 to 8; 1 where the file says nothing usable."""
+        return self.header.orientation
+
+    @property
+    def core(self) -> Core:
+        """What of the file makes the picture."""
+        return self.header.core
 
     @property
     def size_bytes(self) -> int:
@@ -125,7 +168,7 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
     @cached_property
     def captured(self) -> CaptureTime | None:
         """When it was taken, by EXIF or XMP, and which of their fields says so."""
-        return capture_time(self._exif, self._xmp)
+        return capture_time(self.header.exif, self.header.xmp)
 
     @property
     def captured_at(self) -> datetime | None:
@@ -143,7 +186,7 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
 
         Of some formats that shows only once `pixels`, `reduced` or `resized` was asked for.
         """
-        return self.core.is_truncated or self._progress.breaks_off
+        return self.core.is_truncated or self._found.breaks_off
 
     @cached_property
     def sha256(self) -> str:
@@ -213,7 +256,7 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
             except OSError as error:
                 if self.is_truncated or "truncated" not in str(error):
                     raise
-                self._progress.breaks_off = True
+                self._found.breaks_off = True
 
     def at(self, frame: int) -> Image:
         """Decode the frame or page of that number, from 0; the last one where there are fewer. Raises ItemError."""
@@ -226,7 +269,8 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
             if isinstance(opened, TiffImageFile):  # each page has a size and an orientation of its own
                 width, height = opened.tag_v2[256], opened.tag_v2[257]
                 turned = orientation(exif_of(opened, None))
-        return replace(self, frame=number, width=width, height=height, orientation=turned, _progress=_Progress())
+        header = replace(self.header, width=width, height=height, orientation=turned)
+        return replace(self, frame=number, _found=_Found(header))
 
     def frames(self, size: tuple[int, int], box: tuple[float, float, float, float]) -> Iterator[Frame]:
         """All frames of an animation, as `resized` makes them with alpha kept. Raises ItemError."""

@@ -32,20 +32,18 @@ _MAX_JPEG_SCANS = 200
 _OF_BOXES = ("avif", "heif", "jpeg2000", "jxl")
 
 
-def core_of(data: bytes) -> tuple[str, Core]:
-    """Tell the format of a file, and what of it makes the picture.
-
-    Raises ItemError: UNSUPPORTED_FORMAT, TOO_LARGE.
-    """
+def format_of(data: bytes) -> str:
+    """Tell the format of a file by its first bytes. Raises ItemError: UNSUPPORTED_FORMAT."""
     image_format = sniff(data)
     if image_format is None:
         raise _unsupported(data)
     if not FORMATS[image_format].is_readable:
         raise _not_installed(image_format)
-    return image_format, _core(image_format, data)
+    return image_format
 
 
-def _core(image_format: str, data: bytes) -> Core:
+def core_of(image_format: str, data: bytes) -> Core:
+    """Find what of a file of that format makes the picture. Raises ItemError: UNSUPPORTED_FORMAT, TOO_LARGE."""
     if image_format == "jpeg":
         found = jpeg.walk(data)
         if found.scans > _MAX_JPEG_SCANS:

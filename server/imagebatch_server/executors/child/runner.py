@@ -76,13 +76,16 @@ class Runner:
         operation = self._loaded[name]
         assert isinstance(operation, Operation)  # noqa: S101 - the child looks at the kind
         parsed = _once_parsed(operation, parameters)
+        # A header is read when it is first looked at, unless the operation wants to hear of one that can't be.
+        answers_unopened = type(operation).run_unopened is not BaseOperation.run_unopened
+        begin = Image.open if answers_unopened else Image.of
 
         def run(task: Task, data: bytes) -> Done:
             began = time.perf_counter()
             sha256 = hashlib.sha256(data).hexdigest()
             try:
                 given, strict = parsed()
-                image, context = self._opened(data, strict=strict), _context(task)
+                image, context = self._opened(data, strict=strict, begin=begin), _context(task)
                 if isinstance(image, Image):
                     result = operation.run(image, given, context)
                 else:
@@ -146,9 +149,9 @@ class Runner:
         done.run_s = time.perf_counter() - began
         return done
 
-    def _opened(self, data: bytes, *, strict: bool) -> Image | ItemError:
+    def _opened(self, data: bytes, *, strict: bool, begin: Callable[..., Image] = Image.open) -> Image | ItemError:
         try:
-            return Image.open(data, max_pixels=self._max_image_pixels, strict=strict)
+            return begin(data, max_pixels=self._max_image_pixels, strict=strict)
         except ItemError as error:
             return error
 

@@ -8,7 +8,10 @@ import pytest
 from tests.integration.executors.harness import PICTURE
 from tests.operations_for_tests import Noop
 
-from imagebatch.v1.enums import ItemErrorCode
+from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
+from imagebatch_server import structs
+from imagebatch_server.batches.errors import ItemError
+from imagebatch_server.batches.model import Outcome
 from imagebatch_server.executors.child.runner import Runner
 from imagebatch_server.executors.protocol.frames import frame
 from imagebatch_server.executors.protocol.messages import Task
@@ -38,6 +41,40 @@ class Refuses(Noop):
 
     def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Any:
         return self.Numbers(number=2**60)
+
+
+class Ignores(Noop):
+    """Look at nothing."""
+
+    class Nothing(Output):
+        """Of nothing."""
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        return self.Nothing()
+
+
+class Measures(Ignores):
+    """Look at the size."""
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        assert image.width
+        return self.Nothing()
+
+
+class Answers(Ignores):
+    """Look at nothing, and answer for what can't be opened."""
+
+    class Why(Output):
+        """Why it can't be."""
+
+        why: str
+
+    def run_unopened(self, error: ItemError, parameters: Parameters, item: ItemContext) -> Output:
+        return self.Why(why=error.code.value)
+
+
+DAMAGED = PICTURE[:24]
+"""A PNG's first bytes, of whose header a part is missing."""
 
 
 def runner() -> Runner:
@@ -89,3 +126,25 @@ def test_an_error_that_quotes_half_a_surrogate_pair_can_be_told() -> None:
     assert done.outcome.error_code is ItemErrorCode.INTERNAL
     assert "ZeroDivisionError: half ? a pair" in (done.outcome.error_message or "")
     assert "ZeroDivisionError: half ? a pair" in (done.traceback or "")
+
+
+def test_a_header_that_nobody_looks_at_is_not_read() -> None:
+    assert opening("ignores", DAMAGED) == BatchItemStatus.SUCCESS
+    assert opening("ignores", b"no image") == ItemErrorCode.UNSUPPORTED_FORMAT
+    assert opening("measures", DAMAGED) == ItemErrorCode.DECODE_FAILED
+
+
+def test_an_operation_that_answers_for_what_cannot_be_opened_hears_of_it() -> None:
+    answered = opened("answers", DAMAGED).output_data
+    assert structs.to_dict(answered) == {"why": ItemErrorCode.DECODE_FAILED.value}
+
+
+def opened(name: str, data: bytes) -> Outcome:
+    made = Runner({name: f"{__name__}:{name.title()}"}, 1_000_000)
+    assert made.load(name) is None
+    return made.tasks(name, None)(Task(0, None, None, 0), data).outcome
+
+
+def opening(name: str, data: bytes) -> str:
+    outcome = opened(name, data)
+    return outcome.error_code or outcome.status
