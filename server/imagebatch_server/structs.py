@@ -72,6 +72,11 @@ def unfit_values(data: bytes) -> Iterator[UnfitValue]:
     return _unfit_fields(_parse(data), "", 1) if may_be_unfit(data) else iter(())
 
 
+def texts(data: bytes) -> Iterator[str]:
+    """Find every text in a serialised Struct but the names of its fields. Raises ValueError if it is none."""
+    return _texts_of(_parse(data).fields.values())
+
+
 def is_fit(data: bytes) -> bool:
     """Whether the bytes are a serialised Struct that every reader can take, whoever serialised it."""
     try:
@@ -104,6 +109,17 @@ def may_be_unfit(data: bytes) -> bool:
         or data.rfind(b"\x12\0") >= 0
         or ((0x7F in data or 0xFF in data) and _NOT_FINITE.search(data) is not None)
     )
+
+
+def _texts_of(values: Iterable[Value]) -> Iterator[str]:
+    for value in values:
+        kind = value.WhichOneof("kind")
+        if kind == "string_value":
+            yield value.string_value
+        elif kind == "struct_value":
+            yield from _texts_of(value.struct_value.fields.values())
+        elif kind == "list_value":
+            yield from _texts_of(value.list_value.values)
 
 
 def _unfit_fields(message: Struct, path: str, depth: int) -> Iterator[UnfitValue]:

@@ -265,6 +265,8 @@ class GetBatchResultsRequest(_message.Message):
     INCLUDE_FAILED_FIELD_NUMBER: _builtins.int
     STATUSES_FIELD_NUMBER: _builtins.int
     ITEM_IDS_FIELD_NUMBER: _builtins.int
+    ERROR_CODES_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """The batch's id, a UUID."""
     offset: _builtins.int
@@ -273,6 +275,12 @@ class GetBatchResultsRequest(_message.Message):
     """Most items to answer, 1 to 1,000; absent or 0 = 100."""
     include_failed: _builtins.bool
     """Filter: false leaves out FAILED items, and only those; absent = true."""
+    text: _builtins.str
+    """Filter: items that have this text, of 1 to 256 characters, in their error message or in a text of their output; the names
+    of the output's fields don't count, nor do numbers. Letters A to Z match in either case. Items without an outcome don't
+    match. Every outcome that the other filters leave is read for each page, which takes about two seconds a million; a server
+    answers two such pages at one time, others wait.
+    """
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.BatchItemStatus.ValueType]:
         """Filter: items in one of these states; empty = any. PENDING means every item without an outcome; PROCESSING can't be
@@ -283,6 +291,12 @@ class GetBatchResultsRequest(_message.Message):
     def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Filter: items with one of these ids, at most 1,000 of 1 to 128 characters; empty = any."""
 
+    @_builtins.property
+    def error_codes(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.ItemErrorCode.ValueType]:
+        """Filter: items that failed or were skipped with one of these codes; empty = any. A server that has this lists the feature
+        `search_results`, as for `text`.
+        """
+
     def __init__(
         self,
         *,
@@ -292,14 +306,21 @@ class GetBatchResultsRequest(_message.Message):
         include_failed: _builtins.bool | None = ...,
         statuses: _abc.Iterable[_types_pb2.BatchItemStatus.ValueType] | None = ...,
         item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        error_codes: _abc.Iterable[_types_pb2.ItemErrorCode.ValueType] | None = ...,
+        text: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_include_failed", b"_include_failed", "include_failed", b"include_failed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_include_failed", b"_include_failed", "_text", b"_text", "include_failed", b"include_failed", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_include_failed", b"_include_failed", "batch_id", b"batch_id", "include_failed", b"include_failed", "item_ids", b"item_ids", "limit", b"limit", "offset", b"offset", "statuses", b"statuses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_include_failed", b"_include_failed", "_text", b"_text", "batch_id", b"batch_id", "error_codes", b"error_codes", "include_failed", b"include_failed", "item_ids", b"item_ids", "limit", b"limit", "offset", b"offset", "statuses", b"statuses", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__include_failed: _TypeAlias = _typing.Literal["include_failed"]  # noqa: Y015
     _WhichOneofArgType__include_failed: _TypeAlias = _typing.Literal["_include_failed", b"_include_failed"]  # noqa: Y015
+    _WhichOneofReturnType__text: _TypeAlias = _typing.Literal["text"]  # noqa: Y015
+    _WhichOneofArgType__text: _TypeAlias = _typing.Literal["_text", b"_text"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__include_failed) -> _WhichOneofReturnType__include_failed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__text) -> _WhichOneofReturnType__text | None: ...
 
 Global___GetBatchResultsRequest: _TypeAlias = GetBatchResultsRequest  # noqa: Y015
 
@@ -511,11 +532,16 @@ class RetryBatchRequest(_message.Message):
     ERROR_CODES_FIELD_NUMBER: _builtins.int
     ITEM_IDS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """The batch's id, a UUID."""
     request_id: _builtins.str
     """The caller's own key of this retry, 1 to 128 characters, unique among those of the batch. Repeating one within 24 hours of
     its first answer reopens nothing again: it answers the status. What was refused is not remembered.
+    """
+    cluster_id: _builtins.str
+    """Only failed items of this cluster of the batch, by the id that ListFailureClusters gave, 1 to 64 characters; absent = any.
+    A cluster that has no items is nothing to retry. A server that has this lists the feature `failure_clusters`.
     """
     @_builtins.property
     def error_codes(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.ItemErrorCode.ValueType]:
@@ -525,7 +551,7 @@ class RetryBatchRequest(_message.Message):
 
     @_builtins.property
     def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only items with one of these ids, at most 1,000 of 1 to 128 characters; empty = any. Combines with `error_codes` by AND.
+        """Only items with one of these ids, at most 1,000 of 1 to 128 characters; empty = any. All selectors combine by AND.
         Ids of items that didn't fail, and ids that no item has, are passed over.
         """
 
@@ -536,16 +562,142 @@ class RetryBatchRequest(_message.Message):
         error_codes: _abc.Iterable[_types_pb2.ItemErrorCode.ValueType] | None = ...,
         item_ids: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str | None = ...,
+        cluster_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "request_id", b"request_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster_id", b"_cluster_id", "_request_id", b"_request_id", "cluster_id", b"cluster_id", "request_id", b"request_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "batch_id", b"batch_id", "error_codes", b"error_codes", "item_ids", b"item_ids", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster_id", b"_cluster_id", "_request_id", b"_request_id", "batch_id", b"batch_id", "cluster_id", b"cluster_id", "error_codes", b"error_codes", "item_ids", b"item_ids", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cluster_id: _TypeAlias = _typing.Literal["cluster_id"]  # noqa: Y015
+    _WhichOneofArgType__cluster_id: _TypeAlias = _typing.Literal["_cluster_id", b"_cluster_id"]  # noqa: Y015
     _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
     _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cluster_id) -> _WhichOneofReturnType__cluster_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
 
 Global___RetryBatchRequest: _TypeAlias = RetryBatchRequest  # noqa: Y015
+
+@_typing.final
+class ListFailureClustersRequest(_message.Message):
+    """Which page of which batch's clusters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    """The batch's id, a UUID."""
+    page_size: _builtins.int
+    """Most clusters to answer, 1 to 1,000; absent or 0 = 50. Fewer may come."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, of the same batch; empty = the first page."""
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFailureClustersRequest: _TypeAlias = ListFailureClustersRequest  # noqa: Y015
+
+@_typing.final
+class ListFailureClustersResponse(_message.Message):
+    """One page of clusters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Ask with it for the next page; empty on the last one."""
+    @_builtins.property
+    def clusters(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailureCluster]:
+        """The clusters, largest first."""
+
+    def __init__(
+        self,
+        *,
+        clusters: _abc.Iterable[Global___FailureCluster] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clusters", b"clusters", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFailureClustersResponse: _TypeAlias = ListFailureClustersResponse  # noqa: Y015
+
+@_typing.final
+class FailureCluster(_message.Message):
+    """Failed items of one batch that failed in the same way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    ERROR_CODE_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_AT_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    cluster_id: _builtins.str
+    """Names the cluster within its batch, for RetryBatch. The same code, host, format and message have the same id in every batch."""
+    error_code: _types_pb2.ItemErrorCode.ValueType
+    """Why the items failed."""
+    host: _builtins.str
+    """The host, or the bucket, of their `image_url`s, in lower case; empty for images that were not fetched."""
+    format: _builtins.str
+    """The format of their images as the bytes tell it (`jpeg`, `png`, ...); empty where it isn't known: nothing came, it is none of
+    the formats that the server knows, or the worker was lost with it.
+    """
+    message: _builtins.str
+    """Their message, with `*` for each part that changes: URLs, paths, quoted names, numbers, hashes. At most 300 characters."""
+    count: _builtins.int
+    """Items in it, 1 or more."""
+    @_builtins.property
+    def first_at(self) -> _timestamp_pb2.Timestamp:
+        """When the first of them failed (UTC); absent if a release recorded some of them that kept no clusters."""
+
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last of them failed (UTC); absent likewise."""
+
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of some of them, at most 10, those of the lowest indexes."""
+
+    def __init__(
+        self,
+        *,
+        cluster_id: _builtins.str = ...,
+        error_code: _types_pb2.ItemErrorCode.ValueType = ...,
+        host: _builtins.str = ...,
+        format: _builtins.str = ...,
+        message: _builtins.str = ...,
+        count: _builtins.int = ...,
+        first_at: _timestamp_pb2.Timestamp | None = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_at", b"first_at", "last_at", b"last_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "count", b"count", "error_code", b"error_code", "first_at", b"first_at", "format", b"format", "host", b"host", "item_ids", b"item_ids", "last_at", b"last_at", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailureCluster: _TypeAlias = FailureCluster  # noqa: Y015
 
 @_typing.final
 class ListBatchesRequest(_message.Message):
@@ -824,6 +976,7 @@ class GetServerInfoResponse(_message.Message):
         - `bucket_urls`: BatchImageInput.image_url may begin with `s3://`, `gs://` or `az://`.
         - `create_upload_url`: CreateUploadUrl.
         - `delete_tenant`: DeleteTenant.
+        - `failure_clusters`: ListFailureClusters, RetryBatchRequest.cluster_id.
         - `get_usage`: GetUsage.
         - `json_values_only`: Structs are at most 30 levels deep, and hold finite numbers and Values of some kind only.
         - `limit_observed`: LIMIT_EXCEEDED for each limit, with `value` (the maximum) and `observed` in ErrorInfo.metadata; the first
@@ -832,6 +985,7 @@ class GetServerInfoResponse(_message.Message):
         - `pause_batch`: PauseBatch, ResumeBatch, BatchStatusResult.paused_at.
         - `retry_item_ids`: RetryBatchRequest.item_ids.
         - `retry_request_id`: RetryBatchRequest.request_id.
+        - `search_results`: GetBatchResultsRequest.error_codes, GetBatchResultsRequest.text.
         - `signed_image_urls`: stored_image_url is a URL that is signed and that anybody can open who has it, and not a `file://` URL.
         - `tenant_quotas`: limits of `max_waiting_items`, `max_stored_bytes` and `max_requests_per_s`, and all limits are those that
           are in force for the caller's tenant.

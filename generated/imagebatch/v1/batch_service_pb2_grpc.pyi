@@ -170,6 +170,19 @@ class BatchServiceStub:
     cancelled; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED) if the tenant has too many batches running or items waiting, with
     RetryInfo unless this batch alone is too large.
     """
+    ListFailureClusters: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.ListFailureClustersRequest, _batch_service_pb2.ListFailureClustersResponse]
+    """Lists what a batch's FAILED items failed of, the largest clusters first: each has one error code, host, format and message, of
+    which the parts that change from item to item are left out. They are counted in the transaction that records outcomes, so a
+    page costs the same however many items failed; RetryBatch takes its items out. While items still fail, counts grow between
+    two pages, and a cluster may come twice or be passed over.
+
+    A batch has at most 1,000 clusters; what fails in yet another way is counted in one more for each error code, which has no
+    host and no format, and whose message is `*`. So are items that failed under a release that kept no clusters. A server that
+    has this lists the feature `failure_clusters`.
+
+    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) also for a
+    `page_token` that no page of this batch gave.
+    """
     ListBatches: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]
     """Lists batches, newest first, page by page.
 
@@ -352,6 +365,19 @@ class BatchServiceAsyncStub(BatchServiceStub):
     of this batch that chose other items; FAILED_PRECONDITION (ErrorInfo BATCH_NOT_RETRYABLE) if the batch was
     cancelled; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED) if the tenant has too many batches running or items waiting, with
     RetryInfo unless this batch alone is too large.
+    """
+    ListFailureClusters: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListFailureClustersRequest, _batch_service_pb2.ListFailureClustersResponse]  # type: ignore[assignment]
+    """Lists what a batch's FAILED items failed of, the largest clusters first: each has one error code, host, format and message, of
+    which the parts that change from item to item are left out. They are counted in the transaction that records outcomes, so a
+    page costs the same however many items failed; RetryBatch takes its items out. While items still fail, counts grow between
+    two pages, and a cluster may come twice or be passed over.
+
+    A batch has at most 1,000 clusters; what fails in yet another way is counted in one more for each error code, which has no
+    host and no format, and whose message is `*`. So are items that failed under a release that kept no clusters. A server that
+    has this lists the feature `failure_clusters`.
+
+    Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) also for a
+    `page_token` that no page of this batch gave.
     """
     ListBatches: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]  # type: ignore[assignment]
     """Lists batches, newest first, page by page.
@@ -592,6 +618,25 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         of this batch that chose other items; FAILED_PRECONDITION (ErrorInfo BATCH_NOT_RETRYABLE) if the batch was
         cancelled; RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED) if the tenant has too many batches running or items waiting, with
         RetryInfo unless this batch alone is too large.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFailureClusters(
+        self,
+        request: _batch_service_pb2.ListFailureClustersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_batch_service_pb2.ListFailureClustersResponse, _abc.Awaitable[_batch_service_pb2.ListFailureClustersResponse]]:
+        """Lists what a batch's FAILED items failed of, the largest clusters first: each has one error code, host, format and message, of
+        which the parts that change from item to item are left out. They are counted in the transaction that records outcomes, so a
+        page costs the same however many items failed; RetryBatch takes its items out. While items still fail, counts grow between
+        two pages, and a cluster may come twice or be passed over.
+
+        A batch has at most 1,000 clusters; what fails in yet another way is counted in one more for each error code, which has no
+        host and no format, and whose message is `*`. So are items that failed under a release that kept no clusters. A server that
+        has this lists the feature `failure_clusters`.
+
+        Errors: NOT_FOUND (ErrorInfo BATCH_NOT_FOUND); INVALID_ARGUMENT (ErrorInfo INVALID_REQUEST, BadRequest) also for a
+        `page_token` that no page of this batch gave.
         """
 
     @_abc_1.abstractmethod

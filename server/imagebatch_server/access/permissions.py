@@ -21,6 +21,7 @@ LEAST_ROLE: Mapping[str, Role] = {
     "ResumeBatch": Role.WRITER,
     "UpdateBatch": Role.WRITER,
     "RetryBatch": Role.WRITER,
+    "ListFailureClusters": Role.READER,
     "ListBatches": Role.READER,
     "DeleteBatch": Role.WRITER,
     "ListOperations": Role.READER,

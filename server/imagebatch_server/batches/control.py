@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from msgspec import structs
 
 from imagebatch_server.batches.coalescing import CoalescedReads
-from imagebatch_server.batches.model import Batch, BatchChange, BatchFilter, ItemFilter, ItemResult, RetryRequest
+from imagebatch_server.batches.model import (
+    Batch,
+    BatchChange,
+    BatchFilter,
+    ClusterPosition,
+    FailureCluster,
+    ItemFilter,
+    ItemResult,
+    RetryRequest,
+)
 from imagebatch_server.batches.ports.batches import BatchStore, OutcomeStore
 from imagebatch_server.batches.ports.servers import News, NewsKind
+
+SEARCHES_AT_ONCE = 2
+"""Pages that look for a text: they read whole batches, and must leave the store to others."""
 
 
 class Batches:
@@ -30,6 +44,7 @@ class Batches:
         self._outcomes = outcomes
         self._news = news
         self._processing = processing
+        self._searches = asyncio.Semaphore(SEARCHES_AT_ONCE)
         self._now = now
 
     async def get(self, tenant: str, batch_id: str) -> Batch:
@@ -44,11 +59,18 @@ class Batches:
         self, tenant: str, batch_id: str, match: ItemFilter, offset: int, limit: int
     ) -> tuple[Batch, int, Sequence[ItemResult]]:
         """Read a page of items, with the batch and the number of items that match. Raises BatchNotFound."""
-        batch, total, results = await self._outcomes.page(tenant, batch_id, match, offset, limit)
+        async with self._searches if match.text is not None else nullcontext():
+            batch, total, results = await self._outcomes.page(tenant, batch_id, match, offset, limit)
         busy = self._processing(batch_id)
         if busy:
             results = [_marked(result, busy) for result in results]
         return batch, total, results
+
+    async def failure_clusters(
+        self, tenant: str, batch_id: str, limit: int, after: ClusterPosition | None
+    ) -> Sequence[FailureCluster]:
+        """Read what failed items have in common, the largest clusters first. Raises BatchNotFound."""
+        return await self._batches.failure_clusters(tenant, batch_id, limit, after)
 
     async def cancel(self, tenant: str, batch_id: str) -> Batch:
         """Ask for a batch to be cancelled; a terminal one is answered as it is. Raises BatchNotFound."""

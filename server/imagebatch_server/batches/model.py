@@ -139,9 +139,9 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How one item ended: SUCCESS, FAILED or SKIPPED.
 
-    The fields but the last have the names and the order of their columns in the table of outcomes, and those that
-    callers see the names of their fields in the contract. A child makes it and sends it by position; rows are written
-    by position too.
+    The fields before `image_bytes` have the names and the order of their columns in the table of outcomes, and those
+    that callers see the names of their fields in the contract. A child makes it and sends it by position; rows are
+    written by position too.
     """
 
     item_index: int
@@ -159,6 +159,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     output_tokens: int = 0
     image_bytes: int = 0
     """Of the image that was processed, as the executor got it; it counts as usage and is not kept with the outcome."""
+    image_format: str | None = None
+    """Of an image that failed, as its bytes tell; its cluster is told by it."""
 
 
 class ItemResult(msgspec.Struct, frozen=True, gc=False):
@@ -294,14 +296,40 @@ class AttemptResult(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class FailureCluster:
+    """Failed items of one batch that failed in the same way; `item_ids` are some of theirs.
+
+    The times are None where an earlier release, which kept no clusters, recorded some of them.
+    """
+
+    cluster_id: str
+    error_code: ItemErrorCode
+    host: str
+    format: str
+    message: str
+    count: int
+    first_at: datetime | None
+    last_at: datetime | None
+    item_ids: Sequence[str] = ()
+
+
+class ClusterPosition(NamedTuple):
+    """Where a cluster stands among those of its batch, largest first."""
+
+    size: int
+    cluster_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RetryRequest:
-    """Which items a retry reopens: of these codes, with these ids; empty means any. Both must match.
+    """Which items a retry reopens: of these codes, with these ids, of this cluster; empty means any. All must match.
 
     A repeat of `request_id` reopens nothing; `content_sha256` tells whether it asks for the same.
     """
 
     error_codes: Sequence[ItemErrorCode] = ()
     item_ids: Sequence[str] = ()
+    cluster_id: str | None = None
     request_id: str | None = None
     content_sha256: str = ""
 
@@ -342,14 +370,11 @@ class BatchFilter:
 class ItemFilter:
     """Which items a page shows; empty means any. All parts must match.
 
-    PENDING in `statuses` stands for every item without an outcome.
+    PENDING in `statuses` stands for every item without an outcome. `text` is looked for in messages and outputs.
     """
 
     statuses: Sequence[BatchItemStatus] = ()
     item_ids: Sequence[str] = ()
     include_failed: bool = True
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether every item matches."""
-        return not self.statuses and not self.item_ids and self.include_failed
+    error_codes: Sequence[ItemErrorCode] = ()
+    text: str | None = None

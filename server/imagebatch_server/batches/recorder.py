@@ -19,6 +19,7 @@ from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
 from imagebatch_server.backoff import Backoff
 from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.errors import StoreUnavailable
+from imagebatch_server.batches.failure_clusters import cluster_of
 from imagebatch_server.batches.model import Batch, Item, ItemResult, Outcome, StoredObject
 from imagebatch_server.batches.ports.batches import BatchCommit, OutcomeStore
 from imagebatch_server.batches.ports.servers import Servers
@@ -80,6 +81,11 @@ class _Queue:
             objects=[stored for _, _, stored in self.entries if stored is not None],
             started_at=self.started_at,
             outcomes_per_s=self.outcomes_per_s,
+            failures={
+                outcome.item_index: cluster_of(item, outcome)
+                for item, outcome, _ in self.entries
+                if outcome.status is BatchItemStatus.FAILED
+            },
         )
 
 

@@ -124,6 +124,18 @@ class BatchServicer:
         batch = await self._batches.retry(call.tenant, parse.batch_id(request.batch_id), parse.retry_request(request))
         return render.status(batch, with_parameters=True)
 
+    async def ListFailureClusters(
+        self, request: batch_service_pb2.ListFailureClustersRequest, call: Call
+    ) -> batch_service_pb2.ListFailureClustersResponse:
+        size = request.page_size or parse.DEFAULT_LIST_SIZE
+        clusters = await self._batches.failure_clusters(
+            call.tenant, parse.batch_id(request.batch_id), size + 1, parse.after_cluster(request)
+        )
+        response = render.failure_clusters(clusters[:size])
+        if len(clusters) > size:
+            response.next_page_token = parse.cluster_token(request, clusters[size - 1])
+        return response
+
     async def ListBatches(
         self, request: batch_service_pb2.ListBatchesRequest, call: Call
     ) -> batch_service_pb2.ListBatchesResponse:

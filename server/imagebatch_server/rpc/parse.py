@@ -23,7 +23,15 @@ from imagebatch.v1.enums import (
 )
 from imagebatch_server.batches.errors import InvalidRequest, Violation
 from imagebatch_server.batches.item_admission import NewItem
-from imagebatch_server.batches.model import BatchChange, BatchFilter, BatchOptions, ItemFilter, RetryRequest
+from imagebatch_server.batches.model import (
+    BatchChange,
+    BatchFilter,
+    BatchOptions,
+    ClusterPosition,
+    FailureCluster,
+    ItemFilter,
+    RetryRequest,
+)
 
 DEFAULT_PRIORITY = 5
 DEFAULT_ITEM_TIMEOUT_S = 60.0
@@ -166,6 +174,8 @@ def item_filter(request: batch_service_pb2.GetBatchResultsRequest) -> ItemFilter
         statuses=item_statuses(request.statuses),
         item_ids=tuple(request.item_ids),
         include_failed=request.include_failed if request.HasField("include_failed") else True,
+        error_codes=tuple(ITEM_ERROR_CODE_BY_NUMBER[number] for number in request.error_codes),
+        text=request.text if request.HasField("text") else None,
     )
 
 
@@ -177,10 +187,12 @@ def item_statuses(numbers: Iterable[int]) -> Sequence[BatchItemStatus]:
 def retry_request(request: batch_service_pb2.RetryBatchRequest) -> RetryRequest:
     """Which items to reopen; in which order, and how often, they were named makes no difference."""
     codes, item_ids = sorted(set(request.error_codes)), sorted(set(request.item_ids))
-    content = batch_service_pb2.RetryBatchRequest(error_codes=codes, item_ids=item_ids)
+    cluster_id = request.cluster_id if request.HasField("cluster_id") else None
+    content = batch_service_pb2.RetryBatchRequest(error_codes=codes, item_ids=item_ids, cluster_id=cluster_id)
     return RetryRequest(
         error_codes=tuple(ITEM_ERROR_CODE_BY_NUMBER[number] for number in codes),
         item_ids=tuple(item_ids),
+        cluster_id=cluster_id,
         request_id=request.request_id if request.HasField("request_id") else None,
         content_sha256=_sha256(content),
     )
@@ -208,13 +220,33 @@ def _time(request: batch_service_pb2.ListBatchesRequest, field: str) -> datetime
         raise InvalidRequest([Violation(field, text)]) from error
 
 
-def page_token(request: batch_service_pb2.ListBatchesRequest, last_batch_id: str) -> str:
-    """Make an opaque token that continues this listing after a batch, and no other one."""
-    return base64.urlsafe_b64encode(f"{_filter_mark(request)}{last_batch_id}".encode()).decode()
+def page_token(request: _Listing, last: str) -> str:
+    """Make an opaque token that continues this listing after what it ended with, and no other one."""
+    return base64.urlsafe_b64encode(f"{_filter_mark(request)}{last}".encode()).decode()
 
 
 def after_batch_id(request: batch_service_pb2.ListBatchesRequest) -> str | None:
     """Read the batch after which to continue. Raises InvalidRequest for a token of another listing, or none of ours."""
+    return _after(request)
+
+
+def cluster_token(request: batch_service_pb2.ListFailureClustersRequest, last: FailureCluster) -> str:
+    """Make an opaque token that continues behind a cluster."""
+    return page_token(request, f"{last.count}/{last.cluster_id}")
+
+
+def after_cluster(request: batch_service_pb2.ListFailureClustersRequest) -> ClusterPosition | None:
+    """Read behind which cluster to continue. Raises InvalidRequest as `after_batch_id` does."""
+    last = _after(request)
+    if last is None:
+        return None
+    count, _, cluster_id = last.partition("/")
+    if not (count.isascii() and count.isdigit()):
+        raise _foreign_token()
+    return ClusterPosition(int(count), cluster_id)
+
+
+def _after(request: _Listing) -> str | None:
     if not request.page_token:
         return None
     try:
@@ -223,14 +255,22 @@ def after_batch_id(request: batch_service_pb2.ListBatchesRequest) -> str | None:
         text = ""
     mark = _filter_mark(request)
     if not (text.startswith(mark) and text.isprintable()):
-        description = "was not made by this listing; pass next_page_token of the page before, with the same filters"
-        raise InvalidRequest([Violation("page_token", description)])
+        raise _foreign_token()
     return text.removeprefix(mark)
 
 
-def _filter_mark(request: batch_service_pb2.ListBatchesRequest) -> str:
-    filters = batch_service_pb2.ListBatchesRequest()
+def _foreign_token() -> InvalidRequest:
+    description = "was not made by this listing; pass next_page_token of the page before, with the same filters"
+    return InvalidRequest([Violation("page_token", description)])
+
+
+def _filter_mark(request: _Listing) -> str:
+    filters: Message = type(request)()
     filters.CopyFrom(request)
     filters.ClearField("page_size")
     filters.ClearField("page_token")
     return _sha256(filters)[:8] + "/"
+
+
+_Listing = batch_service_pb2.ListBatchesRequest | batch_service_pb2.ListFailureClustersRequest
+"""What asks for pages by a token."""

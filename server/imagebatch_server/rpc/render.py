@@ -18,7 +18,7 @@ from imagebatch.v1.enums import (
 )
 from imagebatch_server import structs
 from imagebatch_server.batches import lifecycle
-from imagebatch_server.batches.model import Batch, DailyUsage, Item, ItemResult, Outcome
+from imagebatch_server.batches.model import Batch, DailyUsage, FailureCluster, Item, ItemResult, Outcome
 from imagebatch_server.rpc import wire
 from imagebatch_server.urls import without_credentials
 
@@ -116,6 +116,25 @@ def usage(days: Iterable[DailyUsage]) -> batch_service_pb2.GetUsageResponse:
     return batch_service_pb2.GetUsageResponse(
         usage=[batch_service_pb2.DailyUsage(**{**asdict(each), "day": each.day.isoformat()}) for each in days]
     )
+
+
+def failure_clusters(clusters: Iterable[FailureCluster]) -> batch_service_pb2.ListFailureClustersResponse:
+    """Write clusters of failures; a page of the largest has 2 MiB."""
+    response = batch_service_pb2.ListFailureClustersResponse()
+    for cluster in clusters:
+        message = response.clusters.add(
+            cluster_id=cluster.cluster_id,
+            error_code=ITEM_ERROR_CODE_NUMBERS[cluster.error_code],
+            host=cluster.host,
+            format=cluster.format,
+            message=cluster.message,
+            count=cluster.count,
+            item_ids=cluster.item_ids,
+        )
+        for field, at in ((message.first_at, cluster.first_at), (message.last_at, cluster.last_at)):
+            if at is not None:
+                field.FromDatetime(at)
+    return response
 
 
 def within(statuses: Iterable[types_pb2.BatchStatusResult], max_bytes: int) -> Sequence[types_pb2.BatchStatusResult]:

@@ -8,13 +8,23 @@ from functools import partial
 
 from sqlalchemy import CTE, Connection, bindparam, select, tuple_, update
 
-from imagebatch_server.batches.model import Batch, BatchChange, BatchFilter, Item, RetryRequest, StoredObject
+from imagebatch_server.batches.model import (
+    Batch,
+    BatchChange,
+    BatchFilter,
+    ClusterPosition,
+    FailureCluster,
+    Item,
+    RetryRequest,
+    StoredObject,
+)
 from imagebatch_server.batches.ports.batches import NewBatch
 from imagebatch_server.batches.quotas import QuotasOf
 from imagebatch_server.store import changes, removal, rows, staging
 from imagebatch_server.store.batch_row import read_batch
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.dialects import INSERTS
+from imagebatch_server.store.failure_clusters import list_clusters
 from imagebatch_server.store.file_space import give_back
 from imagebatch_server.store.items import items_at, unrecorded_indexes
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
@@ -148,6 +158,11 @@ class SqlBatchStore:
         return await self._database.read(
             partial(_pending_items, key=(tenant, batch_id), after_index=after_index, limit=limit)
         )
+
+    async def failure_clusters(
+        self, tenant: str, batch_id: str, limit: int, after: ClusterPosition | None
+    ) -> Sequence[FailureCluster]:
+        return await self._database.read(partial(list_clusters, key=(tenant, batch_id), limit=limit, after=after))
 
     async def items(self, tenant: str, batch_id: str, indexes: Sequence[int]) -> Sequence[Item]:
         return await self._database.read(partial(items_at, key=(tenant, batch_id), indexes=sorted(indexes)))

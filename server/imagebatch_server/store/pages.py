@@ -17,6 +17,7 @@ from imagebatch_server.store.batch_row import read_batch
 from imagebatch_server.store.item_ids import named_indexes
 from imagebatch_server.store.items import recorded_indexes, recorded_statuses, unrecorded_indexes
 from imagebatch_server.store.keys import BatchKey
+from imagebatch_server.store.search import found_indexes
 
 RECORDED = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKIPPED)
 
@@ -49,6 +50,9 @@ def _matching(
     wanted = set(match.statuses or (BatchItemStatus.PENDING, *RECORDED))
     if not match.include_failed:
         wanted.discard(BatchItemStatus.FAILED)
+    if match.error_codes or match.text is not None:
+        with_outcome = [status.value for status in RECORDED if status in wanted]
+        return found_indexes(connection, key, batch, match, with_outcome, offset, limit)
     if match.item_ids:
         named = named_indexes(connection, key, batch, match.item_ids)
         statuses = recorded_statuses(connection, key, named)

@@ -15,6 +15,7 @@ from imagebatch_server.batches.model import Batch, Outcome, StoredObject
 from imagebatch_server.batches.ports.batches import BatchCommit
 from imagebatch_server.store import rows
 from imagebatch_server.store.dialects import insert_rows, time_value
+from imagebatch_server.store.failure_clusters import count_failures
 from imagebatch_server.store.items import recorded_statuses
 from imagebatch_server.store.keys import of_batch, parameters
 from imagebatch_server.store.tables import COUNTERS, FAILURE_CODES, RUNNING, UtcDateTime, batches, outcomes
@@ -44,8 +45,12 @@ def record(
         if batch is None:
             continue
         used.append((batch, _usage(moves, fresh)))
+        cluster_ids: Mapping[int, str] = {}
+        if commit.failures:
+            cluster_ids = count_failures(connection, key, commit.failures, {it.item_index for it in fresh}, at)
         for sequence, outcome in enumerate(fresh, start=batch.last_sequence - len(fresh) + 1):
-            new_outcomes.append(rows.from_outcome(key, sequence, outcome, completed_at))
+            cluster_id = cluster_ids.get(outcome.item_index)
+            new_outcomes.append(rows.from_outcome(key, sequence, outcome, completed_at, cluster_id))
         if commit.objects:
             named = {outcome.stored_object_key for outcome in fresh}
             new_objects += [stored for stored in commit.objects if stored.object_key in named]

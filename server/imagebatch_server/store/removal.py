@@ -11,7 +11,16 @@ from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.errors import BatchNotTerminal
 from imagebatch_server.store.batch_row import read_batch
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
-from imagebatch_server.store.tables import DISCARDED, ENDED, batch_labels, batches, items, outcomes, retries
+from imagebatch_server.store.tables import (
+    DISCARDED,
+    ENDED,
+    batch_labels,
+    batches,
+    failure_clusters,
+    items,
+    outcomes,
+    retries,
+)
 
 
 def hide(connection: Connection, key: BatchKey) -> None:
@@ -79,4 +88,4 @@ _SHRINK = update(batches).where(of_batch(batches)).values(total_items=bindparam(
 _REMOVE_FROM = [
     delete(table).where(of_batch(table), table.c.item_index >= bindparam("first")) for table in (outcomes, items)
 ]
-_REMOVE = [delete(table).where(of_batch(table)) for table in (batch_labels, retries, batches)]
+_REMOVE = [delete(table).where(of_batch(table)) for table in (batch_labels, retries, failure_clusters, batches)]

@@ -20,6 +20,7 @@ from imagebatch_server.batches.quotas import Quotas
 from imagebatch_server.store import rows
 from imagebatch_server.store.batch_row import read_batch
 from imagebatch_server.store.counters import counted
+from imagebatch_server.store.failure_clusters import count_again, in_cluster
 from imagebatch_server.store.item_ids import named_indexes
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.tables import COUNTERS, UNSUCCESSFUL, batches, outcomes, retries
@@ -50,6 +51,8 @@ def retry(
         chosen.append(outcomes.c.error_code.in_(request.error_codes))
     if request.item_ids:
         chosen.append(outcomes.c.item_index.in_(named_indexes(connection, key, batch, request.item_ids)))
+    if request.cluster_id is not None:
+        chosen.append(in_cluster(request.cluster_id))
     lost = connection.execute(counted().where(*chosen), parameters(key)).one()._mapping
     reopened_items = lost["failed_items"] + lost["skipped_items"]
     if not reopened_items:
@@ -59,6 +62,7 @@ def retry(
     new = {"new_owner": owner_for(batch.options.operation)}
     reopened = connection.execute(_REOPEN, {**parameters(key), **less, **new}).one()
     connection.execute(delete(outcomes).where(*chosen), parameters(key))
+    count_again(connection, key)
     return rows.to_batch(reopened), True
 
 

@@ -22,7 +22,10 @@ from imagebatch_server.store.tables import FAILURE_CODES, items, outcomes
 
 ITEM_COLUMNS = [items.c[name] for name in Item.__struct_fields__]
 
-RESULT_COLUMNS = [outcomes.c[name] for name in (*Outcome.__struct_fields__[:-1], "sequence", "completed_at")]
+KEPT_FIELDS = Outcome.__struct_fields__.index("image_bytes")
+"""Of an outcome so many have a column; what follows is counted in other tables."""
+
+RESULT_COLUMNS = [outcomes.c[name] for name in (*Outcome.__struct_fields__[:KEPT_FIELDS], "sequence", "completed_at")]
 """An outcome, and then what an `ItemResult` has besides it."""
 
 SEQUENCE = -2
@@ -136,7 +139,9 @@ def to_item_results(
         yield ItemResult(batch_id, Item(*item), whole, outcome[SEQUENCE], completed_at)
 
 
-def from_outcome(key: BatchKey, sequence: int, outcome: Outcome, completed_at: Any) -> tuple[Any, ...]:
+def from_outcome(
+    key: BatchKey, sequence: int, outcome: Outcome, completed_at: Any, cluster_id: str | None
+) -> tuple[Any, ...]:
     """Make the row of an outcome, in the order of the table's columns; `completed_at` is a `time_value`."""
     return (
         *key,
@@ -146,8 +151,9 @@ def from_outcome(key: BatchKey, sequence: int, outcome: Outcome, completed_at: A
         None if outcome.error_code is None else outcome.error_code.value,
         # Its words must never keep an outcome from being recorded.
         None if outcome.error_message is None else plain_text(outcome.error_message),
-        *astuple(outcome)[4:-1],
+        *astuple(outcome)[4:KEPT_FIELDS],
         completed_at,
+        cluster_id,
     )
 
 

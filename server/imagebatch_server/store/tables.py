@@ -216,6 +216,9 @@ class OutcomeRow(SQLModel, table=True):
         _partial_index("outcomes_sequence", "tenant", "batch_id", "sequence", where=NUMBERED.text, unique=True),
         _partial_index("outcomes_unsuccessful", "tenant", "batch_id", "item_index", "status", where=UNSUCCESSFUL.text),
         _partial_index("outcomes_stored_object_key", "stored_object_key", where="stored_object_key IS NOT NULL"),
+        _partial_index(
+            "outcomes_cluster_id", "tenant", "batch_id", "cluster_id", "item_index", where="cluster_id IS NOT NULL"
+        ),
     )
 
     tenant: str = Field(primary_key=True)
@@ -234,6 +237,24 @@ class OutcomeRow(SQLModel, table=True):
     input_tokens: int = Field(sa_type=BigInteger)
     output_tokens: int = Field(sa_type=BigInteger)
     completed_at: datetime = Field(sa_type=UtcDateTime)
+    cluster_id: str | None = None
+
+
+class FailureClusterRow(SQLModel, table=True):
+    """What failed items of a batch have in common; written with their outcomes, and when a retry takes some out."""
+
+    __tablename__ = "failure_clusters"
+
+    tenant: str = Field(primary_key=True)
+    batch_id: str = Field(primary_key=True)
+    cluster_id: str = Field(primary_key=True)
+    error_code: str
+    host: str
+    format: str
+    message: str
+    count: int
+    first_at: datetime = Field(sa_type=UtcDateTime)
+    last_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class ObjectRow(SQLModel, table=True):
@@ -349,6 +370,7 @@ batch_labels = _table(BatchLabelRow)
 retries = _table(RetryRow)
 items = _table(ItemRow)
 outcomes = _table(OutcomeRow)
+failure_clusters = _table(FailureClusterRow)
 objects = _table(ObjectRow)
 removed_objects = _table(RemovedObjectRow)
 usage = _table(UsageRow)

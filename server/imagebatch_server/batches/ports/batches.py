@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from imagebatch_server.batches.failure_clusters import ClusterKey
 from imagebatch_server.batches.model import (
     Batch,
     BatchChange,
     BatchFilter,
     BatchOptions,
+    ClusterPosition,
+    FailureCluster,
     Item,
     ItemFilter,
     ItemResult,
@@ -44,6 +47,8 @@ class BatchCommit:
     outcomes_per_s: float | None
     objects: Sequence[StoredObject] = ()
     """Rows of the objects that the outcomes name."""
+    failures: Mapping[int, ClusterKey] = field(default_factory=dict)
+    """By index, the clusters of the outcomes that are FAILED."""
 
 
 class BatchStore(Protocol):
@@ -155,6 +160,11 @@ class BatchStore(Protocol):
 
     async def pending_items(self, tenant: str, batch_id: str, after_index: int, limit: int) -> Sequence[Item]:
         """Read items without an outcome, in index order, from `after_index` (exclusive)."""
+
+    async def failure_clusters(
+        self, tenant: str, batch_id: str, limit: int, after: ClusterPosition | None
+    ) -> Sequence[FailureCluster]:
+        """Read a batch's clusters of failures, largest first, those behind a position only. Raises BatchNotFound."""
 
     async def items(self, tenant: str, batch_id: str, indexes: Sequence[int]) -> Sequence[Item]:
         """Read the items with these indexes, in index order."""

@@ -46,36 +46,47 @@ def success(task: Task, operation: str, result: object, sha256: str) -> Done:
     return _checked(task, operation, done)
 
 
-def failure(task: Task, operation: str, error: Exception, sha256: str | None = None) -> Done:
-    """Report what it raised; `sha256` unless the image was not looked at.
+def failure(
+    task: Task, operation: str, error: Exception, sha256: str | None = None, image_format: str | None = None
+) -> Done:
+    """Report what it raised; `sha256` and, if it is known, `image_format` unless the image was not looked at.
 
     Raises MemoryError if that was, or came of, memory that had run out.
     """
     if isinstance(error, ItemError):
-        outcome = _failed(task, error.code, error.message, sha256)
+        outcome = _failed(task, error.code, error.message, sha256, image_format)
         done = Done(outcome, transient=bool(error.transient), busy=bool(error.busy), retry_after_s=error.retry_after_s)
         return _checked(task, operation, done)
     if _is_out_of_memory(error):
         raise MemoryError from error
-    done = internal(task, f"operation {operation} failed: {type(error).__name__}: {error}", sha256)
+    done = internal(task, f"operation {operation} failed: {type(error).__name__}: {error}", sha256, image_format)
     done.traceback = traced(error)
     return done
 
 
-def internal(task: Task, message: str, sha256: str | None = None) -> Done:
+def internal(task: Task, message: str, sha256: str | None = None, image_format: str | None = None) -> Done:
     """Report that the operation, or the server, is at fault."""
-    return Done(_failed(task, ItemErrorCode.INTERNAL, message, sha256))
+    return Done(_failed(task, ItemErrorCode.INTERNAL, message, sha256, image_format))
 
 
 def _checked(task: Task, operation: str, done: Done) -> Done:
     fault = fault_of(done)
     if fault is None:
         return done
-    return internal(task, f"operation {operation} answered with {fault}", done.outcome.image_sha256)
+    return internal(
+        task, f"operation {operation} answered with {fault}", done.outcome.image_sha256, done.outcome.image_format
+    )
 
 
-def _failed(task: Task, code: ItemErrorCode, message: str, sha256: str | None) -> Outcome:
-    return Outcome(task.item_index, BatchItemStatus.FAILED, code, short_text(message), image_sha256=sha256)
+def _failed(task: Task, code: ItemErrorCode, message: str, sha256: str | None, image_format: str | None) -> Outcome:
+    return Outcome(
+        task.item_index,
+        BatchItemStatus.FAILED,
+        code,
+        short_text(message),
+        image_sha256=sha256,
+        image_format=image_format,
+    )
 
 
 def traced(error: Exception) -> str:

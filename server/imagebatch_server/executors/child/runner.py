@@ -15,6 +15,7 @@ from imagebatch_server.batches.errors import ItemError, short_text
 from imagebatch_server.executors.child import outcomes
 from imagebatch_server.executors.protocol.messages import Done, LoadFailed, Task
 from imagebatch_server.images.decode import Image
+from imagebatch_server.images.header import sniff
 from imagebatch_server.operations.base import (
     AsyncOperation,
     BaseOperation,
@@ -92,7 +93,7 @@ class Runner:
                     result = operation.run_unopened(image, given, context)
                 done = outcomes.success(task, operation.name, result, sha256)
             except Exception as error:  # an operation may raise anything, and its items are what it is charged with
-                done = outcomes.failure(task, operation.name, error, sha256)
+                done = outcomes.failure(task, operation.name, error, sha256, sniff(data))
             done.run_s = time.perf_counter() - began
             return done
 
@@ -117,14 +118,16 @@ class Runner:
                     result = operation.run_unopened(image, given, context)
                     dones[position] = outcomes.success(task, operation.name, result, digests[position])
             except Exception as error:
-                dones[position] = outcomes.failure(task, operation.name, error, digests[position])
+                dones[position] = outcomes.failure(task, operation.name, error, digests[position], sniff(data))
         for position, answer in _answers(operation, parsed, ready):
             try:
                 if isinstance(answer, Exception):
                     raise answer
                 dones[position] = outcomes.success(tasks[position], operation.name, answer, digests[position])
             except Exception as error:
-                dones[position] = outcomes.failure(tasks[position], operation.name, error, digests[position])
+                dones[position] = outcomes.failure(
+                    tasks[position], operation.name, error, digests[position], sniff(images[position])
+                )
         ended = [done for done in dones if done is not None]
         for done in ended:
             done.run_s = (time.perf_counter() - began) / len(ended)
@@ -145,7 +148,7 @@ class Runner:
                 result = operation.run_unopened(image, given, context)
             done = outcomes.success(task, operation.name, result, sha256)
         except Exception as error:
-            done = outcomes.failure(task, operation.name, error, sha256)
+            done = outcomes.failure(task, operation.name, error, sha256, sniff(data))
         done.run_s = time.perf_counter() - began
         return done
 

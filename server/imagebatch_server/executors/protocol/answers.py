@@ -25,6 +25,7 @@ MAX_CONTENT_TYPE_CHARACTERS = 255
 
 _CONTENT_TYPE = re.compile(r"[!-~]+/[!-~]+(?: *;[ -~]*)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_FORMAT = re.compile(r"[a-z0-9]{1,16}")
 _COUNTED = f"0 to {MOST_TOKENS:,} can be counted"
 _QUOTED_CHARACTERS = 60
 
@@ -48,6 +49,8 @@ def fault_of(done: Done) -> str | None:
         return "a duplicate's index, which the server alone knows"
     if outcome.image_sha256 is not None and not _is_sha256(outcome.image_sha256):
         return f"no SHA-256 of the image ({_quoted(outcome.image_sha256)})"
+    if outcome.image_format is not None and not _is_format(outcome.image_format):
+        return f"no format of the image ({_quoted(outcome.image_format)})"
     # Most operations use none, and each item is looked at twice.
     if outcome.input_tokens and not _is_count(outcome.input_tokens):
         return f"{_quoted(outcome.input_tokens)} input_tokens; {_COUNTED}"
@@ -104,6 +107,10 @@ def _fault_of_failure(done: Done) -> str | None:
 
 def _is_sha256(digest: object) -> bool:
     return isinstance(digest, str) and _SHA256.fullmatch(digest) is not None
+
+
+def _is_format(name: object) -> bool:
+    return isinstance(name, str) and _FORMAT.fullmatch(name) is not None
 
 
 def _is_count(tokens: object) -> bool:
