@@ -24,6 +24,7 @@ from imagebatch_client.types import (
     BatchStatusResult,
     BatchSubmissionResult,
     DailyUsage,
+    FailureCluster,
     Operation,
     ServerInfo,
     ServerLimits,
@@ -96,6 +97,32 @@ class BatchesPage:
 
 def batches_page(message: batch_service_pb2.ListBatchesResponse) -> BatchesPage:
     return BatchesPage([status_result(batch) for batch in message.batches], message.next_page_token)
+
+
+@dataclass(frozen=True, slots=True)
+class ClustersPage:
+    """One page of ListFailureClusters; `next_token` is empty on the last."""
+
+    clusters: list[FailureCluster]
+    next_token: str
+
+
+def clusters_page(message: batch_service_pb2.ListFailureClustersResponse) -> ClustersPage:
+    return ClustersPage([failure_cluster(each) for each in message.clusters], message.next_page_token)
+
+
+def failure_cluster(message: batch_service_pb2.FailureCluster) -> FailureCluster:
+    return FailureCluster(
+        cluster_id=message.cluster_id,
+        error_code=_member(ITEM_ERROR_CODE_BY_NUMBER, message.error_code, "error_code"),
+        host=message.host,
+        format=message.format,
+        message=message.message,
+        count=message.count,
+        first_at=_optional_time(message, "first_at"),
+        last_at=_optional_time(message, "last_at"),
+        item_ids=list(message.item_ids),
+    )
 
 
 def nothing(_: batch_service_pb2.DeleteBatchResponse | batch_service_pb2.DeleteTenantResponse) -> None:

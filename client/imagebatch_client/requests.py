@@ -286,6 +286,8 @@ def get_results(
     limit: int,
     statuses: Iterable[BatchItemStatus],
     item_ids: Iterable[str],
+    error_codes: Iterable[ItemErrorCode],
+    text: str | None,
 ) -> batch_service_pb2.GetBatchResultsRequest:
     with _naming("request"):
         return batch_service_pb2.GetBatchResultsRequest(
@@ -296,6 +298,8 @@ def get_results(
             include_failed=None if flag(include_failed, "include_failed") else False,
             statuses=_item_statuses(statuses),
             item_ids=[identifier(item_id, "item_ids") for item_id in iterated(item_ids, "item_ids")],
+            error_codes=_error_codes(error_codes),
+            text=text,
         )
 
 
@@ -311,13 +315,18 @@ def watch(
 
 
 def retry(
-    batch_id: str | UUID, error_codes: Iterable[ItemErrorCode], item_ids: Iterable[str], request_id: str
+    batch_id: str | UUID,
+    error_codes: Iterable[ItemErrorCode],
+    item_ids: Iterable[str],
+    cluster_id: str | None,
+    request_id: str,
 ) -> batch_service_pb2.RetryBatchRequest:
     with _naming("request"):
         return batch_service_pb2.RetryBatchRequest(
             batch_id=identifier(batch_id, "batch_id"),
-            error_codes=[ITEM_ERROR_CODE_NUMBERS[ItemErrorCode(code)] for code in iterated(error_codes, "error_codes")],
+            error_codes=_error_codes(error_codes),
             item_ids=iterated(item_ids, "item_ids"),
+            cluster_id=cluster_id,
             request_id=request_id,
         )
 
@@ -329,10 +338,31 @@ def fit_retry(request: batch_service_pb2.RetryBatchRequest, features: Container[
     """
     if request.item_ids and "retry_item_ids" not in features:
         raise _overlooked("item_ids", "retry_item_ids")
+    if request.cluster_id and "failure_clusters" not in features:
+        raise _overlooked("cluster_id", "failure_clusters")
     if "retry_request_id" not in features:
         if is_own_id:
             raise _overlooked("request_id", "retry_request_id")
         request.ClearField("request_id")
+
+
+def is_search(request: batch_service_pb2.GetBatchResultsRequest) -> bool:
+    """Whether it asks for what the first release of the contract had not."""
+    return bool(request.error_codes) or request.HasField("text")
+
+
+def check_search(request: batch_service_pb2.GetBatchResultsRequest, features: Container[str]) -> None:
+    """Raise NotSupportedError where a server of these features would overlook what is searched for."""
+    if "search_results" not in features:
+        raise _overlooked("error_codes" if request.error_codes else "text", "search_results")
+
+
+def list_failure_clusters(batch_id: str | UUID, page_size: int) -> batch_service_pb2.ListFailureClustersRequest:
+    """Make the first page's request; those of the following ones differ in `page_token` alone."""
+    with _naming("request"):
+        return batch_service_pb2.ListFailureClustersRequest(
+            batch_id=identifier(batch_id, "batch_id"), page_size=whole(page_size, "page_size")
+        )
 
 
 def _overlooked(field: str, feature: str) -> NotSupportedError:
@@ -391,6 +421,10 @@ def _day(value: date | str | None, field: str) -> str | None:
 
 def _item_statuses(statuses: Iterable[BatchItemStatus]) -> list[types_pb2.BatchItemStatus.ValueType]:
     return [BATCH_ITEM_STATUS_NUMBERS[BatchItemStatus(status)] for status in iterated(statuses, "statuses")]
+
+
+def _error_codes(codes: Iterable[ItemErrorCode]) -> list[types_pb2.ItemErrorCode.ValueType]:
+    return [ITEM_ERROR_CODE_NUMBERS[ItemErrorCode(code)] for code in iterated(codes, "error_codes")]
 
 
 @contextmanager

@@ -29,6 +29,7 @@ __all__ = [
     "DailyUsage",
     "DownloadedImage",
     "ErrorReason",
+    "FailureCluster",
     "ItemErrorCode",
     "Operation",
     "ServerInfo",
@@ -211,6 +212,25 @@ class BatchResults(Record):
     def failed_results(self) -> list[BatchItemResult]:
         """Pick this page's items whose outcome is failed."""
         return [result for result in self.results if result.status is BatchItemStatus.FAILED]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureCluster(Record):
+    """Failed items of one batch that failed in the same way; `cluster_id` is what `retry` takes.
+
+    `host` and `format` are empty where none is known, and `message` has `*` for each part that changes. `item_ids` are
+    some of the items'. The times are None where an earlier release of the server recorded some of them.
+    """
+
+    cluster_id: str
+    error_code: ItemErrorCode
+    host: str
+    format: str
+    message: str
+    count: int
+    first_at: datetime | None
+    last_at: datetime | None
+    item_ids: list[str]
 
 
 @dataclass(frozen=True, slots=True)

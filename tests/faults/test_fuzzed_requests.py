@@ -46,6 +46,7 @@ CODES = {
     "ResumeBatch": {"OK", INVALID, MISSING, "FAILED_PRECONDITION"},
     "UpdateBatch": {"OK", INVALID, MISSING, "FAILED_PRECONDITION"},
     "RetryBatch": {"OK", INVALID, MISSING, "ALREADY_EXISTS", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"},
+    "ListFailureClusters": {"OK", INVALID, MISSING},
     "ListBatches": {"OK", INVALID},
     "DeleteBatch": {"OK", INVALID, MISSING, "FAILED_PRECONDITION"},
     "ListOperations": {"OK", INVALID},
@@ -108,7 +109,7 @@ def good_requests(known: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[M
         ],
         "GetBatchResults": [
             batch_service_pb2.GetBatchResultsRequest(
-                batch_id=one, limit=10, statuses=[BATCH_ITEM_STATUS_SUCCESS], item_ids=["a"]
+                batch_id=one, limit=10, statuses=[BATCH_ITEM_STATUS_SUCCESS], item_ids=["a"], text="a"
             )
             for one in batch_id
         ],

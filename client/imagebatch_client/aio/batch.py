@@ -6,7 +6,14 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from typing import Protocol
 
-from imagebatch_client.types import BatchExport, BatchItemResult, BatchItemStatus, BatchStatusResult, ItemErrorCode
+from imagebatch_client.types import (
+    BatchExport,
+    BatchItemResult,
+    BatchItemStatus,
+    BatchStatusResult,
+    FailureCluster,
+    ItemErrorCode,
+)
 
 
 class BatchCalls(Protocol):
@@ -36,7 +43,11 @@ class BatchCalls(Protocol):
         self, batch_id: str, /, *, priority: int | None, labels: Mapping[str, str] | None
     ) -> BatchStatusResult: ...
 
-    async def retry(self, batch_id: str, error_codes: Iterable[ItemErrorCode], /) -> BatchStatusResult: ...
+    def list_failure_clusters(self, batch_id: str, /) -> AsyncIterator[FailureCluster]: ...
+
+    async def retry(
+        self, batch_id: str, error_codes: Iterable[ItemErrorCode], /, *, cluster_id: str | None
+    ) -> BatchStatusResult: ...
 
     async def delete(self, batch_id: str, /) -> None: ...
 
@@ -101,9 +112,15 @@ class AsyncBatch:
         """As `AsyncBatchClient.update`."""
         return await self._client.update(self.batch_id, priority=priority, labels=labels)
 
-    async def retry(self, error_codes: Iterable[ItemErrorCode] = ()) -> BatchStatusResult:
+    def failure_clusters(self) -> AsyncIterator[FailureCluster]:
+        """As `AsyncBatchClient.list_failure_clusters`."""
+        return self._client.list_failure_clusters(self.batch_id)
+
+    async def retry(
+        self, error_codes: Iterable[ItemErrorCode] = (), *, cluster_id: str | None = None
+    ) -> BatchStatusResult:
         """As `AsyncBatchClient.retry`."""
-        return await self._client.retry(self.batch_id, error_codes)
+        return await self._client.retry(self.batch_id, error_codes, cluster_id=cluster_id)
 
     async def delete(self) -> None:
         """As `AsyncBatchClient.delete`."""

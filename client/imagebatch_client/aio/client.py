@@ -36,6 +36,7 @@ from imagebatch_client.types import (
     BatchSubmissionResult,
     DailyUsage,
     DownloadedImage,
+    FailureCluster,
     ItemErrorCode,
     Operation,
     ServerInfo,
@@ -137,6 +138,8 @@ class AsyncBatchClient(AsyncCalls):
         *,
         statuses: Iterable[BatchItemStatus] = (),
         item_ids: Iterable[str] = (),
+        error_codes: Iterable[ItemErrorCode] = (),
+        text: str | None = None,
     ) -> BatchResults:
         """One page of the batch's items, in index order, whatever their status. Raises BatchNotFoundError."""
         request = requests.get_results(
@@ -146,7 +149,11 @@ class AsyncBatchClient(AsyncCalls):
             limit=limit,
             statuses=statuses,
             item_ids=item_ids,
+            error_codes=error_codes,
+            text=text,
         )
+        if requests.is_search(request):
+            requests.check_search(request, (await self.server_info()).features)
         return await self._unary(request, convert.results_page)
 
     async def get_all_results(
@@ -156,13 +163,18 @@ class AsyncBatchClient(AsyncCalls):
         page_size: int = 100,
         *,
         statuses: Iterable[BatchItemStatus] = (),
+        error_codes: Iterable[ItemErrorCode] = (),
+        text: str | None = None,
         offset: int = 0,
     ) -> AsyncIterator[BatchItemResult]:
         """All items of the batch in index order, each once, read page by page as they are asked for."""
         wanted = tuple(requests.iterated(statuses, "statuses"))
+        codes = tuple(requests.iterated(error_codes, "error_codes"))
         walk = ResultsWalk(offset, requests.flag(include_failed, "include_failed"))
         while walk.has_more:
-            page = await self.get_results(batch_id, offset=walk.offset, limit=page_size, statuses=wanted)
+            page = await self.get_results(
+                batch_id, offset=walk.offset, limit=page_size, statuses=wanted, error_codes=codes, text=text
+            )
             for result in walk.received(page):
                 yield result
 
@@ -248,11 +260,12 @@ class AsyncBatchClient(AsyncCalls):
         error_codes: Iterable[ItemErrorCode] = (),
         *,
         item_ids: Iterable[str] = (),
+        cluster_id: str | None = None,
         request_id: str | UUID | None = None,
     ) -> BatchStatusResult:
-        """Run the failed items of an ended batch again: all, or those of the given codes and with the given ids."""
+        """Run the failed items of an ended batch again: all, or those that match each selector that is given."""
         key = requests.own_or_new_request_id(request_id, "request_id")
-        request = requests.retry(batch_id, error_codes, item_ids, key)
+        request = requests.retry(batch_id, error_codes, item_ids, cluster_id, key)
         try:
             features = (await self.server_info()).features
             requests.fit_retry(request, features, is_own_id=request_id is not None)
@@ -260,6 +273,22 @@ class AsyncBatchClient(AsyncCalls):
         except errors.ImagebatchError as error:
             error.request_id = key
             raise
+
+    async def list_failure_clusters(
+        self, batch_id: str | UUID, *, page_size: int = 50
+    ) -> AsyncIterator[FailureCluster]:
+        """List what the batch's failed items have in common, the largest clusters first, read page by page.
+
+        Raises BatchNotFoundError when first asked for a cluster.
+        """
+        request = requests.list_failure_clusters(batch_id, page_size)
+        while True:
+            page = await self._unary(request, convert.clusters_page)
+            for cluster in page.clusters:
+                yield cluster
+            if not page.next_token:
+                return
+            request.page_token = page.next_token
 
     async def list_batches(
         self,

@@ -18,6 +18,7 @@ from imagebatch_client.cli.connection import Stopped, report
 from imagebatch_client.cli.delete import delete
 from imagebatch_client.cli.download import download
 from imagebatch_client.cli.export import export
+from imagebatch_client.cli.failures import failures
 from imagebatch_client.cli.info import info
 from imagebatch_client.cli.list import list_batches
 from imagebatch_client.cli.operations import operations
@@ -199,6 +200,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "wait": wait,
     "status": status,
     "results": results,
+    "failures": failures,
     "list": list_batches,
     "pause": pause,
     "resume": resume,

@@ -56,6 +56,7 @@ def tell_failures(status: BatchStatusResult) -> None:
     if status.failed_items:
         note(f"Failures: {render.failures(status)}.")
         note(f"See them with: imagebatch results {status.batch_id} --failed-only")
+        note(f"See what they have in common with: imagebatch failures {status.batch_id}")
 
 
 def resume_hint(batch_id: str, after_sequence: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 from rich import box
@@ -17,7 +17,7 @@ from imagebatch_client.cli import chosen, completion, options, render
 from imagebatch_client.cli.connection import connect, usage_error
 from imagebatch_client.cli.progress import plain_line
 from imagebatch_client.cli.terminal import console, note, put
-from imagebatch_client.types import BatchItemResult, BatchItemStatus
+from imagebatch_client.types import BatchItemResult, BatchItemStatus, ItemErrorCode
 
 _STATES = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKIPPED, BatchItemStatus.PENDING)
 _TABLE_ITEMS = 100
@@ -26,6 +26,14 @@ _PAGE_ITEMS = 1000
 _PIPED_WIDTH = 120
 _LEAST_TABLE_WIDTH = 64
 """A narrower table breaks every word; lines break by themselves."""
+
+
+class _Wanted(TypedDict):
+    """The filters, as both of the client's methods take them."""
+
+    statuses: list[BatchItemStatus]
+    error_codes: list[ItemErrorCode]
+    text: str | None
 
 
 class Format(StrEnum):
@@ -59,6 +67,19 @@ def results(
             help="Only success, failed, skipped or pending (no outcome yet). Repeatable.",
         ),
     ] = None,
+    error_code: Annotated[
+        list[ItemErrorCode] | None,
+        typer.Option(
+            parser=options.one_of(ItemErrorCode),
+            autocompletion=completion.values(ItemErrorCode),
+            metavar="CODE",
+            help="Only items that failed or were skipped with this code, such as timeout. Repeatable.",
+        ),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Only items with this text in their output or message; A to Z in any case."),
+    ] = None,
     offset: Annotated[
         int, typer.Option(parser=options.whole(0), metavar="N", help="Pass over the first N items that match.")
     ] = 0,
@@ -77,6 +98,8 @@ def results(
     Examples:
       imagebatch results BATCH_ID
       imagebatch results BATCH_ID --failed-only
+      imagebatch results BATCH_ID --error-code timeout
+      imagebatch results BATCH_ID --text "red car"
       imagebatch results BATCH_ID --format jsonl > results.jsonl
     """
     as_lines = as_json or output_format is Format.JSONL
@@ -87,13 +110,14 @@ def results(
     with connect(ctx) as client:
         batch_id = chosen.batch_id(client, batch_id)
         page_size = min(most or _PAGE_ITEMS, _PAGE_ITEMS)
-        items = client.get_all_results(batch_id, page_size=page_size, statuses=statuses, offset=offset)
+        wanted: _Wanted = {"statuses": statuses, "error_codes": error_code or [], "text": text}
+        items = client.get_all_results(batch_id, page_size=page_size, offset=offset, **wanted)
         if as_lines:
             for item in islice(items, most):
                 put(render.as_json(item))
             return
         shown = list(islice(items, most))
-        total = client.get_results(batch_id, limit=1, statuses=statuses).pagination.total
+        total = client.get_results(batch_id, limit=1, **wanted).pagination.total
     _print_table(shown)
     note(f"{len(shown)} of {render.counted(total, 'item', 'items')}, from offset {offset}.")
     if offset + len(shown) < total:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from imagebatch_client.sync.watch import Watch
-from imagebatch_client.types import BatchExport, BatchItemResult, BatchItemStatus, BatchStatusResult, ItemErrorCode
+from imagebatch_client.types import (
+    BatchExport,
+    BatchItemResult,
+    BatchItemStatus,
+    BatchStatusResult,
+    FailureCluster,
+    ItemErrorCode,
+)
 
 
 class BatchCalls(Protocol):
@@ -37,7 +44,11 @@ class BatchCalls(Protocol):
         self, batch_id: str, /, *, priority: int | None, labels: Mapping[str, str] | None
     ) -> BatchStatusResult: ...
 
-    def retry(self, batch_id: str, error_codes: Iterable[ItemErrorCode], /) -> BatchStatusResult: ...
+    def list_failure_clusters(self, batch_id: str, /) -> Iterator[FailureCluster]: ...
+
+    def retry(
+        self, batch_id: str, error_codes: Iterable[ItemErrorCode], /, *, cluster_id: str | None
+    ) -> BatchStatusResult: ...
 
     def delete(self, batch_id: str, /) -> None: ...
 
@@ -100,9 +111,13 @@ class Batch:
         """As `BatchClient.update`."""
         return self._client.update(self.batch_id, priority=priority, labels=labels)
 
-    def retry(self, error_codes: Iterable[ItemErrorCode] = ()) -> BatchStatusResult:
+    def failure_clusters(self) -> Iterator[FailureCluster]:
+        """As `BatchClient.list_failure_clusters`."""
+        return self._client.list_failure_clusters(self.batch_id)
+
+    def retry(self, error_codes: Iterable[ItemErrorCode] = (), *, cluster_id: str | None = None) -> BatchStatusResult:
         """As `BatchClient.retry`."""
-        return self._client.retry(self.batch_id, error_codes)
+        return self._client.retry(self.batch_id, error_codes, cluster_id=cluster_id)
 
     def delete(self) -> None:
         """As `BatchClient.delete`."""

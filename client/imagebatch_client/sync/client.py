@@ -33,6 +33,7 @@ from imagebatch_client.types import (
     BatchSubmissionResult,
     DailyUsage,
     DownloadedImage,
+    FailureCluster,
     ItemErrorCode,
     Operation,
     ServerInfo,
@@ -141,12 +142,16 @@ class BatchClient(Calls):
         *,
         statuses: Iterable[BatchItemStatus] = (),
         item_ids: Iterable[str] = (),
+        error_codes: Iterable[ItemErrorCode] = (),
+        text: str | None = None,
     ) -> BatchResults:
         """One page of the batch's items, in index order, whatever their status. Raises BatchNotFoundError.
 
-        `include_failed=False` (which leaves out failed items only), `statuses` and `item_ids` are filters; with one,
-        the cost of a page grows with `offset`. A page may hold fewer than `limit` (1 to 1000) items though more follow:
-        go on at `offset` plus as many as came, while `pagination.has_more`.
+        `include_failed=False` (which leaves out failed items only), `statuses`, `item_ids`, `error_codes` and `text`
+        (in messages and outputs; A to Z in either case) are filters; with one, the cost of a page grows with `offset`,
+        and for a `text` the whole batch is read. A page may hold fewer than `limit` (1 to 1000) items though more
+        follow: go on at `offset` plus as many as came, while `pagination.has_more`. Raises NotSupportedError if the
+        server is too old for `error_codes` or `text`.
         """
         request = requests.get_results(
             batch_id,
@@ -155,7 +160,11 @@ class BatchClient(Calls):
             limit=limit,
             statuses=statuses,
             item_ids=item_ids,
+            error_codes=error_codes,
+            text=text,
         )
+        if requests.is_search(request):
+            requests.check_search(request, self.server_info().features)
         return self._unary(request, convert.results_page)
 
     def get_all_results(
@@ -165,17 +174,22 @@ class BatchClient(Calls):
         page_size: int = 100,
         *,
         statuses: Iterable[BatchItemStatus] = (),
+        error_codes: Iterable[ItemErrorCode] = (),
+        text: str | None = None,
         offset: int = 0,
     ) -> Iterator[BatchItemResult]:
         """All items of the batch in index order, each once, read page by page as they are asked for.
 
-        `include_failed=False` leaves out failed items; `statuses` keeps only those. Starts at `offset`. Raises
-        BatchNotFoundError when first asked for an item.
+        `include_failed=False` leaves out failed items; `statuses`, `error_codes` and `text` keep only those. Starts at
+        `offset`. Raises BatchNotFoundError when first asked for an item.
         """
         wanted = tuple(requests.iterated(statuses, "statuses"))
+        codes = tuple(requests.iterated(error_codes, "error_codes"))
         walk = ResultsWalk(offset, requests.flag(include_failed, "include_failed"))
         while walk.has_more:
-            page = self.get_results(batch_id, offset=walk.offset, limit=page_size, statuses=wanted)
+            page = self.get_results(
+                batch_id, offset=walk.offset, limit=page_size, statuses=wanted, error_codes=codes, text=text
+            )
             yield from walk.received(page)
 
     def watch(
@@ -265,22 +279,39 @@ class BatchClient(Calls):
         error_codes: Iterable[ItemErrorCode] = (),
         *,
         item_ids: Iterable[str] = (),
+        cluster_id: str | None = None,
         request_id: str | UUID | None = None,
     ) -> BatchStatusResult:
-        """Run the failed items of an ended batch again: all, or those of the given codes and with the given ids.
+        """Run the failed items of an ended batch again: all, or those that match each selector that is given.
+
+        They are the given codes, the items with the given ids, and the cluster, as `list_failure_clusters` names it.
 
         `request_id` makes a repeat safe: for a day it reopens nothing again. Absent, one is made, and every error
         carries it. Raises BatchNotFoundError; BatchNotRetryableError if the batch was cancelled; RequestIdReusedError
-        if that id chose other items; NotSupportedError if the server is too old for `item_ids` or `request_id`.
+        if that id chose other items; NotSupportedError if the server is too old for `item_ids`, `cluster_id` or
+        `request_id`.
         """
         key = requests.own_or_new_request_id(request_id, "request_id")
-        request = requests.retry(batch_id, error_codes, item_ids, key)
+        request = requests.retry(batch_id, error_codes, item_ids, cluster_id, key)
         try:
             requests.fit_retry(request, self.server_info().features, is_own_id=request_id is not None)
             return self._unary(request, convert.status_result)
         except errors.ImagebatchError as error:
             error.request_id = key
             raise
+
+    def list_failure_clusters(self, batch_id: str | UUID, *, page_size: int = 50) -> Iterator[FailureCluster]:
+        """List what the batch's failed items have in common, the largest clusters first, read page by page.
+
+        Raises BatchNotFoundError when first asked for a cluster.
+        """
+        request = requests.list_failure_clusters(batch_id, page_size)
+        while True:
+            page = self._unary(request, convert.clusters_page)
+            yield from page.clusters
+            if not page.next_token:
+                return
+            request.page_token = page.next_token
 
     def list_batches(
         self,

@@ -23,6 +23,9 @@ MOST_CHARACTERS = 300
 _LOOKED_AT = 1_000
 """Characters of an item's message; what comes behind is an operation's quoting."""
 
+_LEAST_NAME = 4
+"""Characters of a host or key that is looked for in messages: shorter ones are parts of words."""
+
 _CHANGING = re.compile(
     r"""
       [A-Za-z][A-Za-z0-9+.-]{0,15}://\S+                    # a URL
@@ -51,7 +54,8 @@ def cluster_of(item: Item, outcome: Outcome) -> ClusterKey:
     """Tell which cluster a failed item belongs to."""
     host = host_of(item.image_url) if item.image_url is not None else ""
     code = outcome.error_code or ItemErrorCode.INTERNAL
-    return _key(code, host, outcome.image_format or "", template(outcome.error_message or "", host))
+    message = template(outcome.error_message or "", host, item.object_key or "")
+    return _key(code, host, outcome.image_format or "", message)
 
 
 def rest_of(code: ItemErrorCode) -> ClusterKey:
@@ -59,11 +63,12 @@ def rest_of(code: ItemErrorCode) -> ClusterKey:
     return _key(code, "", "", ANYTHING)
 
 
-def template(message: str, host: str = "") -> str:
-    """Put `*` in the place of all that changes from item to item; `host`, which is told beside it, too."""
+def template(message: str, *names: str) -> str:
+    """Put `*` in the place of all that changes from item to item, these names included."""
     text = " ".join(plain_text(message[:_LOOKED_AT]).split())
-    if host:
-        text = text.replace(host, ANYTHING)
+    for name in names:
+        if len(name) >= _LEAST_NAME:
+            text = text.replace(name, ANYTHING)
     text = _CHANGING.sub(ANYTHING, text)
     return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
 

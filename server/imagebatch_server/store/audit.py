@@ -8,7 +8,7 @@ from imagebatch_server.batches import lifecycle
 from imagebatch_server.store.batch_row import read_batch
 from imagebatch_server.store.counters import counted
 from imagebatch_server.store.keys import of_batch, parameters
-from imagebatch_server.store.tables import COUNTERS, batches, items, outcomes
+from imagebatch_server.store.tables import COUNTERS, batches, failure_clusters, items, outcomes
 
 
 def audit(connection: Connection, tenant: str, batch_id: str) -> list[str]:
@@ -31,6 +31,14 @@ def audit(connection: Connection, tenant: str, batch_id: str) -> list[str]:
     if strangers:
         wrong.append(f"{strangers} outcomes belong to no item")
 
+    counted_in = {row[0]: row[1] for row in connection.execute(_COUNTED, key)}
+    held_in = {row[0]: row[1] for row in connection.execute(_HELD, key)}
+    wrong += [
+        f"cluster {cluster_id} counts {counted_in.get(cluster_id)} items, but has {held_in.get(cluster_id)}"
+        for cluster_id in sorted(counted_in.keys() | held_in.keys())
+        if counted_in.get(cluster_id) != held_in.get(cluster_id)
+    ]
+
     is_whole = batch.processed_items == batch.total_items
     if is_whole != lifecycle.is_terminal(batch.status) or is_whole != (batch.completed_at is not None):
         wrong.append(
@@ -44,6 +52,12 @@ def audit(connection: Connection, tenant: str, batch_id: str) -> list[str]:
 
 _ITEMS = select(func.max(items.c.item_index), func.count()).where(of_batch(items))
 _LAST_SEQUENCE = select(func.coalesce(func.max(outcomes.c.sequence), 0)).where(of_batch(outcomes))
+_HELD = (
+    select(outcomes.c.cluster_id, func.count())
+    .where(of_batch(outcomes), outcomes.c.cluster_id.is_not(None))
+    .group_by(outcomes.c.cluster_id)
+)
+_COUNTED = select(failure_clusters.c.cluster_id, failure_clusters.c["count"]).where(of_batch(failure_clusters))
 _STRANGERS = (
     select(func.count())
     .select_from(outcomes)

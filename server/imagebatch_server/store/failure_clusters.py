@@ -32,12 +32,12 @@ def count_failures(
 ) -> Mapping[int, str]:
     """Count the failures of these indexes in their clusters; answers each one's cluster_id."""
     fresh = {index: cluster for index, cluster in failures.items() if index in indexes}
-    new = set(fresh.values())
+    new = dict.fromkeys(fresh.values())
     if not new:
         return {}
     ids = [cluster.cluster_id for cluster in new]
     known = set(connection.execute(_KNOWN, {**parameters(key), "cluster_ids": ids}).scalars())
-    unknown = sorted(cluster for cluster in new if cluster.cluster_id not in known)
+    unknown = [cluster for cluster in new if cluster.cluster_id not in known]
     if unknown:
         room = max(MOST_CLUSTERS - connection.execute(_NUMBER, parameters(key)).scalar_one(), 0)
         rest = {cluster: rest_of(cluster.error_code) for cluster in unknown[room:]}

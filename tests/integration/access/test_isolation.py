@@ -87,6 +87,7 @@ CASES: Mapping[str, tuple[Case, ...]] = {
     "GetBatchResults": (
         _by("GetBatchResults", batches.GetBatchResultsRequest, "batch_id"),
         lambda raw, ids: raw.page(ids.batch_id, item_ids=[ids.item_id]),
+        lambda raw, ids: raw.page(ids.batch_id, text="image"),
     ),
     "WatchBatch": (
         _by("WatchBatch", batches.WatchBatchRequest, "batch_id"),
@@ -106,7 +107,11 @@ CASES: Mapping[str, tuple[Case, ...]] = {
             batches.RetryBatchRequest(batch_id=ids.batch_id, request_id=ids.retry_request_id, item_ids=[ids.item_id]),
             timeout=TIMEOUT_S,
         ),
+        lambda raw, ids: raw.batches.RetryBatch(
+            batches.RetryBatchRequest(batch_id=ids.batch_id, cluster_id=ids.cluster_id), timeout=TIMEOUT_S
+        ),
     ),
+    "ListFailureClusters": (_by("ListFailureClusters", batches.ListFailureClustersRequest, "batch_id"),),
     "ListBatches": (
         _by("ListBatches", batches.ListBatchesRequest, "page_token", page_size=1),
         lambda raw, _: raw.batches.ListBatches(batches.ListBatchesRequest(labels={"run": "theirs"})),
@@ -133,7 +138,7 @@ RPCS = [
 
 BY_ID_ALONE = (
     *("GetBatchStatus", "GetBatchResults", "WatchBatch", "CancelBatch", "PauseBatch", "ResumeBatch", "UpdateBatch"),
-    *("RetryBatch", "DownloadImage"),
+    *("RetryBatch", "ListFailureClusters", "DownloadImage"),
 )
 ROUNDS = 40
 

@@ -28,6 +28,7 @@ class Ids:
     item_id: str
     request_id: str
     retry_request_id: str
+    cluster_id: str
     page_token: str
     sha256: str
     tenant: str
@@ -49,6 +50,7 @@ def unknown(seed: str) -> Ids:
         item_id=f"item-{seed}",
         request_id=f"request-{seed}",
         retry_request_id=f"retry-{seed}",
+        cluster_id=hashlib.sha256(seed.encode()).hexdigest()[:16],
         page_token=page_token(LISTED, batch_id),
         sha256=hashlib.sha256(seed.encode()).hexdigest(),
         tenant=f"nobody-{seed}",
@@ -65,12 +67,16 @@ def one_of_each(secured: Secured) -> Ids:
     retry = batches.RetryBatchRequest(batch_id=batch_id, request_id="retry-7")
     raw.batches.RetryBatch(retry, timeout=TIMEOUT_S)
     raw.watch_to_end(batch_id)
+    clusters = raw.batches.ListFailureClusters(
+        batches.ListFailureClustersRequest(batch_id=batch_id), timeout=TIMEOUT_S
+    ).clusters
     return Ids(
         batch_id=batch_id,
         object_key=key,
         item_id="item-7",
         request_id="request-7",
         retry_request_id="retry-7",
+        cluster_id=clusters[0].cluster_id,
         page_token=page_token(LISTED, batch_id),
         sha256=hashlib.sha256(IMAGE).hexdigest(),
         tenant="acme",

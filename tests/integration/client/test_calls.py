@@ -348,3 +348,29 @@ def test_a_status_of_a_newer_server_is_a_clear_error(connect: Connect, serve: Se
     newer = types_pb2.BatchStatusResult(status=42)  # type: ignore[arg-type]
     with pytest.raises(IncompatibleServerError, match="status: the server answered 42"):
         connect(serve(GetBatchStatus=[Attempt([newer])])).get_status("b1")
+
+
+def test_a_retry_of_a_cluster_and_a_search_need_a_server_that_knows_them(connect: Connect, serve: Serve) -> None:
+    known = (*ALL_OF_RETRY, "failure_clusters", "search_results")
+    page = types_pb2.BatchResults(batch_id="b1", status=types_pb2.BATCH_STATUS_FAILED)
+    server = serve(
+        GetServerInfo=[info(*known)] * 3, RetryBatch=[Attempt([status()])], GetBatchResults=[Attempt([page])] * 3
+    )
+    client = connect(server)
+    client.retry("b1", cluster_id="c1")
+    client.get_results("b1", error_codes=["timeout"], text="red car")
+    client.get_results("b1")
+    assert list(client.get_all_results("b1", text="x")) == []
+    assert server.requests["RetryBatch"][0].cluster_id == "c1"
+    first, second, third = server.requests["GetBatchResults"]
+    assert (list(first.error_codes), first.text) == ([7], "red car")
+    assert not second.HasField("text")
+    assert third.text == "x"
+
+    older = connect(serve(GetServerInfo=[info(*ALL_OF_RETRY)] * 3))
+    with pytest.raises(NotSupportedError, match=r"cluster_id: .*failure_clusters.*upgrade the server"):
+        older.retry("b1", cluster_id="c1")
+    with pytest.raises(NotSupportedError, match=r"error_codes: .*search_results"):
+        older.get_results("b1", error_codes=["timeout"])
+    with pytest.raises(NotSupportedError, match=r"text: .*search_results"):
+        older.get_results("b1", text="red car")

@@ -152,6 +152,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "resume": lambda client: client.resume("b1"),
     "update": lambda client: client.update("b1", priority=1),
     "retry": lambda client: client.retry("b1"),
+    "list_failure_clusters": lambda client: next(iter(client.list_failure_clusters("b1"))),
     "list_batches": lambda client: next(iter(client.list_batches())),
     "delete": lambda client: client.delete("b1"),
     "upload_image": lambda client: client.upload_image(b"abc"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import pty
 import re
@@ -549,3 +550,46 @@ def test_a_server_that_is_away_is_one_line_for_every_verb(serve: Serve) -> None:
         code=grpc.StatusCode.NOT_FOUND, reason="BATCH_NOT_FOUND", message=f"batch {BATCH_ID} does not exist"
     )
     assert run(serve(GetBatchStatus=[missing]), "wait", BATCH_ID, "--timeout", "0").exit_code == 2
+
+
+def cluster(number: int, message: str) -> batch_service_pb2.FailureCluster:
+    return batch_service_pb2.FailureCluster(
+        cluster_id=f"c{number}",
+        error_code=types_pb2.ITEM_ERROR_CODE_FETCH_FAILED,
+        host="a.example",
+        message=message,
+        count=number,
+        item_ids=["x-1", "x-2", "x-3"],
+    )
+
+
+def test_failures_are_shown_by_what_they_have_in_common(serve: Serve) -> None:
+    pages = [
+        batch_service_pb2.ListFailureClustersResponse(
+            clusters=[cluster(1200, "* is gone\x1b[31m")], next_page_token="t"
+        ),
+        batch_service_pb2.ListFailureClustersResponse(clusters=[cluster(1, "broke off")]),
+    ]
+    server = serve(ListFailureClusters=[Attempt([page]) for page in [*pages, *pages, *pages]])
+    result = run(server, "failures", BATCH_ID)
+    assert result.exit_code == 0, result.stderr
+    shown = " ".join(result.stdout.split())
+    assert "1,200 fetch_failed a.example * is gone [31m x-1, x-2 c1200" in shown
+    assert "1,201 failed items in 2 clusters." in result.stderr
+    assert f"imagebatch retry {BATCH_ID} --cluster c1200" in result.stderr
+    lines = [json.loads(line) for line in run(server, "failures", BATCH_ID, "--json").stdout.splitlines()]
+    assert [(line["cluster_id"], line["count"], line["first_at"]) for line in lines] == [
+        ("c1200", 1200, None),
+        ("c1", 1, None),
+    ]
+    limited = run(server, "failures", BATCH_ID, "--limit", "1")
+    assert "c1200" in limited.stdout
+    assert "broke off" not in limited.stdout
+    assert "--limit 2" in limited.stderr
+    assert [request.page_token for request in server.requests["ListFailureClusters"]] == ["", "t"] * 3
+
+
+def test_a_batch_without_failures_says_so(serve: Serve) -> None:
+    server = serve(ListFailureClusters=[Attempt([batch_service_pb2.ListFailureClustersResponse()])])
+    result = run(server, "failures", BATCH_ID)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No item has failed.\n")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import uuid_utils
 
 from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
+from imagebatch_server.batches.failure_clusters import cluster_of
 from imagebatch_server.batches.model import Batch, BatchOptions, Item, Outcome, StoredObject
 from imagebatch_server.batches.ports.batches import BatchCommit, BatchStore, NewBatch, OutcomeStore
 
@@ -147,6 +148,11 @@ def commit(
         started_at=started_at,
         outcomes_per_s=None,
         objects=[stored(outcome.stored_object_key) for outcome in outcomes if outcome.stored_object_key is not None],
+        failures={
+            outcome.item_index: cluster_of(item(outcome.item_index), outcome)
+            for outcome in outcomes
+            if outcome.status is BatchItemStatus.FAILED
+        },
     )
 
 

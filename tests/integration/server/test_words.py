@@ -158,6 +158,8 @@ FIELDS = {
     "GetBatchResultsRequest.item_ids": stated(
         "at most 1,000 of 1 to 128 characters", good=[[], ["x" * 128] * 1_000], bad=[[""], ["x" * 129], ["x"] * 1_001]
     ),
+    "GetBatchResultsRequest.error_codes": stated("empty = any", good=[[], list(range(1, 14))], bad=[[0], [99]]),
+    "GetBatchResultsRequest.text": stated("of 1 to 256 characters", good=["x", "ä" * 256], bad=["", "x" * 257]),
     "WatchBatchRequest.batch_id": stated("a UUID", **UUIDS),
     "WatchBatchRequest.after_sequence": stated("0 = from the first outcome", good=[0, 2**62], bad=[-1]),
     "WatchBatchRequest.statuses": stated("SUCCESS, FAILED or SKIPPED", good=[[3, 4, 5]], bad=[[0], [1], [2], [9]]),
@@ -185,6 +187,10 @@ FIELDS = {
         "at most 1,000 of 1 to 128 characters", good=[["x" * 128] * 1_000], bad=[[""], ["x" * 129], ["x"] * 1_001]
     ),
     "RetryBatchRequest.request_id": stated("1 to 128 characters", good=["x", "x" * 128], bad=["", "x" * 129]),
+    "RetryBatchRequest.cluster_id": stated("1 to 64 characters; absent = any", good=["x" * 64], bad=["", "x" * 65]),
+    "ListFailureClustersRequest.batch_id": stated("a UUID", **UUIDS),
+    "ListFailureClustersRequest.page_size": stated("1 to 1,000; absent or 0 = 50", good=[0, 1, 1_000], bad=[-1, 1_001]),
+    "ListFailureClustersRequest.page_token": stated("empty = the first page", good=[""], bad=["mine"]),
     "ListBatchesRequest.statuses": stated("empty = any", good=[[], [1, 2, 3, 4, 5, 6]], bad=[[0], [7]]),
     "ListBatchesRequest.operation": stated("1 to 128 characters; absent = any", good=["x" * 128], bad=["", "x" * 129]),
     "ListBatchesRequest.labels": stated(
@@ -409,6 +415,10 @@ ERRORS: dict[tuple[str, tuple[str, str]], Callable[[Raw], object]] = {
     ("BatchService.RetryBatch", ("ALREADY_EXISTS", "REQUEST_ID_REUSED")): retry_twice,
     ("BatchService.RetryBatch", ("FAILED_PRECONDITION", "BATCH_NOT_RETRYABLE")): lambda raw: raw.batches.RetryBatch(
         batches.RetryBatchRequest(batch_id=cancelled(raw))
+    ),
+    ("BatchService.ListFailureClusters", NOT_FOUND): of_unknown("ListFailureClusters"),
+    ("BatchService.ListFailureClusters", INVALID): lambda raw: send(
+        raw, "ListFailureClustersRequest.page_token", "mine"
     ),
     ("BatchService.ListBatches", INVALID): lambda raw: send(raw, "ListBatchesRequest.page_token", "mine"),
     ("BatchService.DeleteBatch", NOT_FOUND): of_unknown("DeleteBatch"),

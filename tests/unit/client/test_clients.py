@@ -15,9 +15,9 @@ METHODS = [
     *("submit", "get_status", "get_results", "get_all_results", "watch", "watch_updates", "wait_for_completion"),
     *("cancel", "retry", "list_batches", "delete", "upload_image", "download_image", "list_operations"),
     *("server_info", "close", "from_env", "upload_files", "submit_files", "batch", "get_usage", "delete_tenant"),
-    *("create_upload_url", "export", "pause", "resume", "update"),
+    *("create_upload_url", "export", "pause", "resume", "update", "list_failure_clusters"),
 ]
-STREAMS = {"get_all_results", "watch", "watch_updates", "list_batches"}
+STREAMS = {"get_all_results", "watch", "watch_updates", "list_batches", "list_failure_clusters"}
 
 
 def public(cls: type) -> set[str]:

@@ -127,7 +127,14 @@ def test_an_item_that_fits_no_request_is_told_what_to_do() -> None:
 def test_a_page_with_every_item_carries_no_filter() -> None:
     def page(include_failed: bool) -> batch_service_pb2.GetBatchResultsRequest:
         return requests.get_results(
-            "b", include_failed=include_failed, offset=0, limit=10, statuses=[BatchItemStatus.FAILED], item_ids=["x"]
+            "b",
+            include_failed=include_failed,
+            offset=0,
+            limit=10,
+            statuses=[BatchItemStatus.FAILED],
+            item_ids=["x"],
+            error_codes=(),
+            text=None,
         )
 
     assert not page(include_failed=True).HasField("include_failed")
@@ -146,7 +153,7 @@ def test_an_update_names_what_is_given() -> None:
 
 def test_enum_values_may_be_given_as_strings_and_wrong_ones_are_refused() -> None:
     assert list(requests.watch("b", 3, ["failed"]).statuses) == [4]  # type: ignore[list-item]
-    assert list(requests.retry("b", [ItemErrorCode.TIMEOUT], (), "r").error_codes) == [7]
+    assert list(requests.retry("b", [ItemErrorCode.TIMEOUT], (), None, "r").error_codes) == [7]
     with pytest.raises(InvalidRequestError, match="'done' is not a valid BatchItemStatus"):
         requests.watch("b", 3, ["done"])  # type: ignore[list-item]
     with pytest.raises(InvalidRequestError):
