@@ -93,7 +93,12 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start, and wait until it listens. Raises RuntimeError with the end of its log if it does not."""
-        process = self.spawn()
+        self.spawn()
+        self.ready()
+
+    def ready(self) -> None:
+        """Wait until a server that was spawned listens. Raises RuntimeError as `start` does."""
+        process = self.process
         output: IO[str] | None = process.stdout
         deadline = threading.Timer(START_TIMEOUT_S, process.kill)
         deadline.start()

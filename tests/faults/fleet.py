@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.logs import tracebacks
 from tests.faults.operations import OPERATIONS
 from tests.faults.stores import Store
+from tests.integration.server import pictures
+from tests.integration.server.calls import Raw, item
 from tests.object_servers import SeaweedServer, seaweed
 from tests.postgres import PostgresServer, own_server
 from tests.server import ServerProcess
 
-__all__ = ["BLOWS", "Fleet", "events", "fleet", "moves", "postgres", "seaweed", "shared_store"]
+from imagebatch.v1.types_pb2 import BATCH_STATUS_COMPLETED
+
+__all__ = [
+    "BLOWS", "Fleet", "assert_whole", "events", "fleet", "moves", "postgres", "seaweed", "servers", "shared_store",
+    "submit",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +82,30 @@ def fleet(store: Store, folder: Path, **settings: str) -> Iterator[Fleet]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def servers(shared_store: Store, tmp_path: Path) -> Iterator[Fleet]:
+    with fleet(shared_store, tmp_path) as made:
+        yield made
+        assert [line for server in made.servers for line in tracebacks(server)] == []
+
+
+def submit(raw: Raw, count: int, seconds: float) -> str:
+    """Make a batch of items that take so long each."""
+    picture = raw.upload(pictures.drawn()).object_key
+    return raw.submit([item(object_key=picture, metadata={"do": "sleep", "seconds": seconds})] * count).batch_id
+
+
+def assert_whole(servers: Fleet, through: ServerProcess, batch_id: str, count: int) -> None:
+    """Watch the batch to its end through one server, and look at what is stored."""
+    raw = Raw(through.address)
+    watched = raw.watch_to_end(batch_id)
+    raw.close()
+    assert watched.statuses[-1].status == BATCH_STATUS_COMPLETED
+    assert [result.sequence for result in watched.results] == list(range(1, count + 1))
+    audit, rows = servers.store.read([batch_id])[batch_id]
+    assert (audit, len(rows)) == ([], count)
 
 
 FROZEN_S = 5.0

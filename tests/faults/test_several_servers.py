@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.faults.conftest import Tell
-from tests.faults.fleet import Fleet, events, fleet, postgres, seaweed, shared_store
-from tests.faults.logs import tracebacks
-from tests.faults.stores import Store
+from tests.faults.fleet import Fleet, assert_whole, events, postgres, seaweed, servers, shared_store, submit
 from tests.integration.server import pictures
 from tests.integration.server.calls import Raw, eventually, item
-from tests.server import ServerProcess
 
-import imagebatch_server
 from imagebatch.v1.batch_service_pb2 import PauseBatchRequest, ResumeBatchRequest
-from imagebatch.v1.types_pb2 import BATCH_STATUS_COMPLETED
 
-__all__ = ["postgres", "seaweed", "shared_store"]
+__all__ = ["postgres", "seaweed", "servers", "shared_store"]
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def servers(shared_store: Store, tmp_path: Path) -> Iterator[Fleet]:
-    with fleet(shared_store, tmp_path) as made:
-        yield made
-        assert [line for server in made.servers for line in tracebacks(server)] == []
 
 
 def seen(fact: Callable[[], object]) -> float:
@@ -38,23 +25,6 @@ def seen(fact: Callable[[], object]) -> float:
     began = time.monotonic()
     eventually(fact)
     return time.monotonic() - began
-
-
-def submit(raw: Raw, count: int, seconds: float) -> str:
-    """Make a batch of items that take so long each."""
-    picture = raw.upload(pictures.drawn()).object_key
-    return raw.submit([item(object_key=picture, metadata={"do": "sleep", "seconds": seconds})] * count).batch_id
-
-
-def assert_whole(servers: Fleet, through: ServerProcess, batch_id: str, count: int) -> None:
-    """Watch the batch to its end through one server, and look at what is stored."""
-    raw = Raw(through.address)
-    watched = raw.watch_to_end(batch_id)
-    raw.close()
-    assert watched.statuses[-1].status == BATCH_STATUS_COMPLETED
-    assert [result.sequence for result in watched.results] == list(range(1, count + 1))
-    audit, rows = servers.store.read([batch_id])[batch_id]
-    assert (audit, len(rows)) == ([], count)
 
 
 def test_after_kill_9_of_the_owner_another_server_goes_on(servers: Fleet, tell: Tell) -> None:
@@ -147,44 +117,3 @@ def test_a_server_that_joins_gets_a_share(servers: Fleet, tell: Tell) -> None:
     assert 1 <= len(moved) <= 5
     tell(f"of 6 batches that waited, {len(moved)} moved to a server that joined")
     raw.close()
-
-
-def test_a_rolling_upgrade_to_a_version_with_a_migration_more(
-    servers: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Tell
-) -> None:
-    one = servers.add(stop_grace_s="1")
-    raw = Raw(one.address)
-    picture, gate = raw.upload(pictures.drawn()).object_key, tmp_path / "gate"
-    waits = item(object_key=picture, metadata={"do": "wait", "until": str(gate)})  # so that there is one to hand over
-    sleeps = item(object_key=picture, metadata={"do": "sleep", "seconds": 0.01})
-    batch_id = raw.submit([waits, *[sleeps] * 149]).batch_id
-    raw.close()
-    older = servers.make()
-    monkeypatch.setenv("PYTHONPATH", str(newer_version(tmp_path)))
-    newer = servers.add()
-    assert one.stop() == 0
-    assert len(events(one, "batch.handed_over")) == 1
-    gate.touch()
-    assert_whole(servers, newer, batch_id, 150)
-    older.start()  # as one does that was restarted before its turn came
-    (said,) = events(older, "schema.newer")
-    raw = Raw(older.address)
-    assert_whole(servers, newer, submit(raw, 20, 0.0), 20)
-    raw.close()
-    tell(f"this version handed over to one with the schema {said['revision']}, and ran beside it")
-
-
-def newer_version(folder: Path) -> Path:
-    """Make a version of the server with a migration more, which servers of this one can bear."""
-    package = Path(imagebatch_server.__file__).parent
-    copied = folder / "newer" / "imagebatch_server"
-    shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
-    versions = copied / "store" / "migrations" / "versions"
-    newest = max(file.name for file in versions.glob("v*.py"))[1:5]
-    next_one = f"{int(newest) + 1:04}"
-    (versions / f"v{next_one}_more.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\n\n"
-        f"revision = {next_one!r}\ndown_revision = {newest!r}\n\n\n"
-        'def upgrade():\n    op.add_column("batches", sa.Column("more", sa.String(), nullable=True))\n'
-    )
-    return copied.parent

@@ -72,6 +72,16 @@ class Database:
             self._writer, "write", partial(_transact, self._writer_engine, self._check, work), timeout_s
         )
 
+    async def change_schema(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` as `write` does, for as long as it takes; on PostgreSQL in a session of its own.
+
+        It may commit there whenever it likes. The session leads straight to PostgreSQL, and ends with it.
+        """
+        engine = dialects.schema_engine(self._direct_url, self._silence)
+        if engine is None:
+            return await self.write(work, timeout_s=None)
+        return await self._answer(self._writer, partial(_in_own_session, engine, self._check, work), None)
+
     async def lock(self) -> None:
         """Have the database alone, until `close`; every later write makes sure that it is so still.
 
@@ -164,6 +174,13 @@ class Database:
 
 def _nothing() -> None:
     """Check nothing: a reader needs no lock."""
+
+
+def _in_own_session(engine: Engine, check: Callable[[], object], work: Callable[[Connection], T]) -> T:
+    try:
+        return _transact(engine, check, work)
+    finally:
+        engine.dispose()
 
 
 def _transact(engine: Engine, check: Callable[[], object], work: Callable[[Connection], T]) -> T:

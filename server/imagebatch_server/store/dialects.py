@@ -69,6 +69,7 @@ back. Row by row a thousand rows took over a second next to a busy event loop; s
 _TIME = UtcDateTime()
 
 MIGRATION_LOCK = 7_217_301_411  # any number that nothing else in the database locks
+MIGRATION_LOCK_TIMEOUT_S = 1
 
 
 def engines(url: URL, silence: Silence, *, readers: int, pooled: bool) -> tuple[Engine, Engine]:
@@ -134,15 +135,29 @@ def time_value(connection: Connection, at: datetime) -> Any:
     return at if processor is None else processor(at)
 
 
-def lock_for_migration(connection: Connection) -> None:
-    """Let one server at a time go on, until its transaction ends, however long its statements take."""
-    if connection.dialect.name == "postgresql":
-        driver_connection: Any = connection.connection.driver_connection
-        driver_connection.is_patient = True
-        event.listen(connection, "commit", lambda _: setattr(driver_connection, "is_patient", False))
-        connection.execute(text("SET LOCAL lock_timeout = 0"))
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+def schema_engine(url: URL, silence: Silence) -> Engine | None:
+    """Make an engine for migrations, whose session is for them alone; None on SQLite, where the writer's will do."""
+    if url.get_backend_name() == "sqlite":
+        return None
+    return _postgres_engine(url, silence, size=1, isolation="READ COMMITTED", read_only=False, pooled=False)
+
+
+def try_lock_for_migration(connection: Connection) -> bool:
+    """Let one server at a time migrate, until its session ends; however long its statements take, but for locks.
+
+    Nobody waits in the database for this: a statement that waits has a snapshot, and an index that is being made
+    concurrently waits for all older ones. On SQLite the writer's transaction does it.
+    """
+    if connection.dialect.name == "sqlite":
+        return True
+    driver_connection: Any = connection.connection.driver_connection
+    driver_connection.is_patient = True
+    connection.execute(text("SET statement_timeout = 0"))
+    # Whoever waits for a table stops all who come after. So it waits for little, and the start tries again.
+    connection.execute(text(f"SET lock_timeout = '{MIGRATION_LOCK_TIMEOUT_S}s'"))
+    has_it: bool = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}).scalar_one()
+    connection.commit()
+    return has_it
 
 
 def is_defect(error: DBAPIError) -> bool:

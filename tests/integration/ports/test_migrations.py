@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 from sqlmodel import SQLModel
 from structlog.testing import capture_logs
 from tests.postgres import PostgresServer
@@ -28,6 +28,10 @@ database = Database(sys.argv[1])
 sys.stdin.readline()
 asyncio.run(migrate(database))
 """
+
+STEP = "UPDATE alembic_version"
+"""What ends a migration."""
+CHANGES = ("CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE")
 
 SCHEMA = {
     "sqlite": "SELECT name, sql FROM sqlite_master WHERE tbl_name <> 'alembic_version'",
@@ -73,6 +77,65 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
     before = await database.read(schema)
     await migrate(database)
     assert await database.read(schema) == before
+
+
+@pytest.mark.postgres
+async def test_no_migration_keeps_writers_from_a_table_that_is_there(postgres_url: str) -> None:
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(" ".join(statement.split()))
+
+    database = Database(postgres_url)
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        await migrate(database)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+        database.close()
+    assert any(statement.startswith("CREATE INDEX CONCURRENTLY") for statement in statements)
+    assert blocking(statements) == []
+
+
+@pytest.mark.parametrize(
+    ("statements", "found"),
+    [
+        (["CREATE TABLE a (b INTEGER)", "CREATE INDEX c ON a (b)", STEP], []),
+        (["CREATE TABLE a (b INTEGER)", STEP, "CREATE INDEX c ON a (b)", STEP], ["CREATE INDEX c ON a (b)"]),
+        (["CREATE TABLE a (b INTEGER)", STEP, "CREATE UNIQUE INDEX c ON a (b)"], ["CREATE UNIQUE INDEX c ON a (b)"]),
+        (["CREATE TABLE a (b INTEGER)", STEP, "CREATE INDEX CONCURRENTLY IF NOT EXISTS c ON a (b)", STEP], []),
+        (
+            ["CREATE TABLE a (b INTEGER)", STEP, "ALTER TABLE a ADD d INTEGER", "CREATE INDEX CONCURRENTLY c ON a (d)"],
+            ["ALTER TABLE a ADD d INTEGER"],
+        ),
+        (["ALTER TABLE a ADD CONSTRAINT c UNIQUE (b)"], ["ALTER TABLE a ADD CONSTRAINT c UNIQUE (b)"]),
+        (["ALTER TABLE a ADD COLUMN b INTEGER", STEP], []),
+    ],
+)
+def test_what_would_keep_writers_from_a_table_is_found(statements: list[str], found: list[str]) -> None:
+    assert blocking(statements) == found
+
+
+def blocking(statements: Sequence[str]) -> list[str]:
+    """Find what makes an index, or looks through all rows, of a table that an earlier migration made.
+
+    And what else a migration does that makes an index concurrently: when that is killed, it would be done again.
+    """
+    found: list[str] = []
+    step: list[str] = []
+    for statement in (*statements, STEP):
+        if "INTO alembic_version" not in statement and not statement.startswith(STEP):
+            step += [statement] if statement.startswith(CHANGES) else []
+            continue
+        made = {match[1] for change in step if (match := re.match(r"CREATE TABLE (\w+)", change))}
+        concurrent = [change for change in step if " INDEX CONCURRENTLY " in change]
+        for change in step:
+            index = re.match(r"CREATE (?:UNIQUE )?INDEX .*?ON (\w+)", change)
+            constrains = change.startswith("ALTER TABLE") and "CONSTRAINT" in change
+            if change not in concurrent and (concurrent or constrains or (index is not None and index[1] not in made)):
+                found.append(change)
+        step = []
+    return found
 
 
 async def test_a_schema_of_a_newer_version_is_refused(database: Database) -> None:

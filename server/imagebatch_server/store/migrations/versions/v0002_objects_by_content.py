@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from alembic import op
+from imagebatch_server.store.migrations.indexes import create_index_concurrently
 
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
-    op.create_index("objects_by_content", "objects", ["tenant", "sha256"], unique=False)
+    create_index_concurrently("objects_by_content", "objects", ["tenant", "sha256"])
