@@ -40,6 +40,7 @@ from imagebatch_server.batches.handover import Handover
 from imagebatch_server.batches.item_admission import ItemAdmission
 from imagebatch_server.batches.janitor import Janitor
 from imagebatch_server.batches.loops import Loop, running
+from imagebatch_server.batches.model import Load
 from imagebatch_server.batches.news import LocalNews
 from imagebatch_server.batches.ownership import Ownership
 from imagebatch_server.batches.placement import owner_for
@@ -194,7 +195,10 @@ class Server:
         opened.push_async_callback(self._executor.stop, 0.0)
 
         self._ownership = Ownership(batch_store, self._scheduler, claim, servers, news)
-        servers.report(lambda: (self._executor.alive, self._scheduler.queued))
+        bounds = call_limits(settings, quotas, descriptors, memory, self._metrics)
+        servers.report(
+            lambda: Load(self._executor.alive, self._scheduler.queued, bounds.rates.exchange(servers.others))
+        )
         await self._ownership.look()
         for loop in (
             self._ownership,
@@ -203,7 +207,6 @@ class Server:
         ):
             await opened.enter_async_context(running(loop))
 
-        bounds = call_limits(settings, quotas, descriptors, memory, self._metrics)
         batches = Batches(batch_store, outcome_store, news, self._scheduler.processing, clock.now)
         uploads, awaited = self._uploads(blobs, object_rows, quotas, signer, clock)
         catalog = Catalog(

@@ -240,6 +240,16 @@ NOBODY = ""
 
 
 @dataclass(frozen=True, slots=True)
+class TenantCalls:
+    """What a server tells the others of a tenant's calls, that they may keep to its quota together."""
+
+    asked_per_s: float
+    """How often it calls there, lately."""
+    taken: int
+    """How many of its calls were let in, since the server began to count."""
+
+
+@dataclass(frozen=True, slots=True)
 class LiveServer:
     """A server as it last told of itself, a second ago or so."""
 
@@ -250,11 +260,22 @@ class LiveServer:
     """Items of the batches that it runs which are neither in flight nor recorded."""
     draining: bool = False
     """Whether it is about to stop, and takes nothing any more."""
+    calls: Mapping[str, TenantCalls] = field(default_factory=dict)
+    """By tenant, those that ask for much of what they may."""
 
     @property
     def load(self) -> float:
         """How many items wait for each worker; what is below 1 is room."""
         return self.waiting_items / max(self.workers, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a server tells the others again and again of how busy it is; the fields are as `LiveServer` has them."""
+
+    workers: int = 0
+    waiting_items: int = 0
+    calls: Mapping[str, TenantCalls] = field(default_factory=dict)
 
 
 class Dispatch(msgspec.Struct, frozen=True, gc=False):

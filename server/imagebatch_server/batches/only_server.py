@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from imagebatch_server.batches.claim import Claim
-from imagebatch_server.batches.model import LiveServer
+from imagebatch_server.batches.model import LiveServer, Load
 
 
 class OnlyServer:
@@ -28,7 +28,7 @@ class OnlyServer:
     async def held(self) -> None:
         return
 
-    def report(self, _load: Callable[[], tuple[int, int]]) -> None:
+    def report(self, _load: Callable[[], Load]) -> None:
         return
 
     async def drain(self) -> None:

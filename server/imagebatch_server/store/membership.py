@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from imagebatch_server.batches.errors import StoreUnavailable
 from imagebatch_server.batches.lease import Lease
-from imagebatch_server.batches.model import LiveServer
+from imagebatch_server.batches.model import LiveServer, Load
 from imagebatch_server.store import dialects, servers
 from imagebatch_server.store.server_lock import ServerLock
 from imagebatch_server.store.servers import ServerName
@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 
 RENEWALS = 3
 """In the time that a lease lasts, so that two may fail."""
+
+DESCRIBED_BEFORE_S = 0.1
+"""So long before a renewal is due, what it says is put down once more, so that it is not from the one before."""
 
 DRAIN_S = 1.0
 LEAVE_S = 1.0
@@ -44,14 +47,14 @@ class Membership:
         self._living: Sequence[LiveServer] = ()
         self._ahead_s = 0.0
         """By how much PostgreSQL's clock is ahead of the monotonic one."""
-        self._load: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self._load: Callable[[], Load] = Load
         self._draining = False
         self._renewed = asyncio.Event()
         self._due = threading.Event()
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._loop = asyncio.get_running_loop()
-        self._write = partial(servers.renew, name=name, ttl_s=ttl_s, workers=0, waiting_items=0, draining=False)
+        self._write = partial(servers.renew, name=name, ttl_s=ttl_s, load=Load(), draining=False)
 
     # What the core asks for.
 
@@ -98,7 +101,7 @@ class Membership:
             async with asyncio.timeout(DRAIN_S):
                 await self._renewed.wait()
 
-    def report(self, load: Callable[[], tuple[int, int]]) -> None:
+    def report(self, load: Callable[[], Load]) -> None:
         self._load = load
         self._describe()
         self._due.set()
@@ -127,20 +130,15 @@ class Membership:
 
     def _describe(self) -> None:
         """Say what the next renewals write; on the event loop, where the load is known."""
-        workers, waiting_items = self._load()
         self._write = partial(
-            servers.renew,
-            name=self._name,
-            ttl_s=self._ttl_s,
-            workers=workers,
-            waiting_items=waiting_items,
-            draining=self._draining,
+            servers.renew, name=self._name, ttl_s=self._ttl_s, load=self._load(), draining=self._draining
         )
 
     def _take_in(self, living: Sequence[LiveServer]) -> None:
         self._living = living
         self._renewed.set()
         self._describe()
+        self._loop.call_later(self._ttl_s / RENEWALS - DESCRIBED_BEFORE_S, self._describe)
 
     # The thread.
 

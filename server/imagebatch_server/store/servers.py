@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, not_, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from imagebatch_server.batches.model import LiveServer
+from imagebatch_server.batches.model import LiveServer, Load, TenantCalls
 from imagebatch_server.store.server_lock import LIFE_SPACE
 from imagebatch_server.store.tables import servers
 
@@ -24,7 +24,7 @@ class ServerName:
 
 
 def renew(
-    session: Connection, name: ServerName, *, ttl_s: float, workers: int, waiting_items: int, draining: bool
+    session: Connection, name: ServerName, *, ttl_s: float, load: Load, draining: bool
 ) -> tuple[float, Sequence[LiveServer]]:
     """Renew a server's lease, or take its first; answers when that was, and the servers that live, the oldest first.
 
@@ -37,13 +37,26 @@ def renew(
             "version": name.version,
             "lock_number": name.number,
             "operations": list(name.operations),
-            "workers": workers,
-            "waiting_items": waiting_items,
+            "workers": load.workers,
+            "waiting_items": load.waiting_items,
             "draining": draining,
+            "calls": {tenant: [calls.asked_per_s, calls.taken] for tenant, calls in load.calls.items()},
             "ttl_s": ttl_s,
         },
     ).scalar_one()
-    return renewed_at.timestamp(), [LiveServer(*row) for row in session.execute(_LIVING)]
+    return renewed_at.timestamp(), [_live_server(*row) for row in session.execute(_LIVING)]
+
+
+def _live_server(
+    server_id: str,
+    operations: Sequence[str],
+    workers: int,
+    waiting_items: int,
+    draining: bool,
+    calls: Mapping[str, tuple[float, int]] | None,
+) -> LiveServer:
+    told = {tenant: TenantCalls(*figures) for tenant, figures in (calls or {}).items()}
+    return LiveServer(server_id, operations, workers, waiting_items, draining, told)
 
 
 def tidy(session: Connection) -> float:
@@ -82,7 +95,7 @@ _LIVES = text("""
 """).bindparams(bindparam("space", LIFE_SPACE))
 _NOW = func.clock_timestamp()
 _LEASE_UNTIL = _NOW + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("ttl_s"))
-_WRITTEN = ("workers", "waiting_items", "draining")
+_WRITTEN = ("workers", "waiting_items", "draining", "calls")
 _NEW = insert(servers).values(
     {name: bindparam(name) for name in ("server_id", "version", "lock_number", "operations", *_WRITTEN)}
     | {"started_at": _NOW, "renewed_at": _NOW, "lease_until": _LEASE_UNTIL}
@@ -92,7 +105,7 @@ _RENEW = _NEW.on_conflict_do_update(
     set_={name: _NEW.excluded[name] for name in (*_WRITTEN, "renewed_at", "lease_until")},
 ).returning(servers.c.renewed_at)
 _LIVING = (
-    select(servers.c.server_id, servers.c.operations, servers.c.workers, servers.c.waiting_items, servers.c.draining)
+    select(*(servers.c[name] for name in ("server_id", "operations", *_WRITTEN)))
     .where(_LIVES)
     .order_by(servers.c.started_at, servers.c.server_id)
 )

@@ -351,6 +351,8 @@ class ServerRow(SQLModel, table=True):
     started_at: datetime = Field(sa_type=UtcDateTime)
     renewed_at: datetime = Field(sa_type=UtcDateTime)
     lease_until: datetime = Field(sa_type=UtcDateTime)
+    calls: dict[str, tuple[float, int]] | None = Field(default=None, sa_type=JSON)
+    """By tenant, how often it asks for a call there, and how many were let in."""
 
 
 class SchemaBearsRow(SQLModel, table=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from imagebatch_server.batches.model import LiveServer
+from imagebatch_server.batches.model import LiveServer, Load
 
 
 class NewsKind(StrEnum):
@@ -92,8 +92,8 @@ class Servers(Protocol):
     async def held(self) -> None:
         """Wait until there is a term."""
 
-    def report(self, load: Callable[[], tuple[int, int]]) -> None:
-        """Tell the others from now on what `load` answers: the workers that are alive, and the items that wait."""
+    def report(self, load: Callable[[], Load]) -> None:
+        """Tell the others from now on what `load` answers; it is asked after each renewal, with `others` as of then."""
 
     async def drain(self) -> None:
         """Have nothing more given to this server."""
