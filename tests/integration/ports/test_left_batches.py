@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from tests.integration.ports.values import made, new_batch
 
+from imagebatch_server.batches.model import Load
 from imagebatch_server.store import servers
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
@@ -33,7 +34,7 @@ async def database(open_database: Callable[[], Database]) -> Database:
     await migrate(database)
     for name, number in NUMBERS.items():
         server = ServerName(name, number, "0", ["describe"])
-        await database.write(partial(servers.renew, name=server, ttl_s=60, workers=1, waiting_items=0, draining=False))
+        await database.write(partial(servers.renew, name=server, ttl_s=60, load=Load(workers=1), draining=False))
     return database
 
 
