@@ -80,7 +80,7 @@ class Database:
         engine = dialects.schema_engine(self._direct_url, self._silence)
         if engine is None:
             return await self.write(work, timeout_s=None)
-        return await self._answer(self._writer, partial(_in_own_session, engine, self._check, work), None)
+        return await self._answer(self._writer, "write", partial(_in_own_session, engine, self._check, work), None)
 
     async def lock(self) -> None:
         """Have the database alone, until `close`; every later write makes sure that it is so still.
