@@ -25,8 +25,8 @@ FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.installed ## describe real photographs, or your own with IMAGES=folder; with TLS and tokens by SECURE=1
-	@.venv/bin/imagebatch demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(SECURE),--secure)
+demo: .venv/.installed ## describe real photographs, or your own with IMAGES=folder; with TLS and tokens by SECURE=1, on Ray by RAY=1
+	@.venv/bin/imagebatch demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(SECURE),--secure) $(if $(RAY),--ray)
 
 test: .venv/.installed ## unit, integration and conformance tests
 	.venv/bin/pytest $(IN_PARALLEL) $(SLOWEST) $(FAST_TESTS) || $(AGAIN_ALONE) $(FAST_TESTS)

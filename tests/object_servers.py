@@ -94,7 +94,7 @@ class _Process:
 class SeaweedServer(_Process):
     """SeaweedFS with its gateway for S3. In the bucket `open` anybody may read and write, who need not sign."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
         identity = {
             "name": "tests",
@@ -104,7 +104,7 @@ class SeaweedServer(_Process):
         anybody = {"name": "anonymous", "actions": [f"{action}:open" for action in ("Read", "Write", "List")]}
         (folder / "s3.json").write_text(json.dumps({"identities": [identity, anybody]}))
         (folder / "data").mkdir()
-        self._address = f"127.0.0.1:{ports['s3']}"
+        self._address = f"{host}:{ports['s3']}"
         self.environment = {
             "AWS_ACCESS_KEY_ID": "tests",
             "AWS_SECRET_ACCESS_KEY": "a-secret-of-tests",
@@ -113,7 +113,7 @@ class SeaweedServer(_Process):
         }
         command = [
             _program("weed"),
-            *("-logtostderr=true", "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+            *("-logtostderr=true", "server", f"-dir={folder / 'data'}", f"-ip={host}", f"-ip.bind={host}"),
             *(f"-{name}.port={port}" for name, port in ports.items()),
             *(f"-{name}.port.grpc={free_port()}" for name in ports),
             *("-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"),

@@ -47,6 +47,7 @@ def live_through(
     tell: Tell,
     *,
     kinds: Sequence[str] = KINDS,
+    web_host: str = "127.0.0.1",
 ) -> None:
     """Run batches, watched at each of the servers, and let one trouble after another come and go.
 
@@ -77,7 +78,7 @@ def live_through(
         await load.close()
         return load, ends
 
-    with web.serving() as host:
+    with web.serving(web_host) as host:
         load, ends = asyncio.run(scenario(host.url))
     tell(
         f"{len(load.batches)} batches, {sum(ends.values())} outcomes, {load.outcomes_seen} seen by watchers, "

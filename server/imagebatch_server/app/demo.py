@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ import typer
 
 from imagebatch_client import BatchClient, ConnectionSettings
 from imagebatch_server.app.authority import Authority
+from imagebatch_server.app.demo_ray import ray_cluster
 
 # Photographs and pages that ship inside packages, so that the demo needs no network.
 PHOTOGRAPHS = {
@@ -50,6 +52,9 @@ def demo(
         bool,
         typer.Option("--secure", help="Speak TLS and ask who calls, by a certificate and a token made on the spot."),
     ] = False,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Run the operations on a Ray cluster of this machine, made on the spot.")
+    ] = False,
 ) -> None:
     """Start a server, submit photographs, watch each one finish, show the results, and stop.
 
@@ -62,10 +67,14 @@ def demo(
             err=True,
         )
         raise typer.Exit(2)
-    with tempfile.TemporaryDirectory(prefix="imagebatch-demo-") as name:
+    with tempfile.TemporaryDirectory(prefix="imagebatch-demo-") as name, ExitStack() as opened:
         folder = Path(name)
         options, environment = _secured(folder) if secure else ([], {})
-        server = _start(folder, options)
+        of_server: Mapping[str, str] = {}
+        if ray:
+            cluster = opened.enter_context(ray_cluster())
+            options, of_server = [*options, "--ray-address", cluster.address], cluster.environment
+        server = _start(folder, options, of_server)
         try:
             environment["IMAGEBATCH_ADDRESS"] = _address(server, options)
             code = _run(folder, environment, "submit", *map(str, paths), "--operation", "describe", "--watch")
@@ -119,8 +128,9 @@ def _settings(environment: Mapping[str, str]) -> ConnectionSettings:
     )
 
 
-def _start(folder: Path, options: Sequence[str]) -> subprocess.Popen[str]:
-    environment = {**os.environ, "IMAGEBATCH_LOG_LEVEL": "warning", "IMAGEBATCH_WARM_OPERATIONS": "describe"}
+def _start(folder: Path, options: Sequence[str], added: Mapping[str, str]) -> subprocess.Popen[str]:
+    own = {"IMAGEBATCH_LOG_LEVEL": "warning", "IMAGEBATCH_WARM_OPERATIONS": "describe"}
+    environment = {**os.environ, **own, **added}
     return subprocess.Popen(
         _command("serve", "--address", "127.0.0.1:0", "--data-dir", "data", *options),
         cwd=folder,

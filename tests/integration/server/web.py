@@ -18,7 +18,7 @@ class _Server(ThreadingHTTPServer):
 class Web:
     """`/picture` answers a PNG, `/status/N` a status, `/hang` nothing while the server is up."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         ended = threading.Event()
         requested: list[str] = []
 
@@ -40,12 +40,12 @@ class Web:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server = _Server((host, 0), Handler)
         self._ended = ended
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
         self.requested = requested
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{host}:{self._server.server_port}"
 
     def close(self) -> None:
         """Let go of everyone who waits."""
@@ -56,9 +56,9 @@ class Web:
 
 
 @contextmanager
-def serving() -> Iterator[Web]:
+def serving(host: str = "127.0.0.1") -> Iterator[Web]:
     """Run a Web."""
-    web = Web()
+    web = Web(host)
     try:
         yield web
     finally:
