@@ -64,6 +64,20 @@ class FetchShares:
             self._of_batch(running), self._per_batch, tenant, self._per_tenant
         )
 
+    def is_short(self, running: RunningBatch) -> bool:
+        """Tell whether nothing but what other tenants have keeps a batch from another fetch."""
+        tenant = self._of_tenant(running.batch.tenant)
+        return (
+            not _admits(tenant, self._per_tenant, self._all, self._overall)
+            and tenant.places < self._per_tenant
+            and tenant.under_way < SLOW_A_PLACE * self._per_tenant
+            and _admits(self._of_batch(running), self._per_batch, tenant, self._per_tenant)
+        )
+
+    def places(self, tenant: str) -> int:
+        """Tell how many places a tenant has."""
+        return self._of_tenant(tenant).places
+
     def _gives_way(self, running: RunningBatch) -> bool:
         """Tell whether a tenant, or a batch of its own tenant, has fewer places and is held back without need."""
         tenant = running.batch.tenant

@@ -85,6 +85,8 @@ class Hosts:
     it; those that wait for one host are called in turn (`HostQueue`). Where workers are the slower ones, what was
     called waits for them: so a kept slot goes to a tenant that has fewer, and who had it waits for the host again.
 
+    The same goes for places overall: one that is kept, at whichever host, goes to a tenant that could have no other.
+
     Nothing waits for ever: an item whose host has done nothing but complain for `patience_s` is called to be given up.
     """
 
@@ -116,6 +118,8 @@ class Hosts:
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._hosts: dict[str, _Host] = {}
         self._waits_for: dict[RunningBatch, set[str]] = {}
+        self._called: dict[_Key, str] = {}
+        """Of all hosts, by name, in order."""
         self._busy_overall = 0
         self._lent: set[int] = set()
         """Fetches whose slot, overall, others have meanwhile, by the id of their dispatch, which lives as long."""
@@ -136,7 +140,7 @@ class Hosts:
 
     def has_share(self, name: str, running: RunningBatch, item_index: int) -> bool:
         """Tell whether an item may be fetched as far as its batch and tenant go; if not, the batch is held back."""
-        if (running, item_index) in self._host(name).called or self._shares.has_room(running):
+        if (running, item_index) in self._called or self._shares.has_room(running) or self._takes_back(running):
             return True
         self._shares.hold_back(running)
         return False
@@ -156,7 +160,7 @@ class Hosts:
             if host.pace.is_held(now):  # it complained while the item was on its way
                 self._uncall(host, key)
                 return False
-            del host.called[key]
+            del host.called[key], self._called[key]
         elif host.waiting or not host.has_room(self._slots()) or host.pace.ready_at > now:
             return False
         else:
@@ -232,9 +236,23 @@ class Hosts:
         self._shares.take(running.batch.tenant, running.batch.batch_id)
 
     def _uncall(self, host: _Host, key: _Key) -> None:
-        del host.called[key]
+        del host.called[key], self._called[key]
         host.give_back(_tenant(key))
         self._shares.give_back(_tenant(key), key[0].batch.batch_id, lent=False)
+
+    def _takes_back(self, running: RunningBatch) -> bool:
+        """Have a batch get places that are kept for tenants with two more, if it can have no others; whether it did."""
+        tenant, emptied = running.batch.tenant, set[str]()
+        while self._shares.is_short(running):
+            key = max(reversed(self._called), key=lambda key: self._shares.places(_tenant(key)), default=None)
+            if key is None or self._shares.places(_tenant(key)) < self._shares.places(tenant) + 2:
+                break
+            name = self._called[key]
+            self._uncall(self._host(name), key)
+            emptied.add(name)
+        for name in emptied:
+            self._serve_later(name, self._host(name))
+        return bool(emptied) and self._shares.has_room(running)
 
     def _host(self, name: str) -> _Host:
         host = self._hosts.get(name)
@@ -270,6 +288,8 @@ class Hosts:
         if host.pace.silent_since is not None:
             due_at = min(self._overdue_at(host, head) for head in host.waiting.heads())
         turn, has_room = host.next(self._shares.has_room), host.has_room(self._slots())
+        if turn is None and has_room:
+            turn = next((running for running, _ in host.waiting.heads() if self._takes_back(running)), None)
         if turn is not None and (has_room or host.kept_from(turn.batch.tenant)):
             due_at = min(due_at, host.pace.ready_at)
         elif has_room:
@@ -298,6 +318,7 @@ class Hosts:
                 continue
             key = turn, host.waiting.pop(turn)
             host.called[key] = None
+            self._called[key] = name
             self._take(host, turn, now)
             self._call(*key)
         self._serve_later(name, host)

@@ -429,3 +429,31 @@ def test_a_slot_that_was_kept_for_one_who_has_more_goes_to_one_who_has_fewer() -
     assert called.after() == []
     hosts.release(fetch("a", "few", tenant="few"))
     assert called.after() == [("many", 2)]  # before those that were never called
+
+
+def test_places_that_were_kept_at_other_hosts_go_to_a_tenant_that_has_fewer() -> None:
+    """Seven hosts' slots are all that a tenant may have, and leave another one the last eighth."""
+    called = Called(overall=64, per_tenant=56, per_batch=56, per_host=8)
+    hosts, names = called.hosts, [f"host-{number}" for number in range(7)]
+    many = [running_batch(f"many {number}", tenant="many") for number in range(2)]
+    of_names = [(name, many[place % 2]) for place, name in enumerate(names) for _ in range(8)]
+    for index, (name, running) in enumerate(of_names):
+        assert hosts.acquire(name, running, index)
+    for index, (name, running) in enumerate(of_names):
+        hosts.wait(name, running, 100 + index)
+    for name, running in of_names:
+        hosts.release(fetch(name, running.batch.batch_id, tenant="many"))
+    assert len(called.after()) == 56
+    few = [running_batch(f"few {number}", tenant="few") for number in range(7)]
+    taken = 0
+    for place, running in enumerate(few):  # of hosts of its own, each with room
+        for index in range(8):
+            if hosts.has_share(f"own-{place}", running, index):
+                taken += hosts.acquire(f"own-{place}", running, index)
+    assert taken == 28
+    kept = [index for index, (name, running) in enumerate(of_names) if hosts.has_share(name, running, 100 + index)]
+    assert len(kept) == 28
+    other = running_batch("other", tenant="other")
+    for index in range(4):
+        hosts.wait("own-7", other, index)
+    assert called.after() == [("other", index) for index in range(4)]
