@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
@@ -24,12 +24,4 @@ def upgrade() -> None:
         sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.add_column("outcomes", sa.Column("cluster_id", sa.String(), nullable=True))
-    clustered = sa.text("cluster_id IS NOT NULL")
-    op.create_index(
-        "outcomes_cluster_id",
-        "outcomes",
-        ["tenant", "batch_id", "cluster_id", "item_index"],
-        sqlite_where=clustered,
-        postgresql_where=clustered,
-    )
-    op.execute("UPDATE schema_bears SET oldest_revision = '0011'")
+    op.execute("UPDATE schema_bears SET oldest_revision = '0012'")
