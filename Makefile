@@ -20,13 +20,13 @@ EDITABLE = $(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=-e %)
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools dist test-dist test-protobuf7 venv lint format settings verify-types generate check-generated freeze protos lock postgres faketime php prometheus
+.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools dist test-dist test-protobuf7 venv lint format settings verify-types generate check-generated freeze protos lock postgres faketime php prometheus chromium
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.installed ## describe real photographs, or your own with IMAGES=folder; with TLS and tokens by SECURE=1, on Ray by RAY=1
-	@.venv/bin/imagebatch demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(SECURE),--secure) $(if $(RAY),--ray)
+demo: .venv/.installed ## describe real photographs, or your own with IMAGES=folder; in the browser by PAGE=1; with TLS and tokens by SECURE=1, on Ray by RAY=1
+	@.venv/bin/imagebatch demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(SECURE),--secure) $(if $(RAY),--ray) $(if $(PAGE),--page)
 
 test: .venv/.installed ## unit, integration and conformance tests
 	.venv/bin/pytest $(IN_PARALLEL) $(SLOWEST) $(FAST_TESTS) || $(AGAIN_ALONE) $(FAST_TESTS)
@@ -112,6 +112,32 @@ check-generated: .venv-generate/.installed ## fail if generated/ is not what pro
 	@diff -r -x __pycache__ generated .venv-generate/fresh && echo "generated/ is fresh" \
 	  || { echo "generated/ is stale or was edited by hand: run 'make generate' and commit it"; exit 1; }
 
+PAGE_BUILT = server/imagebatch_server/http/static
+IN_PAGE = cd server/page && PATH="$(CURDIR)/.venv/bin:$$PATH" npm run --silent
+
+.PHONY: page check-page format-page
+page: page-contract ## build the HTTP port's page, from server/page into the server's package; needs Node.js 20
+	@$(IN_PAGE) build
+	@ls -l $(PAGE_BUILT)
+
+check-page: page-contract ## fail if the built page is not what server/page and protos/ give
+	@$(IN_PAGE) lint
+	@PAGE_OUT=.build/fresh npm --prefix server/page run --silent build
+	@diff -r $(PAGE_BUILT) server/page/.build/fresh && echo "the page is fresh" \
+	  || { echo "the page is stale or was edited by hand: run 'make page' and commit it"; exit 1; }
+
+format-page: server/page/node_modules/.installed ## lay the page's source out
+	@$(IN_PAGE) format
+
+.PHONY: page-contract
+page-contract: .venv/.installed server/page/node_modules/.installed
+	@.venv/bin/python scripts/plain_protos.py --out server/page/.build > /dev/null
+	@$(IN_PAGE) contract
+
+server/page/node_modules/.installed: server/page/package-lock.json
+	@cd server/page && npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
+
 freeze: .venv/.installed ## make this contract the one that `make lint` holds later ones against
 	.venv/bin/buf build --exclude-source-info --path protos/imagebatch -o $(FROZEN_CONTRACT)
 
@@ -152,6 +178,9 @@ prometheus: ## fetch Prometheus' promtool, for the tests of alerts; its server i
 	  && (apt-get download prometheus || (apt-get update && apt-get download prometheus)) \
 	  && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm *.deb; \
 	fi
+
+chromium: ## install Chromium, for the tests of the page
+	$(call install_program,chromium,chromium fonts-dejavu-core,Chromium)
 
 bench-tools: postgres ## install the servers that the benchmarks' peers need: Redis, PostgreSQL
 	$(call install_program,redis-server,redis-server,Redis)

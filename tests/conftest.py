@@ -31,11 +31,13 @@ def promtool() -> str | None:
     return str(own) if own.exists() else shutil.which("promtool")
 
 
-MARKERS = ("export", "faketime", "node", "openai", "pgbouncer", "postgres", "promtool")
+MARKERS = ("chromium", "export", "faketime", "node", "openai", "pgbouncer", "postgres", "promtool")
 
 
 def _missing(marker: str) -> str | None:
     """Say what a test with this marker lacks on this machine."""
+    if marker == "chromium" and shutil.which("chromium") is None:
+        return "Chromium is not installed: make chromium"
     if marker == "export" and not all(map(find_spec, ("duckdb", "pandas", "polars", "pyarrow"))):
         return "the packages duckdb, pandas, polars and pyarrow are not installed: make venv"
     if marker == "faketime" and faketime_library() is None:

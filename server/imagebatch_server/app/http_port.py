@@ -21,6 +21,7 @@ from imagebatch_server.http.guard import HostNames, Origins, is_loopback
 from imagebatch_server.http.health import Health
 from imagebatch_server.http.images import StoredImages
 from imagebatch_server.http.packaged import PackagedFile
+from imagebatch_server.http.page import page
 from imagebatch_server.http.server import HttpServer, listen
 from imagebatch_server.http.signed import SignedUrls
 from imagebatch_server.http.signing import IMAGES, UPLOADS, UrlSigner
@@ -78,6 +79,7 @@ class HttpPort:
                 IMAGES: StoredImages(signed, uploads, media_type),
                 UPLOADS: UploadedImages(signed, awaited, calls.audit),
                 **dict.fromkeys(SERVICES, gateway),
+                **(page(self.base_url) if self._settings.page else {}),
             },
             HostNames(self._settings.public_url),
             Origins(self._settings.http_origins),

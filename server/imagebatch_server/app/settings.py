@@ -434,6 +434,9 @@ class Settings(BaseSettings):
         description="Web pages, with commas between, that may call the HTTP port (CORS), such as "
         "https://dashboard.example.com; * is every page.",
     )
+    page: bool = Field(
+        default=True, description="Whether the HTTP port shows its page, for people, at `/`; see docs/page.md."
+    )
 
     signed_url_lifetime_s: Seconds = Field(
         default=3_600.0,
