@@ -59,9 +59,9 @@ export function Failures({ batch, onStatus }: Props): JSX.Element {
           <article class="panel failure" key={name}>
             <strong class="many">{count(items)}</strong>
             <div>
-              <h3>
+              <h2>
                 {reason(code) || name} <code>{name}</code>
-              </h3>
+              </h2>
               <p>{ADVICE[code]}</p>
             </div>
             {canRetry && code !== ItemErrorCode.UNSPECIFIED && (

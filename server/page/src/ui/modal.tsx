@@ -15,11 +15,9 @@ interface Props {
 export function Modal(props: Props): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
   useLayoutEffect(() => {
-    const before = document.activeElement;
-    dialog.current!.showModal();
-    return () => {
-      if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
-    };
+    const shown = dialog.current!;
+    shown.showModal();
+    return () => shown.close(); // which gives the focus back
   }, []);
   return (
     <dialog
