@@ -20,7 +20,7 @@ EDITABLE = $(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=-e %)
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools dist test-dist test-protobuf7 venv lint format settings verify-types generate check-generated freeze protos lock postgres faketime php prometheus chromium
+.PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools dist test-dist test-protobuf7 venv lint format settings verify-types generate check-generated freeze protos lock postgres faketime network php prometheus chromium
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -161,6 +161,10 @@ postgres: ## install PostgreSQL's programs, for the tests that need them
 
 faketime: ## install libfaketime, for the test of servers whose clocks differ
 	$(call install_program,faketime,faketime,libfaketime)
+
+network: ## install iproute2 and iptables, for the test that cuts a node of a cluster off
+	$(call install_program,ip,iproute2,iproute2)
+	$(call install_program,iptables,iptables,iptables)
 
 php: ## install PHP and gRPC's generator for it, for the test of a client in PHP
 	$(call install_program,php,php-cli php-curl php-google-protobuf,PHP)

@@ -27,6 +27,7 @@ from benchmarks.rows import (
     news,
     pages,
     peers,
+    ray,
     replay,
     security,
     servers,
@@ -39,7 +40,7 @@ from benchmarks.rows import (
 ROWS = {
     row.ROW: row
     for row in (
-        throughput, peers, latency, replay, delay, news, servers, pages, export, watchers, http, stream, fetching,
+        throughput, peers, latency, replay, delay, news, servers, ray, pages, export, watchers, http, stream, fetching,
         describe, client, security, startup,
     )
 }  # fmt: skip

@@ -9,8 +9,13 @@ from benchmarks import work
 from imagebatch_server.images.decode import Image
 from imagebatch_server.operations.base import ItemContext, Operation, Output, Parameters
 
-REFERENCES = {"noop": f"{__name__}:Noop", "paced": f"{__name__}:Paced"}
+REFERENCES = {
+    "noop": f"{__name__}:Noop",
+    "paced": f"{__name__}:Paced",
+    "waiting": f"{__name__}:Waiting",
+}
 PACE_S = 0.01
+WAIT_S = 0.2
 
 
 class Answer(Output):
@@ -48,4 +53,14 @@ class Paced(Noop):
     def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
         self._next_at = max(self._next_at, time.monotonic()) + PACE_S
         time.sleep(max(0.0, self._next_at - time.monotonic()))
+        return super().run(image, parameters, item)
+
+
+class Waiting(Noop):
+    """Wait 200 ms an item, and take next to nothing of a processor."""
+
+    name: ClassVar[str] = "waiting"
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        time.sleep(WAIT_S)
         return super().run(image, parameters, item)

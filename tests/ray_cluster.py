@@ -147,7 +147,7 @@ class Network:
 
 
 class RayCluster:
-    """A head without processors, and two nodes with one each; the second one on a network of its own, if there is one.
+    """A head without processors, and nodes with one each, none at first; one may be on a network of its own.
 
     `environment` is added to what nodes are started with.
     """
@@ -175,11 +175,17 @@ class RayCluster:
             "--include-dashboard=false", f"--ray-client-server-port={free_port()}", f"--temp-dir={self._temporary}",
             f"--system-config={json.dumps(_QUICK)}",
         )  # fmt: skip
-        self.nodes = [self._joining("near", host), self._joining("far", host if network is None else network.node)]
+        self._host = host
+        self.nodes: list[RayNode] = []
 
-    def _joining(self, name: str, host: str) -> RayNode:
-        within = () if self.network is None or host != self.network.node else self.network.within
-        return self._node(name, f"--address={self.address}", f"--node-ip-address={host}", "--num-cpus=1", within=within)
+    def add(self, *given: str, is_far: bool = False) -> RayNode:
+        """Have one more node, started with the others; one that `is_far` is on the network, if there is one."""
+        host, within = self._host, list[str]()
+        if is_far and self.network is not None:
+            host, within = self.network.node, list(self.network.within)
+        options = (f"--address={self.address}", f"--node-ip-address={host}", "--num-cpus=1", *given)
+        self.nodes.append(self._node(str(len(self.nodes)), *options, within=within))
+        return self.nodes[-1]
 
     def _node(self, name: str, *options: str, within: Sequence[str] = ()) -> RayNode:
         store = ("--object-store-memory=80000000",)
@@ -208,8 +214,10 @@ class RayCluster:
 
 @contextmanager
 def ray_cluster(folder: Path, environment: Mapping[str, str], network: Network | None = None) -> Iterator[RayCluster]:
-    """Have a cluster while the block runs."""
+    """Have a cluster of two nodes while the block runs; the second is far, if there is a network."""
     cluster = RayCluster(folder, environment, network)
+    cluster.add()
+    cluster.add(is_far=True)
     try:
         cluster.start()
         yield cluster

@@ -56,7 +56,7 @@ class ServerProcess:
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
         paths = [str(REPOSITORY), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         if operations:
-            paths.insert(0, str(_plugin(data_dir.parent / f"{data_dir.name}-operations", operations)))
+            paths.insert(0, str(plugin(data_dir.parent / f"{data_dir.name}-operations", operations)))
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("IMAGEBATCH_")},
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
@@ -141,7 +141,7 @@ class ServerProcess:
         return code
 
 
-def _plugin(folder: Path, operations: Mapping[str, str]) -> Path:
+def plugin(folder: Path, operations: Mapping[str, str]) -> Path:
     """Write what `pip install` leaves of a package with operations; on the path, it counts as installed."""
     installed = folder / "imagebatch_test_operations-0.dist-info"
     installed.mkdir(parents=True, exist_ok=True)

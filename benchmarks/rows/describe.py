@@ -13,11 +13,10 @@ ROW = "describe"
 
 
 async def measure(scale: Scale, report: Report) -> None:
-    photographs = _photographs()
-    report.add(await operation_speed.measure(ROW, ROW, photographs, scale.pictures, scale.long_rounds))
+    report.add(await operation_speed.measure(ROW, ROW, photographs(), scale.pictures, scale.long_rounds))
 
 
-def _photographs() -> list[bytes]:
+def photographs() -> list[bytes]:
     """Those that ship inside packages."""
     paths: list[Path] = []
     for package, names in PHOTOGRAPHS.items():

@@ -27,7 +27,7 @@ from tests.faults.trouble import live_through
 from tests.object_servers import SeaweedServer
 from tests.postgres import PostgresServer
 from tests.ray_cluster import Network, RayCluster, RayNode, ray_cluster
-from tests.server import REPOSITORY, ServerProcess, _plugin
+from tests.server import REPOSITORY, ServerProcess, plugin
 
 from imagebatch_server.store.tables import outcomes
 
@@ -69,7 +69,7 @@ def cluster(
     network: Network | None, bucket: SeaweedServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RayCluster]:
     folder = tmp_path_factory.mktemp("ray")
-    paths = (str(_plugin(folder / "operations", OPERATIONS)), str(REPOSITORY))
+    paths = (str(plugin(folder / "operations", OPERATIONS)), str(REPOSITORY))
     environment = {**bucket.environment, "PYTHONPATH": os.pathsep.join(paths)}
     with ray_cluster(folder, environment, network) as running:
         yield running
@@ -105,7 +105,6 @@ class Blows:
         self.acts: dict[str, Callable[[], Awaitable[None]]] = {
             "agent killed": partial(self._killed, "ray::Agent"),
             "raylet killed": self._raylet_killed,
-            "node killed": self._node_killed,
             "head killed": self._head_killed,
             "node frozen": self._frozen,
             "driver killed": self._driver_killed,
@@ -126,18 +125,14 @@ class Blows:
         node = self._any_node()
         for process in node.named("raylet/raylet")[:1]:
             _kill(process)
-        await self._whole_again(node)
-
-    async def _node_killed(self) -> None:
-        node = self._any_node()
-        await self._whole_again(node)
+        await asyncio.sleep(self._chance.uniform(0, 2))
+        await asyncio.to_thread(node.kill)
 
     async def _head_killed(self) -> None:
         for process in self._cluster.head.named("gcs_server"):
             _kill(process)
         await asyncio.sleep(self._chance.uniform(0, 2))
         await asyncio.to_thread(self._cluster.kill)
-        await asyncio.to_thread(self._cluster.start)
 
     async def _frozen(self) -> None:
         node = self._any_node()
@@ -156,11 +151,6 @@ class Blows:
         for process in psutil.Process(server.process.pid).children():
             if process.cmdline()[-1:] == ["driver"]:
                 _kill(process)
-
-    async def _whole_again(self, node: RayNode) -> None:
-        await asyncio.sleep(self._chance.uniform(0, 2))
-        await asyncio.to_thread(node.kill)
-        await asyncio.to_thread(self._cluster.start)
 
     def _any_node(self) -> RayNode:
         return self._chance.choice(self._cluster.nodes)

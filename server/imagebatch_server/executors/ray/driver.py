@@ -218,7 +218,11 @@ class _Link:
         made = ray.remote(Agent).options(**options)
         self._agent = await asyncio.to_thread(made.remote, self._home, self._resources)
         session = time.time_ns()
-        refused = await asyncio.wait_for(self._agent.attach.remote(self._server, session), _OPEN_S)
+        try:
+            refused = await asyncio.wait_for(self._agent.attach.remote(self._server, session), _OPEN_S)
+        except TimeoutError:
+            asked = f", or Ray can't give it all {', '.join(self._reserved)} of the node" if self._reserved else ""
+            raise Refusal(f"its agent did not come up within {_OPEN_S:g} s: the node is too busy{asked}") from None
         if refused is not None:
             raise Refusal(refused)
         self._broken = asyncio.get_running_loop().create_future()
