@@ -21,12 +21,18 @@ FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test faults soak bench bench-quick bench-quality bench-tools dist test-dist test-protobuf7 venv lint format settings verify-types generate check-generated freeze protos lock postgres faketime network php prometheus chromium
+.PHONY: cluster deploy-secrets image-tools test-deploy
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.installed ## describe real photographs, or your own with IMAGES=folder; in the browser by PAGE=1; with TLS and tokens by SECURE=1, on Ray by RAY=1
-	@.venv/bin/imagebatch demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(SECURE),--secure) $(if $(RAY),--ray) $(if $(PAGE),--page)
+demo: .venv/.installed ## describe real photographs, or your own by IMAGES=folder; SECURE=1, RAY=1, PAGE=1; CLUSTER=1: two servers and nodes
+	@$(if $(CLUSTER),$(RUN_CLUSTER) --demo,.venv/bin/imagebatch demo $(if $(SECURE),--secure) $(if $(RAY),--ray) $(if $(PAGE),--page)) $(if $(IMAGES),--images "$(IMAGES)")
+
+RUN_CLUSTER = exec env PYTHONPATH="$(CURDIR)" .venv/bin/python scripts/cluster.py
+
+cluster: .venv/.installed ## run what deploy/compose.yaml has as plain processes, until Ctrl-C: servers, PostgreSQL, objects
+	@$(RUN_CLUSTER)
 
 test: .venv/.installed ## unit, integration and conformance tests
 	.venv/bin/pytest $(IN_PARALLEL) $(SLOWEST) $(FAST_TESTS) || $(AGAIN_ALONE) $(FAST_TESTS)
@@ -51,6 +57,19 @@ dist: .venv/.installed ## build sdists of the three distributions, wheels from t
 
 test-dist: .venv/.installed ## build the distributions, look into them, install them into fresh environments and use them
 	.venv/bin/pytest tests/distributions
+
+test-deploy: .venv/.installed ## what deploy/ has: the image built and its server called, manifests, the unit, the composition
+	.venv/bin/pytest tests/deployment
+
+deploy-secrets: .venv/.installed ## make what deploy/compose.yaml needs: certificates, tokens, passwords, in deploy/secrets/
+	.venv/bin/python scripts/deployment_secrets.py deploy/secrets
+
+# What a stock image with Python has, made of Debian's packages, for machines that reach no registry.
+.image/base.tar:
+	@mkdir -p .image
+	mmdebstrap --quiet --variant=essential --include=ca-certificates,libstdc++6,python3,python3-venv \
+	  --dpkgopt=force-unsafe-io $(foreach part,doc locale man,--dpkgopt='path-exclude=/usr/share/$(part)/*') \
+	  bookworm $@
 
 .PHONY: test-lowest test-pythons
 test-lowest: .venv-lowest/.installed ## the units and a server on the lowest versions of dependencies; TESTS=tests/integration for more
@@ -158,6 +177,11 @@ COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.1
 postgres: ## install PostgreSQL's programs, for the tests that need them
 	$(call install_program,initdb,postgresql,PostgreSQL)
 	$(call install_program,pgbouncer,pgbouncer,PgBouncer)
+
+image-tools: ## install what builds images and checks units, for the tests of deploy/
+	$(call install_program,buildah,buildah,buildah)
+	$(call install_program,mmdebstrap,mmdebstrap,mmdebstrap)
+	$(call install_program,systemd-analyze,systemd,systemd)
 
 faketime: ## install libfaketime, for the test of servers whose clocks differ
 	$(call install_program,faketime,faketime,libfaketime)

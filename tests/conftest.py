@@ -31,13 +31,15 @@ def promtool() -> str | None:
     return str(own) if own.exists() else shutil.which("promtool")
 
 
-MARKERS = ("chromium", "export", "faketime", "node", "openai", "pgbouncer", "postgres", "promtool")
+MARKERS = ("buildah", "chromium", "export", "faketime", "node", "openai", "pgbouncer", "postgres", "promtool", "systemd")
 
 
 def _missing(marker: str) -> str | None:
     """Say what a test with this marker lacks on this machine."""
     if marker == "chromium" and shutil.which("chromium") is None:
         return "Chromium is not installed: make chromium"
+    if marker == "buildah" and not (os.geteuid() == 0 and all(map(shutil.which, ("buildah", "mmdebstrap")))):
+        return "buildah and mmdebstrap are not installed, or not root's to use: make image-tools"
     if marker == "export" and not all(map(find_spec, ("duckdb", "pandas", "polars", "pyarrow"))):
         return "the packages duckdb, pandas, polars and pyarrow are not installed: make venv"
     if marker == "faketime" and faketime_library() is None:
@@ -52,6 +54,8 @@ def _missing(marker: str) -> str | None:
         return "PostgreSQL's programs are not installed: make postgres"
     if marker == "promtool" and promtool() is None:
         return "Prometheus' promtool is not installed: make prometheus"
+    if marker == "systemd" and shutil.which("systemd-analyze") is None:
+        return "systemd-analyze is not installed: make image-tools"
     return None
 
 

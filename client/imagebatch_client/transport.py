@@ -89,6 +89,8 @@ def _channel_options(settings: ConnectionSettings) -> list[tuple[str, str | int]
         # Half-open connections (a cable, a laptop's lid) show no error by themselves.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        # Of a name that leads to several servers all are called in turn, instead of the first that answers.
+        ("grpc.lb_policy_name", "round_robin"),
     ]
     if settings.is_loopback:
         options.append(("grpc.enable_http_proxy", 0))  # a proxy can't reach this machine's loopback

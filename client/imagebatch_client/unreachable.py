@@ -8,7 +8,7 @@ _PLAIN_SERVER: Final = "WRONG_VERSION_NUMBER"
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 _OTHER_NAME: Final = ("Hostname Verification Check failed", "Peer name")
 _NOT_GRPC: Final = "Failed parsing HTTP/2"
-_NOT_CONNECTED: Final = "failed to connect"
+_NOT_CONNECTED: Final = ("failed to connect", "connections to all backends failing")
 _CLOSED: Final = "Socket closed"
 
 
@@ -31,7 +31,7 @@ def explained(address: str, details: str, *, is_tls: bool) -> str:
         )
     if _NOT_GRPC in details:
         return f"what answers at {address} speaks no gRPC; give the address of `imagebatch serve`, not that of HTTP"
-    if _NOT_CONNECTED in details and _CLOSED in details:
+    if _CLOSED in details and any(words in details for words in _NOT_CONNECTED):
         return f"{address} closed the connection before it answered; {_CLOSED_TLS if is_tls else _CLOSED_PLAIN}"
     return f"no server answers at {address} ({details}); is `imagebatch serve` running there?"
 

@@ -20,6 +20,7 @@ GROUP: Final = "imagebatch.commands"
 # Read from here for `imagebatch --help`: the verb's own text would need its code, which may not be installed.
 _OF_THE_SERVER = {
     "demo": "Start a server, describe real photographs, and stop. Needs the package imagebatch.",
+    "health": "Ask the server of this machine whether it takes work. Needs the package imagebatch.",
     "serve": "Run an Imagebatch server on this machine. Needs the package imagebatch.",
     "store": "Look after a stopped server's database and images. Needs the package imagebatch.",
     "token": "Say who may call a server: make, list and revoke tokens. Needs the package imagebatch.",

@@ -32,11 +32,11 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 class Authority:
     """Issues certificates whose files are in one folder. Its own key is kept nowhere."""
 
-    def __init__(self, folder: Path, name: str = "ca") -> None:
+    def __init__(self, folder: Path, name: str = "ca", lifetime: timedelta = timedelta(days=1)) -> None:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(f"Imagebatch {name}")
-        builder = _builder(self._name, self._key, self._name, self._key, timedelta(days=1))
+        builder = _builder(self._name, self._key, self._name, self._key, lifetime)
         certificate = (
             builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_SIGNS_CERTIFICATES, critical=True)

@@ -60,7 +60,7 @@ def demo(
 
     It uses a free port and a temporary folder, and leaves nothing behind.
     """
-    paths = [images.resolve()] if images is not None else _photographs()
+    paths = [images.resolve()] if images is not None else photographs()
     if not paths:
         typer.echo(
             "imagebatch demo: no photographs found; install the extra imagebatch[demo], or give a folder by --images",
@@ -107,7 +107,7 @@ def _secured(folder: Path) -> tuple[list[str], dict[str, str]]:
     return options, {"IMAGEBATCH_TLS_CA": str(folder / "ca.pem"), "IMAGEBATCH_TOKEN_FILE": str(made)}
 
 
-def _photographs() -> Sequence[Path]:
+def photographs() -> Sequence[Path]:
     found = []
     for package, names in PHOTOGRAPHS.items():
         spec = importlib.util.find_spec(package)
