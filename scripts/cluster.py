@@ -1,4 +1,4 @@
-"""`make cluster`: the parts of deploy/compose.yaml as plain processes of this machine: PostgreSQL, an object store, servers.
+"""`make cluster`: the parts of deploy/compose.yaml as plain processes of this machine, and two nodes of a Ray cluster.
 
 Everything is in one temporary folder, and ends with Ctrl-C, or when this process is killed: what runs is the child of a
 process that sees its parent's end; and where that one is killed, its parent clears away behind it.
@@ -21,11 +21,13 @@ from typing import Any
 
 import psutil
 import yaml
-from cluster_demo import show
-from deployment_secrets import HOSTS, make_secrets
 from tests.object_servers import SeaweedServer
 from tests.postgres import own_server
+from tests.ray_cluster import RayCluster, RayNode, ray_cluster
 from tests.server import REPOSITORY, ServerProcess, free_port
+
+from cluster_demo import described, show
+from deployment_secrets import HOSTS, make_secrets
 
 COMPOSE = REPOSITORY / "deploy" / "compose.yaml"
 IMAGE = "imagebatch"
@@ -51,6 +53,7 @@ class Cluster:
     database: str
     object_store: str
     servers: list[Server]
+    ray: RayCluster | None
 
     @property
     def address(self) -> str:
@@ -59,6 +62,8 @@ class Cluster:
 
 
 SERVER_NAME = HOSTS[0]
+NODES = ("near", "far")
+"""What the cluster calls its nodes, in their order."""
 
 
 def services() -> dict[str, dict[str, Any]]:
@@ -78,7 +83,7 @@ def settings_here(service: Mapping[str, Any], own: Mapping[str, str], secrets: P
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
+def running_cluster(folder: Path, *, with_ray: bool) -> Iterator[Cluster]:
     """Start everything in `folder`, and stop it after the block, servers first."""
     secrets = folder / "secrets"
     make_secrets(secrets)
@@ -90,22 +95,25 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         opened.callback(objects.kill)
         objects.start()
         os.environ.update(objects.environment)
+        shared = {"database_url": database, "object_store_url": objects.url("images"), "warm_operations": "describe"}
+        ray = opened.enter_context(ray_cluster(folder, objects.environment)) if with_ray else None
+        if ray is not None:
+            os.environ.update(ray.secrets)
+            shared["ray_address"] = ray.address
         servers = []
         for name, service in services().items():
             http = f"127.0.0.1:{free_port()}"
             own = {
+                **shared,
                 "audit_log": str(folder / f"{name}-audit.jsonl"),
-                "database_url": database,
-                "object_store_url": objects.url("images"),
                 "http_address": http,
                 "public_url": f"https://{http}",
-                "warm_operations": "describe",
             }
             process = ServerProcess(folder / name, settings_here(service, own, secrets))
             process.start()
             opened.callback(_stop, process)
             servers.append(Server(name, process, f"https://{http}"))
-        yield Cluster(secrets, database, objects.environment["AWS_ENDPOINT_URL"], servers)
+        yield Cluster(secrets, database, objects.environment["AWS_ENDPOINT_URL"], servers, ray)
 
 
 def _stop(process: ServerProcess) -> None:
@@ -117,6 +125,8 @@ def describe(cluster: Cluster) -> str:
     """Tell where everything is and how it is used."""
     lines = [f"PostgreSQL    {cluster.database}", f"object store  {cluster.object_store}"]
     lines += [f"{server.name:<12}  {server.process.address}, {server.url}" for server in cluster.servers]
+    if cluster.ray is not None:
+        lines.append(f"Ray           {cluster.ray.address}, a head and the nodes {', '.join(NODES)}")
     first = cluster.servers[0]
     return "\n".join(
         [
@@ -129,20 +139,42 @@ def describe(cluster: Cluster) -> str:
             "imagebatch submit photos/ --operation describe --watch",
             "",
             "# a server's figures:",
-            f'curl --cacert {cluster.secrets / "ca.pem"} --header "Authorization: Bearer $(cat '
-            f'{cluster.secrets / "prometheus.token"})" {first.url}/metrics',
+            f'token="$(cat {cluster.secrets / "prometheus.token"})"',
+            f'curl --cacert {cluster.secrets / "ca.pem"} --header "Authorization: Bearer $token" {first.url}/metrics',
             "",
         ]
     )
 
 
-def _inside(folder: Path, demo: bool, images: Path | None) -> int:
+def _worked(cluster: Cluster) -> dict[str, float]:
+    """Add up the processor time of each node's workers, in seconds."""
+    nodes = [] if cluster.ray is None else cluster.ray.nodes
+    return {f"node {name}": _worked_s(node) for name, node in zip(NODES, nodes, strict=False)}
+
+
+def _worked_s(node: RayNode) -> float:
+    taken_s = 0.0
+    for process in node.named("imagebatch_server.executors.child"):
+        with suppress(psutil.Error):
+            taken_s += sum(process.cpu_times()[:2])
+    return taken_s
+
+
+def _inside(folder: Path, *, demo: bool, with_ray: bool, images: Path | None) -> int:
     """Run the cluster until whoever started this process closes its input, or is no more."""
     try:
-        with running_cluster(folder) as cluster:
+        with running_cluster(folder, with_ray=with_ray) as cluster:
             print(describe(cluster), flush=True)
             if demo:
-                return show(cluster.address, cluster.secrets, {each.name: each.url for each in cluster.servers}, images)
+                before = _worked(cluster)
+                addresses = {each.name: each.process.address for each in cluster.servers}
+                code = show(cluster.address, addresses, cluster.secrets, images)
+                print("\nwho did what:")
+                for each in cluster.servers:
+                    print(f"  {each.name} recorded {described(each.url, cluster.secrets):.0f} images")
+                for name, taken_s in _worked(cluster).items():
+                    print(f"  {name} described for {taken_s - before[name]:.1f} s of processor time")
+                return code
             print("Ctrl-C ends all of it, and leaves nothing behind.", flush=True)
             sys.stdin.read()
         return 0
@@ -161,27 +193,24 @@ def _outside(arguments: list[str]) -> int:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(folder)},
         start_new_session=True,
     )
-    assert inside.stdin is not None
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return inside.wait()
     except KeyboardInterrupt:
         print("\nstopping", flush=True)
-        inside.stdin.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with suppress(subprocess.TimeoutExpired):
-            inside.wait(STOP_TIMEOUT_S)
+            inside.communicate(timeout=STOP_TIMEOUT_S)  # closes its input
         return 0
     finally:
-        _clear_away(inside.pid, folder)
+        _clear_away(folder)
 
 
-def _clear_away(session: int, folder: Path) -> None:
+def _clear_away(folder: Path) -> None:
     """Kill what is left, which is nothing unless the process within was killed, and remove the folder."""
     for process in psutil.process_iter():
-        with suppress(psutil.Error, ProcessLookupError):
-            command = " ".join(process.cmdline()) if process.pid != os.getpid() else ""
-            if os.getsid(process.pid) == session or str(folder) in command:
+        with suppress(psutil.Error):
+            if process.environ().get("TMPDIR") == str(folder):
                 process.kill()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -190,12 +219,14 @@ def main() -> int:
     """Start the cluster, and end it when told."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--demo", action="store_true", help="describe photographs on it, and end")
+    parser.add_argument("--without-ray", action="store_true", help="have the servers run the operations themselves")
     parser.add_argument("--images", type=Path, help="a folder of pictures for the demo")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside is None:
         return _outside(sys.argv[1:])
-    return _inside(arguments.inside, arguments.demo, arguments.images)
+    with_ray = not arguments.without_ray
+    return _inside(arguments.inside, demo=arguments.demo, with_ray=with_ray, images=arguments.images)
 
 
 if __name__ == "__main__":

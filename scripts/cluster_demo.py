@@ -14,33 +14,37 @@ from imagebatch_server.app.demo import photographs
 DESCRIBED = re.compile(r'^imagebatch_outcomes_total\{.*operation="describe".*status="success".*\} (\S+)$', re.MULTILINE)
 
 
-def show(address: str, secrets: Path, urls: Mapping[str, str], images: Path | None) -> int:
-    """Submit through all servers in turn, watch each batch through another one, and tell what each server recorded."""
+def show(address: str, addresses: Mapping[str, str], secrets: Path, images: Path | None) -> int:
+    """Submit a batch to each server, and watch them all through whichever is asked next."""
     paths = sorted(path for path in images.iterdir() if path.is_file()) if images else list(photographs())
-    settings = ConnectionSettings(
-        address, tls_ca=secrets / "ca.pem", tls_server_name="imagebatch", token_file=secrets / "demo.token"
-    )
+    batches = {}
+    for number, (name, of_server) in enumerate(addresses.items()):
+        share = paths[number :: len(addresses)]
+        if share:
+            with BatchClient(_settings(of_server, secrets)) as client:
+                batches[name] = client.submit_files("describe", share).batch_id
     failed = 0
-    with BatchClient(settings) as client:
-        shares = [share for share in (paths[number :: len(urls)] for number in range(len(urls))) if share]
-        batches = [client.submit_files("describe", share) for share in shares]
-        for batch, share in zip(batches, shares, strict=True):
-            print(f"\nbatch {batch.batch_id}: {len(share)} images")
-            for result in client.watch(batch.batch_id):
+    with BatchClient(_settings(address, secrets)) as client:
+        for name, batch_id in batches.items():
+            print(f"\nbatch {batch_id}, submitted to {name}")
+            for result in client.watch(batch_id):
                 failed += result.error_message is not None
                 print(f"  {_line(result)}", flush=True)
-    print("\nwho described them:")
-    for name, url in urls.items():
-        print(f"  {name}: {_described(url, secrets):.0f} images")
     return 1 if failed else 0
+
+
+def _settings(address: str, secrets: Path) -> ConnectionSettings:
+    return ConnectionSettings(
+        address, tls_ca=secrets / "ca.pem", tls_server_name="imagebatch", token_file=secrets / "demo.token"
+    )
 
 
 def _line(result: BatchItemResult) -> str:
     return f"{result.item_id}: {result.description or result.error_message}"
 
 
-def _described(url: str, secrets: Path) -> float:
-    """Ask a server how many descriptions it has recorded."""
+def described(url: str, secrets: Path) -> float:
+    """Ask a server, by the URL of its HTTP port, how many descriptions it has recorded."""
     token = (secrets / "prometheus.token").read_text().strip()
     asked = urllib.request.Request(f"{url}/metrics", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     trusted = ssl.create_default_context(cafile=secrets / "ca.pem")

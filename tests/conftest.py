@@ -31,7 +31,18 @@ def promtool() -> str | None:
     return str(own) if own.exists() else shutil.which("promtool")
 
 
-MARKERS = ("buildah", "chromium", "export", "faketime", "node", "openai", "pgbouncer", "postgres", "promtool", "systemd")
+MARKERS = (
+    "buildah",
+    "chromium",
+    "export",
+    "faketime",
+    "node",
+    "openai",
+    "pgbouncer",
+    "postgres",
+    "promtool",
+    "systemd",
+)
 
 
 def _missing(marker: str) -> str | None:

@@ -1,7 +1,7 @@
 """The image of deploy/Containerfile, built by buildah where no registry is needed, and its server run as a container's.
 
-What a container engine would do is done by the kernel's own means: a mount namespace with a root file system that can't be
-written, a user without rights, and nothing of this process's environment.
+What a container engine would do is done by the kernel's own means: a mount namespace with a root file system that can't
+be written, a user without rights, and nothing of this process's environment.
 """
 
 from __future__ import annotations

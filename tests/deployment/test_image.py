@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from deployment_secrets import make_secrets
 from tests.deployment.container import USER, Image, built_image
 from tests.integration.server import pictures
 from tests.server import READY, START_TIMEOUT_S, free_port
 
+from deployment_secrets import make_secrets
 from imagebatch_client import BatchClient, BatchImageInput, ConnectionSettings
 
 pytestmark = [pytest.mark.buildah, pytest.mark.timeout(900)]

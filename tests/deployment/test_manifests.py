@@ -7,11 +7,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from tests.deployment import safe_settings
 from tests.deployment.container import USER
 from tests.server import REPOSITORY
-
-from imagebatch_server.app.serve import SETTINGS
-from imagebatch_server.app.settings import unknown_variables
 
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
 RELEASES = ("1.30", "1.33", "1.36")
@@ -74,13 +72,7 @@ def test_selectors_and_references_meet() -> None:
 
 def test_the_settings_are_the_servers_and_safe() -> None:
     given = {**of_kind("ConfigMap")["data"], **of_kind("Secret", "imagebatch")["stringData"]}
-    assert not unknown_variables(SETTINGS, given)
-    values = {
-        name.removeprefix("IMAGEBATCH_").lower(): text for name, text in given.items() if name.startswith("IMAGEBATCH")
-    }
-    SETTINGS(**values)
-    assert {"tls_certificate", "tls_key", "access_file"} <= values.keys()
-    assert not [name for name in values if name.startswith("insecure")]
+    safe_settings.check(given)
 
 
 def test_the_pod_is_confined_and_given_time_to_stop() -> None:
@@ -88,7 +80,7 @@ def test_the_pod_is_confined_and_given_time_to_stop() -> None:
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsUser"] == USER
     assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert pod["terminationGracePeriodSeconds"] > SETTINGS().stop_grace_s + 5
+    assert pod["terminationGracePeriodSeconds"] > safe_settings.STOP_S
 
 
 def test_probes_ask_ports_that_the_container_has() -> None:

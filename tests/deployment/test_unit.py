@@ -8,10 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.deployment import safe_settings
 from tests.server import REPOSITORY
-
-from imagebatch_server.app.serve import SETTINGS
-from imagebatch_server.app.settings import unknown_variables
 
 pytestmark = pytest.mark.systemd
 
@@ -57,13 +55,11 @@ def test_it_is_confined(unit: Path) -> None:
 def test_it_is_given_time_to_stop() -> None:
     lines = (FOLDER / "imagebatch.service").read_text().splitlines()
     (stop,) = [line for line in lines if line.startswith("TimeoutStopSec=")]
-    assert int(stop.partition("=")[2]) > SETTINGS().stop_grace_s + 5
+    assert int(stop.partition("=")[2]) > safe_settings.STOP_S
 
 
 def test_its_settings_are_the_servers_and_safe() -> None:
     lines = (FOLDER / "imagebatch.env").read_text().splitlines()
     pairs = [line.removeprefix("#").partition("=") for line in lines if line.removeprefix("#").startswith("IMAGEBATCH")]
     given = {name: value for name, _, value in pairs}
-    assert not unknown_variables(SETTINGS, given)
-    SETTINGS(**{name.removeprefix("IMAGEBATCH_").lower(): value for name, value in given.items()})
-    assert {"IMAGEBATCH_TLS_KEY", "IMAGEBATCH_ACCESS_FILE"} <= given.keys()
+    safe_settings.check(given)

@@ -30,7 +30,7 @@ def health(
     It needs no token. The certificate that the server must show is the one in the file. A server that asks clients for
     certificates is shown its own, which has to be of those authorities then.
     """
-    given = {
+    given: dict[str, Any] = {
         "address": address,
         "tls_certificate": tls_certificate,
         "tls_key": tls_key,
@@ -46,9 +46,8 @@ def health(
         typer.echo(f"imagebatch health: {error}", err=True)
         raise typer.Exit(2) from error
     except grpc.RpcError as error:
-        code = error.code() if isinstance(error, grpc.Call) else error
-        details = error.details() if isinstance(error, grpc.Call) else ""
-        typer.echo(f"imagebatch health: {target}: {getattr(code, 'name', code)}: {details}", err=True)
+        failed: Any = error  # a grpc.Call as well, which its types don't say
+        typer.echo(f"imagebatch health: {target}: {failed.code().name}: {failed.details()}", err=True)
         raise typer.Exit(1) from error
     typer.echo(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
     raise typer.Exit(0 if answer.status == SERVING else 1)
@@ -58,7 +57,7 @@ def _channel(settings: Settings, target: str) -> grpc.Channel:
     if settings.tls_certificate is None:
         return grpc.insecure_channel(target, options=[NO_PROXY])
     certificate = settings.tls_certificate.read_bytes()
-    pair = (None, None)
+    pair: tuple[bytes | None, bytes | None] = (None, None)
     if settings.tls_client_ca is not None and settings.tls_key is not None:
         pair = (settings.tls_key.read_bytes(), certificate)
     # The machine's own name is seldom in a certificate, so what it is held to is one of the names that are.
