@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,47 +32,43 @@ def promtool() -> str | None:
     return str(own) if own.exists() else shutil.which("promtool")
 
 
-MARKERS = (
-    "buildah",
-    "chromium",
-    "export",
-    "faketime",
-    "node",
-    "openai",
-    "pgbouncer",
-    "postgres",
-    "promtool",
-    "systemd",
-)
+def _has_programs(*names: str) -> bool:
+    return all(map(shutil.which, names))
 
 
-def _missing(marker: str) -> str | None:
-    """Say what a test with this marker lacks on this machine."""
-    if marker == "chromium" and shutil.which("chromium") is None:
-        return "Chromium is not installed: make chromium"
-    if marker == "buildah" and not (os.geteuid() == 0 and all(map(shutil.which, ("buildah", "mmdebstrap")))):
-        return "buildah and mmdebstrap are not installed, or not root's to use: make image-tools"
-    if marker == "export" and not all(map(find_spec, ("duckdb", "pandas", "polars", "pyarrow"))):
-        return "the packages duckdb, pandas, polars and pyarrow are not installed: make venv"
-    if marker == "faketime" and faketime_library() is None:
-        return "libfaketime is not installed: make faketime"
-    if marker == "node" and not (shutil.which("node") and shutil.which("npm")):
-        return "Node.js and npm are not installed; on Debian: apt install nodejs npm"
-    if marker == "openai" and not (find_spec("openai") and find_spec("llmock")):
-        return "the packages openai and llmock are not installed: make venv"
-    if marker == "pgbouncer" and shutil.which("pgbouncer") is None:
-        return "PgBouncer is not installed: make postgres"
-    if marker == "postgres" and postgres_programs() is None:
-        return "PostgreSQL's programs are not installed: make postgres"
-    if marker == "promtool" and promtool() is None:
-        return "Prometheus' promtool is not installed: make prometheus"
-    if marker == "systemd" and shutil.which("systemd-analyze") is None:
-        return "systemd-analyze is not installed: make image-tools"
-    return None
+def _has_packages(*names: str) -> bool:
+    return all(map(find_spec, names))
+
+
+NEEDS: dict[str, tuple[Callable[[], object], str]] = {
+    "buildah": (
+        lambda: os.geteuid() == 0 and _has_programs("buildah", "mmdebstrap"),
+        "buildah and mmdebstrap are not installed, or not root's to use: make image-tools",
+    ),
+    "chromium": (lambda: _has_programs("chromium"), "Chromium is not installed: make chromium"),
+    "export": (
+        lambda: _has_packages("duckdb", "pandas", "polars", "pyarrow"),
+        "the packages duckdb, pandas, polars and pyarrow are not installed: make venv",
+    ),
+    "faketime": (faketime_library, "libfaketime is not installed: make faketime"),
+    "node": (
+        lambda: _has_programs("node", "npm"),
+        "Node.js and npm are not installed; on Debian: apt install nodejs npm",
+    ),
+    "openai": (
+        lambda: _has_packages("openai", "llmock"),
+        "the packages openai and llmock are not installed: make venv",
+    ),
+    "pgbouncer": (lambda: _has_programs("pgbouncer"), "PgBouncer is not installed: make postgres"),
+    "postgres": (postgres_programs, "PostgreSQL's programs are not installed: make postgres"),
+    "promtool": (promtool, "Prometheus' promtool is not installed: make prometheus"),
+    "systemd": (lambda: _has_programs("systemd-analyze"), "systemd-analyze is not installed: make image-tools"),
+}
+"""What tests with a marker need of this machine, and what is to be said where it lacks that."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = {marker: reason for marker in MARKERS if (reason := _missing(marker))}
+    missing = {marker: reason for marker, (is_there, reason) in NEEDS.items() if not is_there()}
     for item in items:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker) is None:
