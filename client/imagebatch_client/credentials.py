@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,8 @@ class Credentials:
     def metadata(self) -> Metadata:
         """Make the metadata of a call that begins now."""
         token = self.token()
-        return self._tenant if token is None else (("authorization", f"Bearer {token}"), *self._tenant)
+        shown = self._tenant if token is None else (("authorization", f"Bearer {token}"), *self._tenant)
+        return (*shown, *_trace())
 
     def is_renewed(self, failure: ImagebatchError, used: str | None) -> bool:
         """Whether there is another token than the one that was `used` by a call which failed for it."""
@@ -51,6 +53,17 @@ class Credentials:
             return False
         self._state = None  # a file system's times may be too coarse to show the change
         return self.token() != used
+
+
+def _trace() -> Metadata:
+    """Tell which trace the caller is in, if its program uses OpenTelemetry; else nothing of it is imported."""
+    if "opentelemetry.trace" not in sys.modules:
+        return ()
+    from opentelemetry import propagate
+
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return tuple((name.lower(), value) for name, value in carrier.items())
 
 
 def _state(path: Path) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
+from contextvars import Context
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -39,7 +40,8 @@ class GatheredLines(Generic[T]):
 
     def _begin(self, kind: Hashable) -> None:
         self._waiting[kind] = (None, 0)
-        asyncio.get_running_loop().call_later(self._every_s, self._time_is_up, kind)
+        # In a context of its own: lines of the one that begins it name its request's trace.
+        asyncio.get_running_loop().call_later(self._every_s, self._time_is_up, kind, context=Context())
 
     def _time_is_up(self, kind: Hashable) -> None:
         if self._write_waiting(kind):

@@ -29,13 +29,13 @@ from imagebatch_server.app.memory import Memory, find_limit, give_memory_back
 from imagebatch_server.app.memory import share_out as share_memory
 from imagebatch_server.app.metrics import Metrics
 from imagebatch_server.app.objects import object_store_place, open_object_store, opened_buckets
+from imagebatch_server.app.onlookers import Onlookers
 from imagebatch_server.app.servers import Place, place_among_servers
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.app.tenants_file import TenantsFile
 from imagebatch_server.batches.audience import Audience
 from imagebatch_server.batches.awaited_uploads import AwaitedUploads
 from imagebatch_server.batches.control import Batches
-from imagebatch_server.batches.failure_log import FailureLog
 from imagebatch_server.batches.handover import Handover
 from imagebatch_server.batches.item_admission import ItemAdmission
 from imagebatch_server.batches.janitor import Janitor
@@ -71,8 +71,6 @@ from imagebatch_server.rpc.connections import Connections
 from imagebatch_server.rpc.gate import Gate
 from imagebatch_server.rpc.image_service import ImageServicer
 from imagebatch_server.rpc.methods import contract
-from imagebatch_server.rpc.observer import Observer
-from imagebatch_server.rpc.refused_requests import RefusedRequests
 from imagebatch_server.rpc.render import ResultRenderer, watch_response
 from imagebatch_server.rpc.validate import RequestValidator
 from imagebatch_server.store.batches import SqlBatchStore
@@ -109,6 +107,8 @@ class Server:
         self._draining = False
         self._metrics = Metrics()
         self._http_port: HttpPort | None = None
+        self._onlookers = Onlookers(settings, self._metrics)
+        self._opened.push_async_callback(self._onlookers.close)
 
     async def start(self) -> str:
         """Open everything, resume what an earlier server left, and listen. Answers the address."""
@@ -156,7 +156,7 @@ class Server:
             owner=claim.owner,
             max_update_bytes=RESULTS_BYTES,
             kept_s=urls.kept_s,
-            on_delay=self._metrics.delivered,
+            on_delivered=self._onlookers.delivered,
         )
         self._scheduler = Scheduler(
             batch_store,
@@ -169,8 +169,7 @@ class Server:
             servers,
             weight=lambda tenant: quotas(tenant).weight,
         )
-        for listener in (self._watchers, self._scheduler, Audience(news), self._metrics, self._failures()):
-            self._recorder.listen(listener)
+        self._recorder.listen(self._watchers, self._scheduler, Audience(news), *self._onlookers.of_commits)
         object_rows = SqlObjectRows(database, quotas=quotas)
         sweeper = self._sweeper(object_rows, blobs, clock)
         await sweeper.review_quarantine()  # before batches run that may need what is there
@@ -240,7 +239,7 @@ class Server:
             Gate(access.authenticator, public_info=settings.public_info),
             bounds,
             self._audit(),
-            self._observer(),
+            self._onlookers.of_requests,
             max_request_bytes=memory.max_request,
         )
         await self._measure(bounds, sweeper, database)
@@ -269,12 +268,12 @@ class Server:
         self._executor: Executor
         if settings.ray_address is not None:
             store_id = await asyncio.to_thread(object_store_place(settings, place.folder.objects).id)
-            self._executor = cluster_executor(settings, registry, place.claim.owner, store_id)
+            self._executor = self._onlookers.watched(cluster_executor(settings, registry, place.claim.owner, store_id))
             return ()
         fetcher, followed = execution.fetch_stage(settings, self._memory.fetch)
         await fetcher.start()
         opened.push_async_callback(fetcher.stop)
-        self._executor = execution.executor(
+        workers = execution.executor(
             settings,
             self._memory.ready,
             registry,
@@ -284,6 +283,7 @@ class Server:
             lambda: place.servers.count,
             self._metrics.fetches.fetched,
         )
+        self._executor = self._onlookers.watched(workers)
         return followed
 
     def _sweeper(self, rows: ObjectRows, blobs: SweptBlobStore, clock: ServiceClock) -> Sweeper:
@@ -387,22 +387,12 @@ class Server:
             bounds,
             sweeper,
             self._ownership,
-            self._settings.workers,
+            self._settings.workers if self._settings.ray_address is None else 1,  # a cluster's come and go
         )
         size = DatabaseSize(database)
         await self._opened.enter_async_context(running(size))
         add_gauges_of_disks(metrics, self._settings.data_dir, database, size)
         database.on_transaction = metrics.database.transaction
-
-    def _failures(self) -> FailureLog:
-        failures = FailureLog(self._settings.log_gather_s)
-        self._opened.callback(failures.close)
-        return failures
-
-    def _observer(self) -> Observer:
-        refused = RefusedRequests(self._settings.log_gather_s)
-        self._opened.callback(refused.close)
-        return Observer(self._metrics.requests, refused)
 
     def _audit(self) -> AuditLog | None:
         if self._settings.audit_log is None:

@@ -44,7 +44,7 @@ def add_gauges(
     gauge("watchers", "Open watches.", lambda: watchers.watchers)
     gauge("watch_lag_outcomes", "Outcomes that the slowest watcher is behind.", lambda: watchers.lag)
     gauge("workers_alive", "Worker processes that take items.", lambda: executor.alive)
-    gauge("workers", "Worker processes that the server is set to have.", lambda: workers)
+    gauge("workers", "Worker processes that there should be at the least.", lambda: workers)
     counter("workers_restarted", "Worker processes replaced.", lambda: executor.restarts)
     gauge("calls", "Unary calls being answered.", lambda: limits.calls.taken)
     gauge("transfers", "Uploads, downloads and streamed submits.", lambda: limits.transfers.under_way)

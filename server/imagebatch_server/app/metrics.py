@@ -104,9 +104,10 @@ class Metrics:
     def lost(self, batch_id: str, owner_epoch: int) -> None:
         """Nothing was recorded, so there is nothing to count."""
 
-    def delivered(self, delay_s: float) -> None:
-        """Note how long after its commit a watcher was handed an outcome."""
-        self._delays.observe(delay_s)
+    def delivered(self, delay_s: float | None) -> None:
+        """Note how long after its commit a watcher that follows was handed an outcome."""
+        if delay_s is not None:
+            self._delays.observe(delay_s)
 
     def refused(self, limit: str) -> None:
         """Count a call that was refused or ended because of a limit."""

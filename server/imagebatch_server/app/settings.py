@@ -471,6 +471,35 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least level that is logged."
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="A collector that traces go to by OTLP over gRPC, such as http://localhost:4317; needs the extra "
+        "imagebatch[otel], see docs/tracing.md. Absent: no traces.",
+    )
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_a_collector(cls, value: str | None) -> str | None:
+        parts = None if value is None else urlsplit(value)
+        if parts is not None and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc):
+            raise ValueError(
+                "must be an http(s) URL of a collector's OTLP port for gRPC, such as http://localhost:4317"
+            )
+        return value
+
+    trace_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="The share of calls that begin a trace, of those whose callers have none; a caller that has one "
+        "decides by itself.",
+    )
+    trace_item_ratio: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="The share of a traced batch's items that have spans, the first item always, unless it is 0.",
+    )
     log_gather_s: Seconds = Field(
         default=10.0,
         ge=0,

@@ -9,6 +9,7 @@ import structlog
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches.model import Batch, ItemResult, Outcome
 from imagebatch_server.gathered_lines import GatheredLines
+from imagebatch_server.trace_context import log_fields
 
 log = structlog.get_logger(__name__)
 
@@ -48,4 +49,5 @@ def _write(failed: tuple[Batch, Outcome], left_out: int) -> None:
         why=outcome.error_message,
         attempts=outcome.attempts,
         left_out=left_out,
+        **log_fields(batch.traceparent),
     )

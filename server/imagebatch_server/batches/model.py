@@ -228,6 +228,8 @@ class Batch:
     """`failed_items` likewise."""
     paused_at: datetime | None = None
     """Set while the batch is paused; none that has ended is."""
+    traceparent: str | None = None
+    """The span of its submit, as W3C Trace Context writes it: its items belong to that trace."""
 
     @property
     def processed_items(self) -> int:
@@ -299,6 +301,8 @@ class Dispatch(msgspec.Struct, frozen=True, gc=False):
     """Where its tenant stood when its turn came: of several tenants' attempts in a lane, the lowest goes first."""
     output_prefix: str | None = None
     """Where an image goes that the operation makes, if not to the service's own store."""
+    traceparent: str | None = None
+    """The batch's."""
 
 
 class AttemptResult(msgspec.Struct, frozen=True, gc=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 
 import structlog
 
@@ -16,6 +17,8 @@ class LocalNews:
 
     def __init__(self) -> None:
         self._subscribers: list[NewsSubscriber] = []
+        self._context = copy_context()
+        """The server's own: what subscribers begin is no part of the request that publishes, nor of its trace."""
 
     def subscribe(self, subscriber: NewsSubscriber) -> None:
         self._subscribers.append(subscriber)
@@ -23,7 +26,7 @@ class LocalNews:
     def publish(self, kind: NewsKind, tenant: str, batch_id: str) -> None:
         for subscriber in self._subscribers:
             try:
-                subscriber(kind, tenant, batch_id)
+                self._context.copy().run(subscriber, kind, tenant, batch_id)
             except Exception:  # whoever publishes has stored the change already, and the others must hear of it
                 log.exception("news.subscriber_failed", kind=kind.value, batch_id=batch_id)
 

@@ -117,9 +117,9 @@ class Recorder:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def listen(self, listener: CommitListener) -> None:
-        """Add a listener; listeners are called in the order of their adding."""
-        self._listeners.append(listener)
+    def listen(self, *listeners: CommitListener) -> None:
+        """Add listeners; they are called in the order of their adding."""
+        self._listeners.extend(listeners)
 
     def start(self, batch: Batch) -> None:
         """Note that a batch's first item was dispatched; written with its first outcome, or after `PACE_S`."""

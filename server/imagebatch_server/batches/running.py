@@ -247,6 +247,7 @@ class RunningBatch:
             lane=self.lane,
             turn_ms=charge.turn_ms,
             output_prefix=self.batch.options.output_prefix,
+            traceparent=self.batch.traceparent,
         )
         self._flights[item.item_index] = Flight(dispatch, charge.estimated_ms)
         self._has_departed = True

@@ -26,6 +26,7 @@ from imagebatch_server.batches.recorder import Recorder
 from imagebatch_server.batches.running import RunningBatch
 from imagebatch_server.batches.stride import SAVED_ITEMS, Stride
 from imagebatch_server.batches.tasks import Tasks
+from imagebatch_server.trace_context import log_fields
 from imagebatch_server.urls import host_of
 
 log = structlog.get_logger(__name__)
@@ -288,7 +289,13 @@ class Scheduler:
         running.recorded(batch, [outcome.item_index for outcome in outcomes])
         self._unrecorded -= len(outcomes)
         if lifecycle.is_terminal(batch.status):
-            log.info("batch.ended", batch_id=batch.batch_id, status=batch.status.value, items=batch.total_items)
+            log.info(
+                "batch.ended",
+                batch_id=batch.batch_id,
+                status=batch.status.value,
+                items=batch.total_items,
+                **log_fields(batch.traceparent),
+            )
             self._drop(running)
         elif batch.cancel_requested_at is not None:
             self._abandon(running, ItemErrorCode.CANCELLED)

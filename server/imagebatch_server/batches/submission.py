@@ -71,14 +71,20 @@ class Submission:
         """Set when the server stops: nothing more is taken in."""
 
     async def submit(
-        self, tenant: str, options: BatchOptions, new_items: Sequence[NewItem], *, content_sha256: str
+        self,
+        tenant: str,
+        options: BatchOptions,
+        new_items: Sequence[NewItem],
+        *,
+        content_sha256: str,
+        traceparent: str | None = None,
     ) -> Batch:
         """Store a batch and begin to run it; a repeated request_id answers the batch that it made.
 
         Raises InvalidRequest (all violations of meaning at once), LimitExceeded, RequestIdReused, TenantDeleted,
         StoreUnavailable, Draining.
         """
-        batch = self._begin(tenant, options, content_sha256)
+        batch = self._begin(tenant, options, content_sha256, traceparent)
         _refuse_too_many("max_items_per_batch", len(new_items), self._max_items_per_batch)
         _refuse_too_many("max_items_per_submit", len(new_items), self._max_items_per_submit)
         images, violations = self._admission.check(new_items, start_index=0)
@@ -100,14 +106,20 @@ class Submission:
         return self._run(created, () if options.canary else stored[:FIRST_READ])
 
     async def submit_stream(
-        self, tenant: str, options: BatchOptions, chunks: AsyncIterator[Sequence[NewItem]], *, content_sha256: str
+        self,
+        tenant: str,
+        options: BatchOptions,
+        chunks: AsyncIterator[Sequence[NewItem]],
+        *,
+        content_sha256: str,
+        traceparent: str | None = None,
     ) -> Batch:
         """Store a batch of any size that arrives in chunks. Nothing is visible before the last one.
 
         If `request_id` made a batch already, it is answered without reading a chunk; of two streams at a time, the
         first to end makes the batch. Raises what `submit` does; a stream that raises leaves nothing.
         """
-        batch = self._begin(tenant, options, content_sha256)
+        batch = self._begin(tenant, options, content_sha256, traceparent)
         self._check_operation(options, self._output_violations(tenant, options))
         existing = await self._batches.find_request(batch)
         if existing is not None:
@@ -154,10 +166,10 @@ class Submission:
         items, objects = await self._admission.store(batch, part, images, start_index=start_index)
         writing.begin(self._batches.stage_items(batch, items, objects))
 
-    def _begin(self, tenant: str, options: BatchOptions, content_sha256: str) -> NewBatch:
+    def _begin(self, tenant: str, options: BatchOptions, content_sha256: str, traceparent: str | None) -> NewBatch:
         if self.draining:
             raise Draining
-        return NewBatch(tenant, str(uuid_utils.uuid7()), options, self._now(), content_sha256)
+        return NewBatch(tenant, str(uuid_utils.uuid7()), options, self._now(), content_sha256, traceparent)
 
     def _output_violations(self, tenant: str, options: BatchOptions) -> list[Violation]:
         if options.output_prefix is None:

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches import lifecycle
@@ -33,6 +34,9 @@ AHEAD_WATCHERS = 2
 
 UNWATCHED_RINGS = 4
 """Batches whose outcomes are kept from the first on although nobody watches them yet: somebody usually soon does."""
+
+Delivered: TypeAlias = Callable[[str, int, float | None], None]
+"""Hears up to which sequence of a batch a watcher is handed, and how long after the commit (s) if it follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,12 @@ class Watchers:
         owner: str,
         max_update_bytes: int,
         kept_s: float = math.inf,
-        on_delay: Callable[[float], None] = lambda _seconds: None,
+        on_delivered: Delivered = lambda _batch_id, _sequence, _delay_s: None,
     ) -> None:
         """`render` makes an outcome's bytes, `pack` a message of several, with status and sequence.
 
         `owner` is this server's name as an owner of batches. What was rendered is sent within `kept_s`, or rendered
-        anew. `on_delay` hears how long after its commit an outcome was handed to a watcher (seconds).
+        anew. `on_delivered` hears what watchers are handed.
         """
         self._batches = batches
         self._outcomes = outcomes
@@ -81,7 +85,7 @@ class Watchers:
         self._pack = pack
         self._max_update_bytes = max_update_bytes
         self._kept_s = kept_s
-        self._on_delay = on_delay
+        self._on_delivered = on_delivered
         self._rings: dict[str, Ring] = {}
         self._unwatched: dict[str, None] = {}
         self._cursors: set[Cursor] = set()
@@ -241,8 +245,8 @@ class Watchers:
                     break  # the reader was slow: what it is still to get is made again
                 cursor.sequence = update.sequence
                 if update.results or update.is_last or cursor.is_due:
-                    if update.committed_at is not None:
-                        self._on_delay(time.monotonic() - update.committed_at)
+                    delay_s = None if update.committed_at is None else time.monotonic() - update.committed_at
+                    self._on_delivered(ring.batch.batch_id, update.sequence, delay_s)
                     yield update
                     cursor.was_sent()
                 if update.is_last:

@@ -24,6 +24,7 @@ from imagebatch_server.executors.supply.delivered_images import DeliveredImages
 from imagebatch_server.executors.supply.fetched_images import FetchedImages, Fetcher
 from imagebatch_server.executors.supply.result_images import ResultImages
 from imagebatch_server.executors.supply.stored_images import StoredImages
+from imagebatch_server.trace_context import log_fields
 
 log = structlog.get_logger(__name__)
 
@@ -291,4 +292,5 @@ def _names(attempt: Attempt) -> dict[str, object]:
         "item_index": dispatch.item.item_index,
         "operation": attempt.operation,
         "attempt": dispatch.attempt,
+        **log_fields(dispatch.traceparent),
     }

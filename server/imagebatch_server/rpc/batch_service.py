@@ -57,6 +57,7 @@ class BatchServicer:
             parse.options(request.options),
             parse.items(request.items),
             content_sha256=parse.content_sha256(request),
+            traceparent=call.traceparent,
         )
         return render.submission(batch)
 
@@ -69,6 +70,7 @@ class BatchServicer:
             parse.options(options),
             parse.item_chunks(requests),
             content_sha256=parse.content_sha256(batch_service_pb2.SubmitBatchStreamRequest(options=options)),
+            traceparent=call.traceparent,
         )
         return render.submission(batch)
 

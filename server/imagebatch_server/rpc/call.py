@@ -39,6 +39,8 @@ class Call:
     """The rpc's name, such as `SubmitBatch`."""
     incoming: IncomingCall
     principal: Principal
+    traceparent: str | None = None
+    """The trace that what it asks for belongs to, if there is one."""
 
     @property
     def tenant(self) -> str:

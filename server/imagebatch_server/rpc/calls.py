@@ -179,7 +179,7 @@ class Calls:
         is_stream: bool,
     ) -> T | GrpcError:
         """Do the work of a call if whoever makes it may, and answer what it came to."""
-        with self._observer.observing(rpc, incoming.peer, is_stream=is_stream) as observed:
+        with self._observer.observing(rpc, incoming, is_stream=is_stream) as observed:
             answer = await self._audited(rpc, incoming, work, observed)
             if isinstance(answer, GrpcError):
                 observed.error = answer
@@ -196,7 +196,7 @@ class Calls:
                 audited.principal = observed.principal = await self._gate.admit(rpc, incoming)
                 self._limits.rates.take(audited.principal)
                 audited.begin()
-                return await work(Call(rpc, incoming, audited.principal), audited)
+                return await work(Call(rpc, incoming, audited.principal, observed.traceparent), audited)
             except Exception as error:
                 answer = self._error(rpc, error)
         audited.refused(answer)

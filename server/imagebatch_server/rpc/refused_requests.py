@@ -9,6 +9,7 @@ import structlog
 from imagebatch_server.access.principal import Principal
 from imagebatch_server.gathered_lines import GatheredLines
 from imagebatch_server.rpc.errors import GrpcError, clip
+from imagebatch_server.trace_context import log_fields
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +23,7 @@ class _Refused:
     peer: str
     principal: Principal | None
     error: GrpcError
+    traceparent: str | None
 
 
 class RefusedRequests:
@@ -30,10 +32,10 @@ class RefusedRequests:
     def __init__(self, every_s: float) -> None:
         self._lines: GatheredLines[_Refused] = GatheredLines(_write, every_s)
 
-    def note(self, rpc: str, peer: str, principal: Principal | None, error: GrpcError) -> None:
+    def note(self, rpc: str, peer: str, principal: Principal | None, error: GrpcError, traceparent: str | None) -> None:
         """Tell of a refused request; `principal` is None where nobody was let in."""
         kind = (rpc, error.reason, error.metadata.get("limit"))
-        self._lines.add(kind, _Refused(rpc, peer, principal, error))
+        self._lines.add(kind, _Refused(rpc, peer, principal, error, traceparent))
 
     def close(self) -> None:
         """Write what waits."""
@@ -53,4 +55,5 @@ def _write(refused: _Refused, left_out: int) -> None:
         principal=None if who is None else who.name,
         peer=refused.peer,
         left_out=left_out,
+        **log_fields(refused.traceparent),
     )

@@ -82,6 +82,7 @@ def to_batch(row: Row[Any]) -> Batch:
         judged_from_successful=row.judged_from_successful,
         judged_from_failed=row.judged_from_failed,
         paused_at=row.paused_at,
+        traceparent=row.traceparent,
     )
 
 
@@ -109,6 +110,7 @@ def from_new_batch(batch: NewBatch, total_items: int, owner: str) -> dict[str, A
         "owner": owner,
         "owner_epoch": 1,
         "created_at": batch.created_at,
+        "traceparent": batch.traceparent,
     }
 
 

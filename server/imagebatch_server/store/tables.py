@@ -148,6 +148,7 @@ class BatchRow(SQLModel, table=True):
     rated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     output_prefix: str | None
     paused_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    traceparent: str | None = None
 
 
 class BatchLabelRow(SQLModel, table=True):

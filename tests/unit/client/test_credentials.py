@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,13 @@ def test_a_file_without_a_token_is_named_at_once(file: Path, content: bytes, tol
     file.unlink()
     with pytest.raises(InvalidRequestError, match=r"token_file: .*token can't be read: No such file"):
         Credentials(ConnectionSettings(token_file=file))
+
+
+def test_a_program_without_opentelemetry_pays_nothing_for_it() -> None:
+    program = (
+        "import sys; from imagebatch_client.credentials import Credentials\n"
+        "from imagebatch_client.settings import ConnectionSettings\n"
+        "assert Credentials(ConnectionSettings('localhost:1')).metadata() == ()\n"
+        "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

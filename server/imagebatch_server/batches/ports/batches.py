@@ -33,6 +33,8 @@ class NewBatch:
     options: BatchOptions
     created_at: datetime
     content_sha256: str
+    traceparent: str | None = None
+    """The trace that its submit belongs to, and its items do."""
 
 
 @dataclass(frozen=True, slots=True)
