@@ -112,6 +112,19 @@ class Storing(Noop):
         return Stored(Nothing(), image.data, f"image/{image.format}")
 
 
+class Decoding(Noop):
+    """Decode the image and, if the metadata says so, fail then: `failure` is "permanent" or "transient"."""
+
+    name: ClassVar[str] = "decoding"
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        image.pixels  # noqa: B018 - decoding is what it is for
+        failure = item.metadata.get("failure")
+        if failure is not None:
+            raise ItemError(ItemErrorCode.PROVIDER_ERROR, "as asked for", transient=failure == "transient")
+        return Nothing()
+
+
 class Verbose(Noop):
     """Answer with as many characters as the metadata says under `characters`."""
 
@@ -411,7 +424,7 @@ WAITS: dict[str, Callable[[Mapping[str, Any]], Awaitable[object]]] = {
 OPERATIONS = {
     operation.name: f"{__name__}:{operation.__name__}"
     for operation in (
-        Noop, Scripted, OtherScripted, Storing, Verbose, NotANumber, NoOutput, LoadFails, LoadCrashes, LoadHangs,
+        Noop, Scripted, OtherScripted, Storing, Decoding, Verbose, NotANumber, NoOutput, LoadFails, LoadCrashes, LoadHangs,
         LoadSlow, Chunked, Awaiting, CountsServers, Limited, Metered, AsyncLoadFails,
     )
 }  # fmt: skip

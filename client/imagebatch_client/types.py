@@ -136,6 +136,7 @@ class BatchItemResult(Record):
     image_sha256: str | None = None
     stored_object_key: str | None = None
     duplicate_of_index: int | None = None
+    preview_url: str | None = None
 
     @property
     def description(self) -> str | None:

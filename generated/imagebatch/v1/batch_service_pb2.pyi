@@ -983,6 +983,7 @@ class GetServerInfoResponse(_message.Message):
           release gave INVALID_REQUEST for metadata, parameters and URLs, and what was observed as `value`.
         - `output_prefix`: BatchOptions.output_prefix.
         - `pause_batch`: PauseBatch, ResumeBatch, BatchStatusResult.paused_at.
+        - `previews`: BatchItemResult.preview_url, of items that end from now on.
         - `retry_item_ids`: RetryBatchRequest.item_ids.
         - `retry_request_id`: RetryBatchRequest.request_id.
         - `search_results`: GetBatchResultsRequest.error_codes, GetBatchResultsRequest.text.

@@ -23,7 +23,7 @@ from imagebatch_server.app.endpoint import CALLS_GRACE_S, Endpoint
 from imagebatch_server.app.features import features
 from imagebatch_server.app.gauges import add_gauges, add_gauges_among_servers, add_gauges_of_disks
 from imagebatch_server.app.http_port import HttpPort
-from imagebatch_server.app.image_urls import image_urls
+from imagebatch_server.app.image_urls import image_urls, makes_previews
 from imagebatch_server.app.limits import call_limits, server_limits, usual_quotas
 from imagebatch_server.app.memory import Memory, find_limit, give_memory_back
 from imagebatch_server.app.memory import share_out as share_memory
@@ -220,6 +220,7 @@ class Server:
                 has_http_port=signer is not None,
                 has_bucket=settings.object_store_url is not None,
                 opens_buckets=buckets is not None,
+                makes_previews=makes_previews(settings),
             ),
         )
         calls = Calls(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagebatch_server.access.watched_files import WatchedFiles
+from imagebatch_server.app.image_urls import makes_previews
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.batches.errors import CannotStart, UnknownOperation
 from imagebatch_server.batches.hosts import Hosts
@@ -93,6 +94,7 @@ def executor(
         settings.worker_memory_bytes,
         configuration=registry.configuration(asynchronous=False),
         servers=sharers,
+        makes_previews=makes_previews(settings),
     )
     asynchronous_child = replace(
         child,

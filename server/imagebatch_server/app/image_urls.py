@@ -23,6 +23,13 @@ class StoreUrls:
         return self.blobs.url(BlobName(tenant, object_key))
 
 
+def makes_previews(settings: Settings) -> bool:
+    """Say whether items get previews: unless the operator decides, where a browser can show them."""
+    if settings.previews is not None:
+        return settings.previews
+    return settings.http_address is not None or settings.object_store_url is not None
+
+
 def image_urls(settings: Settings, signer: UrlSigner | None, blobs: BlobStore) -> ImageUrls:
     """Choose the HTTP port's where there is one: they hold the tenant, and let browsers do no more than is safe."""
     if signer is not None:

@@ -419,6 +419,11 @@ class Settings(BaseSettings):
     stop_grace_s: Seconds = Field(
         default=25.0, ge=0, description="Time that work in flight is given to end when the server is stopped."
     )
+    previews: bool | None = Field(
+        default=None,
+        description="Whether each item's image is kept as a JPEG of at most 256 pixels, for preview_url; absent: where "
+        "there is an HTTP port or a bucket, whose URLs a browser can show.",
+    )
     http_address: str | None = Field(
         default=None,
         description="Where to answer HTTP too, as host:port: the contract by Connect and gRPC-Web, images, health, "

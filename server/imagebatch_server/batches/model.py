@@ -139,7 +139,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How one item ended: SUCCESS, FAILED or SKIPPED.
 
-    The fields before `image_bytes` have the names and the order of their columns in the table of outcomes, and those
+    The fields before `image_bytes` have the names, and but for the last the order, of their columns in the table of outcomes, and those
     that callers see the names of their fields in the contract. A child makes it and sends it by position; rows are
     written by position too.
     """
@@ -157,6 +157,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     duplicate_of_index: int | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    preview_object_key: str | None = None
+    """Of the small picture of the image, if one was made; likewise."""
     image_bytes: int = 0
     """Of the image that was processed, as the executor got it; it counts as usage and is not kept with the outcome."""
     image_format: str | None = None
@@ -189,6 +191,8 @@ class ItemResult(msgspec.Struct, frozen=True, gc=False):
         if item.object_key is not None or (outcome is not None and outcome.stored_object_key is not None):
             size += STORED_IMAGE_URL_BYTES
         if outcome is not None:
+            if outcome.preview_object_key is not None:
+                size += STORED_IMAGE_URL_BYTES
             size += len(outcome.output_data or b"") + len(outcome.error_message or "")
         return size
 
@@ -310,8 +314,8 @@ class AttemptResult(msgspec.Struct, frozen=True, gc=False):
 
     dispatch: Dispatch
     outcome: Outcome
-    stored_object: StoredObject | None = None
-    """The row of the image that the operation made; the blob is durable already."""
+    objects: tuple[StoredObject, ...] = ()
+    """The rows of the images that the outcome names; their blobs are durable already."""
     transient: bool = False
     """Whether another attempt may help; only meaningful with an error."""
     busy: bool = False

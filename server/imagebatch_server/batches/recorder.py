@@ -51,7 +51,7 @@ class CommitListener(Protocol):
         """Hear that the batch is not ours at this epoch any more; none of its outcomes was written."""
 
 
-_Entry = tuple[Item, Outcome, StoredObject | None]
+_Entry = tuple[Item, Outcome, Sequence[StoredObject]]
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class _Queue:
             batch_id=self.batch_id,
             owner_epoch=self.owner_epoch,
             outcomes=[outcome for _, outcome, _ in self.entries],
-            objects=[stored for _, _, stored in self.entries if stored is not None],
+            objects=[stored for _, _, objects in self.entries for stored in objects],
             started_at=self.started_at,
             outcomes_per_s=self.outcomes_per_s,
             failures={
@@ -128,13 +128,13 @@ class Recorder:
         self._wake_at(asyncio.get_running_loop().time() + PACE_S)
 
     def add(
-        self, batch: Batch, item: Item, outcome: Outcome, stored_object: StoredObject | None = None, *, can_wait: bool
+        self, batch: Batch, item: Item, outcome: Outcome, objects: Sequence[StoredObject] = (), *, can_wait: bool
     ) -> None:
-        """Take one outcome to be written, and the row of the object that it names.
+        """Take one outcome to be written, and the rows of the objects that it names.
 
         It is written as soon as can be, or within `PACE_S` if it can wait for others.
         """
-        self._queue(batch).entries.append((item, outcome, stored_object))
+        self._queue(batch).entries.append((item, outcome, objects))
         self._idle.clear()
         if can_wait:
             self._wake_at(self._next_at)
@@ -215,7 +215,7 @@ class Recorder:
             log.error(
                 "recorder.outcome_refused", batch_id=queue.batch_id, item_index=outcome.item_index, why=_reason(error)
             )
-            parts = [replace(queue.part([(item, _in_place_of(outcome), None)]), is_replaced=True)]
+            parts = [replace(queue.part([(item, _in_place_of(outcome), ())]), is_replaced=True)]
         else:
             # Not even that is taken, so it is the batch. Whoever looks after batches will try it again.
             log.error("recorder.batch_refused", batch_id=queue.batch_id, why=_reason(error))

@@ -268,7 +268,7 @@ class Scheduler:
         elif not (self._put_off(running, result) if result.busy else self._attempt_again(running, result)):
             # The last in flight can't wait: nothing follows it, and its batch may end with it.
             can_wait = running.in_flight > 1
-            self._record(running, dispatch.item, result.outcome, result.stored_object, can_wait=can_wait)
+            self._record(running, dispatch.item, result.outcome, result.objects, can_wait=can_wait)
             if running.is_past_failure_limit:
                 self._abandon(running, ItemErrorCode.FAILURE_LIMIT)
         self._pump_soon()
@@ -463,13 +463,13 @@ class Scheduler:
         running: RunningBatch,
         item: Item,
         outcome: Outcome,
-        stored_object: StoredObject | None = None,
+        objects: Sequence[StoredObject] = (),
         *,
         can_wait: bool = False,
     ) -> None:
         running.hand_over(outcome)
         self._unrecorded += 1
-        self._recorder.add(running.batch, item, outcome, stored_object, can_wait=can_wait)
+        self._recorder.add(running.batch, item, outcome, objects, can_wait=can_wait)
 
     def _abandon(self, running: RunningBatch, code: ItemErrorCode) -> None:
         """Skip all items but those that a worker has begun."""

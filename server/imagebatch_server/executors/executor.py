@@ -12,7 +12,7 @@ import structlog
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError
-from imagebatch_server.batches.model import AttemptResult, Dispatch, StoredObject
+from imagebatch_server.batches.model import AttemptResult, Dispatch
 from imagebatch_server.batches.ports.execution import DispatchEvents
 from imagebatch_server.batches.ports.objects import BlobStore, BucketImages
 from imagebatch_server.byte_budget import ByteBudget
@@ -259,12 +259,14 @@ class PooledExecutor:
     def done(self, attempt: Attempt, done: Done) -> None:
         if done.traceback is not None:
             self._log_failure(attempt, done.traceback)
-        if done.stored is None:
-            self._finish(attempt, attempt.result(done))
-        elif not attempt.forgotten:
-            self._hold(attempt, done.stored.data)
-            keeper = self._result_images if attempt.dispatch.output_prefix is None else self._delivered_images
-            keeper.add(attempt, done, done.stored)
+        if attempt.forgotten:
+            return
+        made = done.stored if attempt.dispatch.output_prefix is None else None
+        if made is None and done.preview is None:
+            self.kept(attempt, done)
+        else:
+            self._hold(attempt, b"" if done.stored is None else done.stored.data)
+            self._result_images.add(attempt, done, made)
 
     def _log_failure(self, attempt: Attempt, traceback: str) -> None:
         # Now and then: a million items that fail alike must not fill the disk; each outcome has the error's message.
@@ -278,8 +280,14 @@ class PooledExecutor:
             log.warning("item.worker_lost", **_names(attempt), why=error.message)
         self._finish(attempt, attempt.failure(error, run_s))
 
-    def kept(self, attempt: Attempt, done: Done, stored: StoredObject | None) -> None:
-        self._finish(attempt, attempt.result(done, stored))
+    def kept(self, attempt: Attempt, done: Done) -> None:
+        if done.stored is None or attempt.dispatch.output_prefix is None:
+            self._finish(attempt, attempt.result(done))
+        else:
+            self._delivered_images.add(attempt, done, done.stored)
+
+    def delivered(self, attempt: Attempt, done: Done) -> None:
+        self._finish(attempt, attempt.result(done))
 
     def progressed(self) -> None:
         self._turn()

@@ -24,6 +24,7 @@ from imagebatch_server.images.core import Core
 from imagebatch_server.images.exif import CaptureTime, capture_time, exif_of, orientation
 from imagebatch_server.images.header import stored_size
 from imagebatch_server.images.opening import check_size, core_of, errors_of, format_of, open_core
+from imagebatch_server.images.preview import Preview
 
 _MOST_FRAMES = 10_000
 
@@ -78,26 +79,32 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
     """Whether a picture of which a part is missing is refused when its pixels are asked for."""
     frame: int = 0
     """Which of the frames or pages it is, from 0."""
+    preview: Preview | None = None
+    """Is shown whatever is decoded."""
     _found: _Found = msgspec.field(default_factory=_Found)
 
     def __repr__(self) -> str:
         return f"<Image: {self.format}, {self.width} x {self.height}>"
 
     @classmethod
-    def of(cls, data: bytes, *, max_pixels: int = 100_000_000, strict: bool = False) -> Image:
+    def of(
+        cls, data: bytes, *, max_pixels: int = 100_000_000, strict: bool = False, preview: Preview | None = None
+    ) -> Image:
         """Look at a file's first bytes only: at those of an operation that never looks, more would be in vain.
 
-        Raises ItemError: UNSUPPORTED_FORMAT.
+        `preview` is to be shown whatever is decoded later. Raises ItemError: UNSUPPORTED_FORMAT.
         """
-        return cls(data, format_of(data), max_pixels, strict)
+        return cls(data, format_of(data), max_pixels, strict, preview=preview)
 
     @classmethod
-    def open(cls, data: bytes, *, max_pixels: int = 100_000_000, strict: bool = False) -> Image:
+    def open(
+        cls, data: bytes, *, max_pixels: int = 100_000_000, strict: bool = False, preview: Preview | None = None
+    ) -> Image:
         """Read the header, and no pixels.
 
         Raises ItemError: UNSUPPORTED_FORMAT, TOO_LARGE (more than `max_pixels` pixels), DECODE_FAILED.
         """
-        image = cls.of(data, max_pixels=max_pixels, strict=strict)
+        image = cls.of(data, max_pixels=max_pixels, strict=strict, preview=preview)
         image.header  # noqa: B018 - read now
         return image
 
@@ -299,7 +306,10 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
         shown = shown if keep_alpha else flattened(shown)
         shown.info = {}  # whatever is made of it, and saved, is to carry nothing of the file but the picture
         turn = None if self.format == "tiff" else _TURNS.get(self.orientation)  # Pillow turns a TIFF itself
-        return shown if turn is None else shown.transpose(turn)
+        shown = shown if turn is None else shown.transpose(turn)
+        if self.preview is not None:
+            self.preview.see(shown)
+        return shown
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ _ATTEMPTS = wire.Integer(_RESULT.ATTEMPTS_FIELD_NUMBER)
 _COMPLETED_AT = wire.head(_RESULT.COMPLETED_AT_FIELD_NUMBER)
 _IMAGE_SHA256 = wire.head(_RESULT.IMAGE_SHA256_FIELD_NUMBER)
 _STORED_OBJECT_KEY = wire.head(_RESULT.STORED_OBJECT_KEY_FIELD_NUMBER)
+_PREVIEW_URL = wire.head(_RESULT.PREVIEW_URL_FIELD_NUMBER)
 _DUPLICATE_OF_INDEX = wire.Integer(_RESULT.DUPLICATE_OF_INDEX_FIELD_NUMBER)
 
 _URL_ENTRY = wire.entry_head("image_url", wire.STRING)
@@ -172,10 +173,15 @@ class ResultRenderer:
             self._add_outcome(parts, result.outcome)
         object_key = _shown(result)
         if object_key is not None:
-            url = self._url_of(tenant, object_key)
-            if url is not None:
-                parts += _text(_STORED_IMAGE_URL, url)
+            self._add_url(parts, _STORED_IMAGE_URL, tenant, object_key)
+        if result.outcome is not None and result.outcome.preview_object_key is not None:
+            self._add_url(parts, _PREVIEW_URL, tenant, result.outcome.preview_object_key)
         return b"".join(parts)
+
+    def _add_url(self, parts: list[bytes], heads: wire.Table, tenant: str, object_key: str) -> None:
+        url = self._url_of(tenant, object_key)
+        if url is not None:
+            parts += _text(heads, url)
 
     def _add_outcome(self, parts: list[bytes], outcome: Outcome) -> None:
         # By hand, field by field: a loop over what the descriptor says takes twice as long.

@@ -209,7 +209,7 @@ _OLD = (
 )
 _REFERENCES = [
     select(column).distinct().where(column.in_(bindparam("object_keys", expanding=True)))
-    for column in (items.c.object_key, outcomes.c.stored_object_key)
+    for column in (items.c.object_key, outcomes.c.stored_object_key, outcomes.c.preview_object_key)
 ]
 _LOCK = (
     select(objects.c.object_key)

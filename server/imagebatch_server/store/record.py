@@ -52,7 +52,7 @@ def record(
             cluster_id = cluster_ids.get(outcome.item_index)
             new_outcomes.append(rows.from_outcome(key, sequence, outcome, completed_at, cluster_id))
         if commit.objects:
-            named = {outcome.stored_object_key for outcome in fresh}
+            named = {key for outcome in fresh for key in (outcome.stored_object_key, outcome.preview_object_key)}
             new_objects += [stored for stored in commit.objects if stored.object_key in named]
     insert_objects(connection, new_objects)
     insert_rows(connection, outcomes, new_outcomes)

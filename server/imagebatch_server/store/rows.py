@@ -25,6 +25,9 @@ ITEM_COLUMNS = [items.c[name] for name in Item.__struct_fields__]
 KEPT_FIELDS = Outcome.__struct_fields__.index("image_bytes")
 """Of an outcome so many have a column; what follows is counted in other tables."""
 
+_FIRST_FIELDS = Outcome.__struct_fields__.index("preview_object_key")
+"""Those whose columns stand together; the others were added to the table later."""
+
 RESULT_COLUMNS = [outcomes.c[name] for name in (*Outcome.__struct_fields__[:KEPT_FIELDS], "sequence", "completed_at")]
 """An outcome, and then what an `ItemResult` has besides it."""
 
@@ -153,9 +156,10 @@ def from_outcome(
         None if outcome.error_code is None else outcome.error_code.value,
         # Its words must never keep an outcome from being recorded.
         None if outcome.error_message is None else plain_text(outcome.error_message),
-        *astuple(outcome)[4:KEPT_FIELDS],
+        *astuple(outcome)[4:_FIRST_FIELDS],
         completed_at,
         cluster_id,
+        outcome.preview_object_key,
     )
 
 

@@ -220,6 +220,7 @@ class OutcomeRow(SQLModel, table=True):
         _partial_index(
             "outcomes_cluster_id", "tenant", "batch_id", "cluster_id", "item_index", where="cluster_id IS NOT NULL"
         ),
+        _partial_index("outcomes_preview_object_key", "preview_object_key", where="preview_object_key IS NOT NULL"),
     )
 
     tenant: str = Field(primary_key=True)
@@ -239,6 +240,7 @@ class OutcomeRow(SQLModel, table=True):
     output_tokens: int = Field(sa_type=BigInteger)
     completed_at: datetime = Field(sa_type=UtcDateTime)
     cluster_id: str | None = None
+    preview_object_key: str | None = None
 
 
 class FailureClusterRow(SQLModel, table=True):

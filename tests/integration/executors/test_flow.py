@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,10 +19,13 @@ from tests.integration.executors.harness import (
     output,
     took_ms,
 )
+from tests.operations_for_tests import OPERATIONS
 
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError, StoreUnavailable
 from imagebatch_server.limits import MAX_ERROR_MESSAGE_BYTES
+
+THUMBNAIL = "imagebatch_server.operations.thumbnail:Thumbnail"
 
 
 async def test_an_operation_gets_what_was_submitted() -> None:
@@ -156,7 +160,7 @@ async def test_a_store_that_is_away_is_waited_for() -> None:
         assert (await on.run()).outcome.error_code is None
         tries = 0
         on.blobs.before_write = fail_twice
-        assert (await on.run(operation="storing")).stored_object is not None
+        assert (await on.run(operation="storing")).objects
         assert tries > 3
 
 
@@ -181,14 +185,59 @@ async def test_an_image_in_a_result_is_stored_before_the_attempt_is_over() -> No
         results = await on.recorded.finish(20)
         keys = set()
         for result in results.values():
-            stored = result.stored_object
-            assert stored is not None
+            (stored,) = result.objects
             assert on.blobs.blobs[stored.object_key] == PICTURE
             assert (stored.tenant, stored.content_type, stored.size_bytes) == ("tenant", "image/png", len(PICTURE))
             assert stored.sha256 == hashlib.sha256(PICTURE).hexdigest()
             assert datetime.now(UTC) - stored.created_at < timedelta(minutes=1)
             keys.add(stored.object_key)
         assert len(keys) == 20
+
+
+async def test_a_preview_of_what_was_decoded_is_stored_beside_the_outcome() -> None:
+    async with bench(makes_previews=True) as on:
+        for metadata in ({}, {"failure": "permanent"}):
+            result = await on.run(metadata, operation="decoding", url="http://host/picture.png")
+            (preview,) = result.objects
+            assert result.outcome.preview_object_key == preview.object_key
+            assert on.blobs.blobs[preview.object_key][:3] == b"\xff\xd8\xff"
+            assert (preview.tenant, preview.content_type) == ("tenant", "image/jpeg")
+            assert preview.sha256 == hashlib.sha256(on.blobs.blobs[preview.object_key]).hexdigest()
+        for metadata, operation in (({"failure": "transient"}, "decoding"), ({}, "noop")):
+            result = await on.run(metadata, operation=operation)
+            assert (result.objects, result.outcome.preview_object_key) == ((), None)
+
+
+async def test_a_result_and_its_preview_are_stored_together() -> None:
+    async with bench(makes_previews=True, operations=OPERATIONS | {"thumbnail": THUMBNAIL}) as on:
+        result = await on.run(operation="thumbnail")
+        assert [stored.object_key for stored in result.objects] == [
+            result.outcome.stored_object_key,
+            result.outcome.preview_object_key,
+        ]
+        assert len({on.blobs.blobs[stored.object_key] for stored in result.objects}) == 2
+
+
+async def test_no_outcome_fails_or_waits_for_a_preview_that_can_not_be_stored() -> None:
+    tries = 0
+
+    def fail(error: Exception) -> Callable[[], None]:
+        def fail_() -> None:
+            nonlocal tries
+            tries += 1
+            raise error
+
+        return fail_
+
+    for error in (StoreUnavailable("the disk is full"), RuntimeError("a mistake")):
+        async with bench(makes_previews=True) as on:
+            tries = 0
+            on.blobs.before_write = fail(error)
+            for _ in range(3):
+                result = await on.run(operation="decoding")
+                assert result.outcome.error_code is None
+                assert (result.objects, result.outcome.preview_object_key) == ((), None)
+            assert tries == 1, "for a while no other one is tried"
 
 
 async def test_a_url_is_fetched_and_its_slot_freed_before_it_runs() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import PIL.Image
 import pytest
 from tests.integration.http.conftest import Site, secret
 from tests.integration.server import pictures
 from tests.integration.server.calls import Raw, item
+
+from imagebatch.v1.batch_service_pb2 import GetServerInfoRequest, RetryBatchRequest
 
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 
@@ -183,3 +187,33 @@ def test_a_query_that_nobody_makes_is_refused_and_no_failure_of_ours(site: Site,
     assert http.get(f"{url[: url.index('signature=')]}signature=%C3%A9").status_code == 403
     assert http.get(f"{site.batches}/ListBatches?{more}").status_code == 415
     assert "http.failed" not in site.server.log
+
+
+def test_a_preview_is_shown_of_each_picture_and_goes_with_its_outcome(site: Site, http: httpx.Client, raw: Raw) -> None:
+    large = pictures.noisy("JPEG", (640, 320))
+    key = raw.upload(large).object_key
+    batch_id = raw.submit([item(object_key=key), item(object_key=key, metadata={"failure": "permanent"})], "decoding")
+    results = raw.watch_to_end(batch_id.batch_id).results
+    paged = raw.page(batch_id.batch_id).results
+    for result in (*results, *paged):
+        answer = http.get(result.preview_url)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+        with PIL.Image.open(io.BytesIO(answer.content)) as preview:
+            assert (preview.format, preview.size) == ("JPEG", (256, 128))
+    first, second = (urlsplit(paged[index].preview_url).path for index in (0, 1))
+    assert first != second
+
+    raw.batches.RetryBatch(RetryBatchRequest(batch_id=batch_id.batch_id))
+    raw.watch_to_end(batch_id.batch_id)
+    again = raw.page(batch_id.batch_id).results
+    assert urlsplit(again[0].preview_url).path == first, "its outcome stood"
+    assert urlsplit(again[1].preview_url).path not in (first, second)
+    assert http.get(again[1].preview_url).status_code == 200
+
+
+def test_what_was_not_decoded_has_no_preview(raw: Raw) -> None:
+    bad = raw.upload(b"\x89PNG\r\n\x1a\n").object_key
+    for operation, key in (("noop", raw.upload(pictures.drawn()).object_key), ("decoding", bad)):
+        (result,) = raw.watch_to_end(raw.submit([item(object_key=key)], operation).batch_id).results
+        assert not result.HasField("preview_url")
+    assert "previews" in raw.batches.GetServerInfo(GetServerInfoRequest()).features

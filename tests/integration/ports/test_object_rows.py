@@ -150,7 +150,10 @@ async def test_a_result_that_a_retry_drops_is_swept(
     batches: SqlBatchStore, outcomes: SqlOutcomeStore, objects: SqlObjectRows
 ) -> None:
     batch = await made(batches, 1)
-    await record(outcomes, batch, structs.replace(failed(0), stored_object_key="one.partial"))
+    await record(
+        outcomes, batch, structs.replace(failed(0), stored_object_key="one.partial", preview_object_key="one.preview")
+    )
+    assert await objects.stored_bytes(TENANT) == 2 * stored("one.preview").size_bytes
     assert list(await objects.unreferenced(at(1), 10)) == []
     await batches.retry(TENANT, batch.batch_id, RetryRequest(), NOON)
-    assert list(await objects.unreferenced(at(1), 10)) == ["one.partial"]
+    assert list(await objects.unreferenced(at(1), 10)) == ["one.partial", "one.preview"]

@@ -73,6 +73,7 @@ QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
     (object_rows._LOCK, {**KEYS, "before": NOON}, "objects_pkey"),
     (object_rows._REFERENCES[0], KEYS, "items_object_key"),
     (object_rows._REFERENCES[1], KEYS, "outcomes_stored_object_key"),
+    (object_rows._REFERENCES[2], KEYS, "outcomes_preview_object_key"),
 ]
 
 

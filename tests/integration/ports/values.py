@@ -147,7 +147,12 @@ def commit(
         outcomes=outcomes,
         started_at=started_at,
         outcomes_per_s=None,
-        objects=[stored(outcome.stored_object_key) for outcome in outcomes if outcome.stored_object_key is not None],
+        objects=[
+            stored(key)
+            for outcome in outcomes
+            for key in (outcome.stored_object_key, outcome.preview_object_key)
+            if key is not None
+        ],
         failures={
             outcome.item_index: cluster_of(item(outcome.item_index), outcome)
             for outcome in outcomes

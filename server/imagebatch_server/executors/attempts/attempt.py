@@ -37,6 +37,10 @@ class Attempt:
     """Children that died with this attempt next and none begun."""
     suspected: bool = False
     """A child died with this attempt and others begun, so that nobody knows which of them it was."""
+    stored: StoredObject | None = None
+    """The row of the image that its operation made, once that is durable in the service's own store."""
+    preview: StoredObject | None = None
+    """The row of its preview, likewise."""
     is_taken: bool = False
     """Whether a worker has it, or had it and made an image that is being stored."""
     forgotten: bool = False
@@ -52,16 +56,18 @@ class Attempt:
         """What is left of its time, now that its image is here."""
         return self.dispatch.timeout_s - self.fetch_s
 
-    def result(self, done: Done, stored_object: StoredObject | None = None) -> AttemptResult:
+    def result(self, done: Done) -> AttemptResult:
         """Complete the result that a child reported by what only the executor knows of it."""
         outcome = structs.replace(
             done.outcome,
             processing_time_ms=self._total_ms(done.run_s),
             attempts=self.dispatch.attempt,
-            stored_object_key=None if stored_object is None else stored_object.object_key,
+            stored_object_key=None if self.stored is None else self.stored.object_key,
+            preview_object_key=None if self.preview is None else self.preview.object_key,
             image_bytes=self.image_bytes,
         )
-        return AttemptResult(self.dispatch, outcome, stored_object, done.transient, done.busy, done.retry_after_s)
+        objects = tuple(stored for stored in (self.stored, self.preview) if stored is not None)
+        return AttemptResult(self.dispatch, outcome, objects, done.transient, done.busy, done.retry_after_s)
 
     def failure(self, error: ItemError, run_s: float = 0.0) -> AttemptResult:
         """Make the result of an attempt that no child could report on; `run_s` is what it had run for."""

@@ -59,7 +59,9 @@ class _ConcurrentChild:
     def __init__(self, writer: asyncio.StreamWriter, start: Start) -> None:
         self._writer = writer
         self._memory = confinement.MemoryWatch(start.memory_bytes)
-        self._runner = Runner(start.operations, start.max_image_pixels, start.configuration)
+        self._runner = Runner(
+            start.operations, start.max_image_pixels, start.configuration, makes_previews=start.makes_previews
+        )
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._cancelled: set[int] = set()
         self._last_number = 0

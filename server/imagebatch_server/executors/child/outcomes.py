@@ -11,6 +11,7 @@ from imagebatch_server.batches.errors import ItemError, short_text
 from imagebatch_server.batches.model import Outcome
 from imagebatch_server.executors.protocol.answers import fault_of
 from imagebatch_server.executors.protocol.messages import Done, StoredImage, Task
+from imagebatch_server.images.preview import Preview
 from imagebatch_server.limits import MAX_OUTPUT_BYTES
 from imagebatch_server.operations.base import MeteredOutput, Output, Stored
 
@@ -67,6 +68,12 @@ def failure(
 def internal(task: Task, message: str, sha256: str | None = None, image_format: str | None = None) -> Done:
     """Report that the operation, or the server, is at fault."""
     return Done(_failed(task, ItemErrorCode.INTERNAL, message, sha256, image_format))
+
+
+def add_preview(done: Done, preview: Preview | None) -> None:
+    """Add the preview that was taken, if one was, unless another attempt may follow, which takes its own."""
+    if preview is not None and not done.transient:
+        done.preview = preview.jpeg
 
 
 def _checked(task: Task, operation: str, done: Done) -> Done:

@@ -16,6 +16,7 @@ from imagebatch_server.executors.child import outcomes
 from imagebatch_server.executors.protocol.messages import Done, LoadFailed, Task
 from imagebatch_server.images.decode import Image
 from imagebatch_server.images.header import sniff
+from imagebatch_server.images.preview import Preview
 from imagebatch_server.operations.base import (
     AsyncOperation,
     BaseOperation,
@@ -36,11 +37,17 @@ class Runner:
     """The operations of one child, each loaded once."""
 
     def __init__(
-        self, references: Mapping[str, str], max_image_pixels: int, configuration: Configuration | None = None
+        self,
+        references: Mapping[str, str],
+        max_image_pixels: int,
+        configuration: Configuration | None = None,
+        *,
+        makes_previews: bool = False,
     ) -> None:
         self._references = references
         self._max_image_pixels = max_image_pixels
         self._configuration = configuration or Configuration()
+        self._makes_previews = makes_previews
         self._loaded: dict[str, BaseOperation[Any]] = {}
         self._failed: dict[str, tuple[float, LoadFailed]] = {}
 
@@ -83,10 +90,10 @@ class Runner:
 
         def run(task: Task, data: bytes) -> Done:
             began = time.perf_counter()
-            sha256 = hashlib.sha256(data).hexdigest()
+            sha256, preview = hashlib.sha256(data).hexdigest(), self._new_preview()
             try:
                 given, strict = parsed()
-                image, context = self._opened(data, strict=strict, begin=begin), _context(task)
+                image, context = self._opened(data, preview, strict=strict, begin=begin), _context(task)
                 if isinstance(image, Image):
                     result = operation.run(image, given, context)
                 else:
@@ -94,6 +101,7 @@ class Runner:
                 done = outcomes.success(task, operation.name, result, sha256)
             except Exception as error:  # an operation may raise anything, and its items are what it is charged with
                 done = outcomes.failure(task, operation.name, error, sha256, sniff(data))
+            outcomes.add_preview(done, preview)
             done.run_s = time.perf_counter() - began
             return done
 
@@ -106,12 +114,13 @@ class Runner:
         parsed = _once_parsed(operation, parameters)
         began = time.perf_counter()
         digests = [hashlib.sha256(data).hexdigest() for data in images]
+        previews = [self._new_preview() for _ in images]
         dones: list[Done | None] = [None] * len(tasks)
         ready: list[tuple[int, Image, ItemContext]] = []
         for position, (task, data) in enumerate(zip(tasks, images, strict=True)):
             try:
                 given, strict = parsed()
-                image, context = self._opened(data, strict=strict), _context(task)
+                image, context = self._opened(data, previews[position], strict=strict), _context(task)
                 if isinstance(image, Image):
                     ready.append((position, image, context))
                 else:
@@ -129,7 +138,8 @@ class Runner:
                     tasks[position], operation.name, error, digests[position], sniff(images[position])
                 )
         ended = [done for done in dones if done is not None]
-        for done in ended:
+        for done, preview in zip(ended, previews, strict=True):
+            outcomes.add_preview(done, preview)
             done.run_s = (time.perf_counter() - began) / len(ended)
         return ended
 
@@ -138,10 +148,10 @@ class Runner:
     ) -> Done:
         """Run one task. Raises MemoryError, and CancelledError if the operation lets it through."""
         began = time.perf_counter()
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256, preview = hashlib.sha256(data).hexdigest(), self._new_preview()
         try:
             given, strict = _parsed(operation, parameters)
-            image, context = self._opened(data, strict=strict), _context(task)
+            image, context = self._opened(data, preview, strict=strict), _context(task)
             if isinstance(image, Image):
                 result = await operation.run(image, given, context)
             else:
@@ -149,12 +159,18 @@ class Runner:
             done = outcomes.success(task, operation.name, result, sha256)
         except Exception as error:
             done = outcomes.failure(task, operation.name, error, sha256, sniff(data))
+        outcomes.add_preview(done, preview)
         done.run_s = time.perf_counter() - began
         return done
 
-    def _opened(self, data: bytes, *, strict: bool, begin: Callable[..., Image] = Image.open) -> Image | ItemError:
+    def _new_preview(self) -> Preview | None:
+        return Preview() if self._makes_previews else None
+
+    def _opened(
+        self, data: bytes, preview: Preview | None, *, strict: bool, begin: Callable[..., Image] = Image.open
+    ) -> Image | ItemError:
         try:
-            return begin(data, max_pixels=self._max_image_pixels, strict=strict)
+            return begin(data, max_pixels=self._max_image_pixels, strict=strict, preview=preview)
         except ItemError as error:
             return error
 

@@ -34,7 +34,9 @@ class SerialChild:
         self._channel = channel
         self._warm = start.warm
         self._memory = confinement.MemoryWatch(start.memory_bytes)
-        self._runner = Runner(start.operations, start.max_image_pixels, start.configuration)
+        self._runner = Runner(
+            start.operations, start.max_image_pixels, start.configuration, makes_previews=start.makes_previews
+        )
 
     def serve(self, stream: Stream) -> None:
         """Load what is to be warm, then run chunks as long as they come. Raises MemoryError if an item takes it all."""

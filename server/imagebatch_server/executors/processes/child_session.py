@@ -62,6 +62,7 @@ class ChildSettings:
     configuration: Configuration = field(default_factory=Configuration)
     servers: Callable[[], int] = lambda: 1
     """How many servers there are at a time."""
+    makes_previews: bool = False
 
 
 class SessionEvents(Protocol):
@@ -117,6 +118,7 @@ class ChildSession(ABC):
             settings.memory_bytes,
             settings.concurrency is not None,
             settings.configuration,
+            settings.makes_previews,
         )
         self._channel.send([frame(start)])
 

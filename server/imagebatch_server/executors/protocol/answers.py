@@ -13,6 +13,7 @@ from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
 from imagebatch_server import structs
 from imagebatch_server.batches.errors import SKIP_CODES
 from imagebatch_server.executors.protocol.messages import MAX_STORED_BYTES, Done
+from imagebatch_server.images.preview import MAX_PREVIEW_BYTES
 from imagebatch_server.limits import MAX_ERROR_MESSAGE_BYTES, MAX_OUTPUT_BYTES
 
 MOST_TOKENS = 1_000_000_000
@@ -58,6 +59,8 @@ def fault_of(done: Done) -> str | None:
         return f"{_quoted(outcome.output_tokens)} output_tokens; {_COUNTED}"
     if not 0 <= done.run_s <= MOST_RUN_S:
         return f"a time of {_quoted(done.run_s)} s"
+    if done.preview is not None and len(done.preview) > MAX_PREVIEW_BYTES:
+        return f"a preview of {len(done.preview):,} bytes"
     if done.retry_after_s is not None and not _is_within(done.retry_after_s, float("inf")):
         return f"a retry_after_s of {_quoted(done.retry_after_s)}"
     return None

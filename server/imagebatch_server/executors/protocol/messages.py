@@ -36,6 +36,7 @@ class Start(Message):
     memory_bytes: int
     is_concurrent: bool
     configuration: Configuration
+    makes_previews: bool
 
 
 class Task(msgspec.Struct, array_like=True, gc=False):
@@ -124,6 +125,8 @@ class Done(Message):
     traceback: str | None = None
     next_started: bool = False
     """Work on the chunk's next task begins: saves a `Started` for each item."""
+    preview: bytes | None = None
+    """A small JPEG of the image, where it was decoded and this is the item's outcome."""
 
 
 class Begun(Message):

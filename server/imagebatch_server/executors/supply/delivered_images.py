@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Protocol
 
 import structlog
 
@@ -12,11 +13,20 @@ from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.batches.ports.objects import BucketImages
 from imagebatch_server.executors.attempts.attempt import Attempt
 from imagebatch_server.executors.protocol.messages import Done, StoredImage
-from imagebatch_server.executors.supply.result_images import ResultImageEvents
 
 log = structlog.get_logger(__name__)
 
 _SUBTYPE = re.compile(r"image/([a-z0-9]{1,16})")
+
+
+class DeliveryEvents(Protocol):
+    """What becomes of attempts whose image is to be delivered."""
+
+    def delivered(self, attempt: Attempt, done: Done) -> None:
+        """Note that the bucket has its image."""
+
+    def failed(self, attempt: Attempt, error: ItemError, run_s: float) -> None:
+        """Note that it can't be written."""
 
 
 class DeliveredImages:
@@ -26,7 +36,7 @@ class DeliveredImages:
     it for good.
     """
 
-    def __init__(self, buckets: BucketImages | None, events: ResultImageEvents) -> None:
+    def __init__(self, buckets: BucketImages | None, events: DeliveryEvents) -> None:
         self._buckets = buckets
         self._events = events
         self._writes: set[asyncio.Task[None]] = set()
@@ -66,4 +76,4 @@ class DeliveredImages:
             text = "the result's image could not be stored; see the server's log"
             self._events.failed(attempt, ItemError(ItemErrorCode.INTERNAL, text), done.run_s)
         else:
-            self._events.kept(attempt, done, None)
+            self._events.delivered(attempt, done)

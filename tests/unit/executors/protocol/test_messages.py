@@ -100,7 +100,7 @@ def _with_image(size_bytes: int) -> FromChild:
     [
         (MAX_FRAME_BYTES + 1).to_bytes(4, "little"),
         b"\x01\0\0\0\xc1",
-        frame(Start({}, [], 1, 1, False, Configuration())),
+        frame(Start({}, [], 1, 1, False, Configuration(), False)),
         frame(Chunk("noop", None, [])),
         frame(Done(Outcome(3, BatchItemStatus.FAILED, ItemErrorCode.INTERNAL))).replace(b"internal", b"infernal"),
     ],
