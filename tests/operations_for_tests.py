@@ -424,8 +424,8 @@ WAITS: dict[str, Callable[[Mapping[str, Any]], Awaitable[object]]] = {
 OPERATIONS = {
     operation.name: f"{__name__}:{operation.__name__}"
     for operation in (
-        Noop, Scripted, OtherScripted, Storing, Decoding, Verbose, NotANumber, NoOutput, LoadFails, LoadCrashes, LoadHangs,
-        LoadSlow, Chunked, Awaiting, CountsServers, Limited, Metered, AsyncLoadFails,
+        Noop, Scripted, OtherScripted, Storing, Decoding, Verbose, NotANumber, NoOutput, LoadFails,
+        LoadCrashes, LoadHangs, LoadSlow, Chunked, Awaiting, CountsServers, Limited, Metered, AsyncLoadFails,
     )
 }  # fmt: skip
 """Import references by name, as `LaneExecutor` takes them."""

@@ -76,9 +76,7 @@ def _of_half_a_character(result: AttemptResult) -> AttemptResult:
 
 def _with_a_broken_object(result: AttemptResult) -> AttemptResult:
     stored = StoredObject("default", "key", "0" * 64, 2**80, "image/png", "", datetime.now(UTC))
-    return structs.replace(
-        result, outcome=structs.replace(result.outcome, stored_object_key="key"), objects=(stored,)
-    )
+    return structs.replace(result, outcome=structs.replace(result.outcome, stored_object_key="key"), objects=(stored,))
 
 
 @pytest.mark.parametrize("spoil", [_for_ages, _of_half_a_character, _with_a_broken_object])

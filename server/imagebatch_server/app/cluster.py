@@ -7,6 +7,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from imagebatch_server.app.image_urls import makes_previews
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.batches.errors import CannotStart
 from imagebatch_server.executors.lanes import Lane, with_resources
@@ -69,6 +70,7 @@ def home(settings: Settings, registry: OperationRegistry, store_id: str | None) 
     given: dict[str, Any] = settings.model_dump(mode="json", include=set(names))
     if settings.object_store_url is None:
         given["data_dir"] = str(settings.data_dir.absolute())
+    given["previews"] = makes_previews(settings)  # which is told by settings that are none of a node's
     files = {name: path for name in FILES if (path := getattr(settings, name)) is not None}
     asked = {RAY_NAMES.get(name, name) for demand in registry.demands() for name in demand}
     return Home(

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def features(
-    *, has_http_port: bool, has_bucket: bool, opens_buckets: bool, makes_previews: bool
-) -> Sequence[str]:
-    """List the features of a server that has an HTTP port, its images in a bucket, others' buckets open to it, previews."""
+def features(*, has_http_port: bool, has_bucket: bool, opens_buckets: bool, makes_previews: bool) -> Sequence[str]:
+    """List the features of a server by what it has: an HTTP port, a bucket of its own, others' buckets, previews."""
     has = {
         "bucket_urls": opens_buckets,
         "create_upload_url": has_http_port,

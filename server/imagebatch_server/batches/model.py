@@ -139,9 +139,9 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How one item ended: SUCCESS, FAILED or SKIPPED.
 
-    The fields before `image_bytes` have the names, and but for the last the order, of their columns in the table of outcomes, and those
-    that callers see the names of their fields in the contract. A child makes it and sends it by position; rows are
-    written by position too.
+    The fields before `image_bytes` have the names, and but for the last the order, of their columns in the table of
+    outcomes, and those that callers see the names of their fields in the contract. A child makes it and sends it by
+    position; rows are written by position too.
     """
 
     item_index: int

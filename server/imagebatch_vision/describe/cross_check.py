@@ -21,7 +21,7 @@ def agrees(statements: Sequence[Statement], again: Recognition) -> bool:
     """
     likely = {it.term.name for it in again.suggestions if it.confidence >= TAGGED_FROM}
     likely |= {it.thing.name for it in again.seen}
-    each = all(it.name in likely and (it.count is None or it.count == again.face_count) for it in statements)
+    each = all(it.name in likely and (it.count is None or it.count == len(again.faces)) for it in statements)
     subjects = [it for it in again.seen if it.area >= _SUBJECT_AREA]
     stated = {it.name for it in statements}
     return each and (not subjects or any(stated & _words_of(it) for it in subjects))

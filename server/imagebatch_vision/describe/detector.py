@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from imagebatch_vision import models
+from imagebatch_vision.describe.places import Box
 from imagebatch_vision.describe.sessions import open_session, sha256_of
 
 MODEL_NAME = "nanodet-g"
@@ -34,8 +35,8 @@ class Found:
     """Its index in THINGS."""
     score: float
     """The detector's, 0 to 1; not a probability."""
-    area: float
-    """The share of the picture that its box covers."""
+    box: Box
+    """Where it is."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _distinct(thing: int, scores: Array, boxes: Array) -> list[Found]:
     found: list[Found] = []
     while order.size:
         best, rest = order[0], order[1:]
-        found.append(Found(thing, float(scores[best]), float(area(boxes[best]))))
+        found.append(Found(thing, float(scores[best]), Box.of(boxes[best])))
         order = rest[overlap(boxes[best], boxes[rest]) < _SAME_FROM_OVERLAP]
     return found
 

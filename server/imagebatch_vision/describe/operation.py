@@ -13,6 +13,7 @@ from imagebatch_vision.describe.calibration import TAGGED_FROM, Suggestion
 from imagebatch_vision.describe.colours import find_palette
 from imagebatch_vision.describe.cross_check import agrees, reads_alike
 from imagebatch_vision.describe.figures import colours_of, quality_of
+from imagebatch_vision.describe.found import faces_of, objects_of, text_lines_of
 from imagebatch_vision.describe.medium import Medium, judge_medium
 from imagebatch_vision.describe.output import (
     VERSION,
@@ -79,7 +80,8 @@ class Describe(Operation[DescribeParameters]):
         text, source = self._read(image, scene, parameters, medium)
         lines = text.lines if text else ()
         medium = "page" if _is_page(lines) else medium
-        recognition = self._recogniser.look(scene) if medium in _RECOGNISED else _NOTHING
+        has_looked = medium in _RECOGNISED
+        recognition = self._recogniser.look(scene) if has_looked else _NOTHING
         measures = measure(scene, is_photograph=medium == "photograph")
         palette = find_palette(scene)
         lying = image.orientation in _LYING_ORIENTATIONS
@@ -105,6 +107,9 @@ class Describe(Operation[DescribeParameters]):
             medium=medium,
             tags=_tags(findings.statements, recognition.suggestions),
             visible_text=[line.text for line in lines] if text else None,
+            text_lines=text_lines_of(lines) if text else None,
+            objects=objects_of(recognition) if has_looked else None,
+            faces=faces_of(recognition) if has_looked else None,
             text_is_cut=findings.is_cut,
             captured_at=None if image.captured_at is None else image.captured_at.isoformat(),
             format=image.format,
@@ -117,7 +122,7 @@ class Describe(Operation[DescribeParameters]):
             operation_version=self.version,
             is_truncated=image.is_truncated,
             is_preview=image.is_preview,
-            models=self._models(has_looked=medium in _RECOGNISED, has_read=text is not None),
+            models=self._models(has_looked=has_looked, has_read=text is not None),
         )
 
     def _read(

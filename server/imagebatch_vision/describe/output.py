@@ -11,7 +11,7 @@ from imagebatch_vision.describe.medium import Medium
 from imagebatch_vision.describe.quality import Verdict
 from imagebatch_vision.endpoint.parameters import EndpointParameters
 
-VERSION = "2.1.0"
+VERSION = "2.2.0"
 """Of the operation, whatever backend runs it."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -45,6 +45,49 @@ class DescribeParameters(EndpointParameters):
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Box(_Part):
+    """An upright box in the image as it is shown, EXIF rotation applied: shares of its width and height."""
+
+    left: Share = Field(description="From 0 at the image's left edge to 1 at its right one; so is `right`.")
+    top: Share = Field(description="From 0 at the image's upper edge to 1 at its lower one; so is `bottom`.")
+    right: Share = Field(description="See `left`.")
+    bottom: Share = Field(description="See `top`.")
+
+
+class Point(_Part):
+    """A point of the image as it is shown."""
+
+    x: Share = Field(description="As a box's `left`.")
+    y: Share = Field(description="As a box's `top`.")
+
+
+class FoundObject(_Part):
+    """A thing, and where it is."""
+
+    name: str = Field(description="One of eighty everyday things, for example `cat`.")
+    confidence: Share = Field(description="The calibrated probability that there is such a thing in the image.")
+    box: Box = Field(description="Where it is.")
+
+
+class FoundFace(_Part):
+    """A face, and where it is; whose it is nobody asks."""
+
+    box: Box = Field(description="Where it is.")
+
+
+class TextLine(_Part):
+    """A line of text, and where it is."""
+
+    text: str = Field(description="As in `visible_text`.")
+    confidence: Share = Field(description="The measured probability that every letter is right.")
+    corners: list[Point] = Field(
+        description="Its four corners, clockwise from the upper left one as the text is read: of turned text no "
+        "upright box.",
+        min_length=4,
+        max_length=4,
+    )
 
 
 class Tag(_Part):
@@ -118,6 +161,20 @@ class DescribeOutput(MeteredOutput, PictureOutput):
         default=None,
         description="Lines of text, top to bottom, those read with little certainty left out; empty where none was "
         "found, null where none was looked for (`read_text` is `never`).",
+    )
+    text_lines: list[TextLine] | None = Field(
+        default=None,
+        description="The same lines with their places, in the same order; null where none was looked for, and with "
+        "backend openai.",
+    )
+    objects: list[FoundObject] | None = Field(
+        default=None,
+        description="Things that are more likely there than not, each with its place, most confident first; null where "
+        "none were looked for (graphic, page, blank), and with backend openai.",
+    )
+    faces: list[FoundFace] | None = Field(
+        default=None,
+        description="Faces with their places, clearest first, looked for where there are people; null likewise.",
     )
     text_is_cut: bool = Field(description="Whether there is more text than `max_text_lines`.")
     captured_at: str | None = Field(

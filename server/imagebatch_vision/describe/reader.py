@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from imagebatch_server.operations import Image
+from imagebatch_vision.describe.places import Corners, corners_of
 from imagebatch_vision.describe.sessions import give_memory_back, open_session, sha256_of
 
 TEXT_MODEL_NAME = "PP-OCRv6-small"
@@ -53,6 +54,8 @@ class Line:
     text: str
     confidence: float
     """The probability, 0 to 1, that every letter is right; measured, see `_RIGHT`."""
+    corners: Corners = ()
+    """Where it is."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +132,12 @@ class TextReader:
         """Read what stands in the places that `find` found."""
         if not boxes:
             return Reading((), is_cut=False)
-        pieces = self._ocr.crop_text_regions(_blue_green_red(image), np.array(boxes[:most_lines]))
+        chosen = boxes[:most_lines]
+        pieces = self._ocr.crop_text_regions(_blue_green_red(image), np.array(chosen))
         read = self._ocr.recognize_txt(pieces)
         lines = tuple(
-            Line(text.strip(), float(np.interp(score, _SCORES, _RIGHT)))
-            for text, score in zip(read.txts or (), read.scores or (), strict=True)
+            Line(text.strip(), float(np.interp(score, _SCORES, _RIGHT)), corners_of(box, image.size))
+            for text, score, box in zip(read.txts or (), read.scores or (), chosen, strict=True)
             if score >= _LEAST_SCORE and sum(character.isalnum() for character in text) >= _LEAST_CHARACTERS
         )
         return Reading(lines, is_cut=most_lines is not None and len(boxes) > most_lines)

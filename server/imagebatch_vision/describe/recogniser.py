@@ -13,8 +13,9 @@ from imagebatch_vision.describe import calibration, classifier, detector, faces
 from imagebatch_vision.describe.calibration import Confidences, Suggestion
 from imagebatch_vision.describe.classifier import Classifier
 from imagebatch_vision.describe.detector import Detector, Found
-from imagebatch_vision.describe.faces import FaceFinder
+from imagebatch_vision.describe.faces import Face, FaceFinder
 from imagebatch_vision.describe.labels import Vocabulary
+from imagebatch_vision.describe.places import Box
 from imagebatch_vision.describe.things import PERSON, THINGS, Thing
 
 _FAR_PX, _NEAR_PX = 416, 256
@@ -47,6 +48,16 @@ class RecognisedThing:
 
 
 @dataclass(frozen=True)
+class Located:
+    """One thing in one place."""
+
+    thing: Thing
+    confidence: float
+    """Of there being such a thing in the picture."""
+    box: Box
+
+
+@dataclass(frozen=True)
 class Recognition:
     """What one look at a photograph gave."""
 
@@ -54,8 +65,10 @@ class Recognition:
     """Every term with a probability to speak of, most confident first."""
     seen: Sequence[RecognisedThing]
     """Things in their places, most confident first."""
-    face_count: int = 0
-    """How many faces were found where there are people."""
+    faces: Sequence[Face] = ()
+    """Those that were found where there are people, best first."""
+    objects: Sequence[Located] = ()
+    """Each thing in its place, of the kinds that are more likely there than not."""
 
 
 class Recogniser:
@@ -92,14 +105,15 @@ class Recogniser:
         shares: npt.NDArray[np.float32],
         scores: npt.NDArray[np.float32],
         found: Sequence[Found],
-        found_faces: Sequence[float],
+        found_faces: Sequence[Face],
     ) -> Recognition:
         areas = np.zeros(len(THINGS), dtype=np.float32)
         for it in found:
-            areas[it.thing] = max(areas[it.thing], it.area)
+            areas[it.thing] = max(areas[it.thing], it.box.area)
         things, terms = self._links.weigh(shares, scores, areas)
         rivalry = calibration.rivalry(self._links.strongest_rival(terms), float(areas[PERSON]))
-        things[PERSON] = calibration.of_person(float(scores[PERSON]), max(found_faces, default=0.0), rivalry)
+        faces_scores = [it.score for it in found_faces]
+        things[PERSON] = calibration.of_person(float(scores[PERSON]), max(faces_scores, default=0.0), rivalry)
         terms[self._links.known[PERSON]] = things[PERSON]
         suggested = [Suggestion(*it) for it in zip(self.vocabulary.terms, map(float, terms), strict=True)]
         named = {it.term.name for it in suggested}
@@ -110,23 +124,24 @@ class Recogniser:
         ]
         likely = [it for it in suggested if it.confidence >= _LEAST_SUGGESTED]
         seen = [
-            recognise_thing(index, float(things[index]), found, found_faces)
+            recognise_thing(index, float(things[index]), found, faces_scores)
             for index in range(len(THINGS))
             if things[index] >= calibration.STATED_FROM
         ]
         return Recognition(
             suggestions=sorted(likely, key=lambda it: (-it.confidence, -it.term.depth, it.term.name)),
             seen=sorted(seen, key=lambda it: (-it.confidence, -it.area)),
-            face_count=len(found_faces),
+            faces=found_faces,
+            objects=_located(things, found),
         )
 
 
 def recognise_thing(
-    index: int, confidence: float, found: Sequence[Found], found_faces: Sequence[float]
+    index: int, confidence: float, found: Sequence[Found], faces_scores: Sequence[float]
 ) -> RecognisedThing:
     """Count one of THINGS by its boxes and, of people, by faces."""
     boxes = [it for it in found if it.thing == index]
-    faces_of_it = found_faces if index == PERSON else ()
+    faces_of_it = faces_scores if index == PERSON else ()
     sure = max(
         sum(it.score >= calibration.SURE_BOX_FROM for it in boxes),
         sum(it >= calibration.CLEAR_FACE_FROM for it in faces_of_it),
@@ -140,9 +155,25 @@ def recognise_thing(
         count=len(boxes) if is_counted else 1,
         several=several,
         many=several and sure >= _MANY_FROM,
-        area=max((it.area for it in boxes if it.score >= boxes[0].score / 2), default=0.0),
+        area=max((it.box.area for it in _clear(boxes)), default=0.0),
         kind=THINGS[index].known_as,
     )
+
+
+def _clear(boxes: Sequence[Found]) -> Sequence[Found]:
+    """Leave out of boxes of one thing, best first, those with less than half the best one's score."""
+    return [it for it in boxes if it.score >= boxes[0].score / 2]
+
+
+def _located(things: Confidences, found: Sequence[Found]) -> Sequence[Located]:
+    """Say where the things are that are more likely there than not, most confident first."""
+    located = [
+        Located(THINGS[index], float(things[index]), it.box)
+        for index in range(len(THINGS))
+        if things[index] >= calibration.TAGGED_FROM
+        for it in _clear([it for it in found if it.thing == index])
+    ]
+    return sorted(located, key=lambda it: -it.confidence)
 
 
 class Links:

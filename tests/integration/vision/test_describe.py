@@ -106,6 +106,40 @@ def test_people_are_counted_where_faces_and_bodies_agree(describe: Describe) -> 
     assert output.is_verified is True
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_things_faces_and_text_have_places_in_the_image_as_it_is_shown(describe: Describe, orientation: int) -> None:
+    stored = PillowImage.open(SKIMAGE / "astronaut.png").convert("RGB")
+    stored = stored if orientation == 1 else stored.transpose(PillowImage.Transpose.ROTATE_90)
+    exif = PillowImage.Exif()
+    exif[0x0112] = orientation
+    data = encoded(stored, "JPEG", quality=95, exif=exif)
+
+    output = describe.run(Image.open(data), DescribeParameters(), ItemContext(item_index=0))
+
+    person = next(it for it in output.objects or [] if it.name == "person")
+    assert person.box.left < 0.1 and 0.6 < person.box.right < 0.8 and person.box.bottom > 0.9  # noqa: PT018
+    (face,) = output.faces or []
+    assert 0.3 < face.box.left < 0.4 and 0.5 < face.box.right < 0.6  # noqa: PT018
+    assert 0.05 < face.box.top < 0.15 and 0.3 < face.box.bottom < 0.4  # noqa: PT018
+
+
+def test_lines_of_text_have_corners_although_they_are_turned(describe: Describe) -> None:
+    picture = PillowImage.new("RGB", (900, 500), "white")
+    words = poster("turned words", size=(500, 120))
+    picture.paste(words.rotate(25, expand=True, fillcolor="white"), (100, 60))
+
+    output = run(describe, picture)
+
+    (line,) = output.text_lines or []
+    assert [line.text] == output.visible_text
+    upper_left, upper_right, lower_right, lower_left = line.corners
+    assert upper_left.x < upper_right.x and lower_left.x < lower_right.x  # noqa: PT018
+    assert upper_left.y < lower_left.y and upper_right.y < lower_right.y  # noqa: PT018
+    rise = (upper_left.y - upper_right.y) * 500 / ((upper_right.x - upper_left.x) * 900)
+    assert rise == pytest.approx(0.466, abs=0.08), "the tangent of 25 degrees"
+    assert run(describe, poster("LOUD"), DescribeParameters(read_text="never")).text_lines is None
+
+
 def test_a_cross_check_is_made_only_if_asked_for(describe: Describe) -> None:
     assert run(describe, SKIMAGE / "chelsea.png").is_verified is None
 

@@ -10,11 +10,15 @@ import pytest
 from imagebatch_vision.describe.calibration import SEVERAL, Suggestion
 from imagebatch_vision.describe.cross_check import agrees, reads_alike
 from imagebatch_vision.describe.detector import Found
+from imagebatch_vision.describe.faces import Face
 from imagebatch_vision.describe.labels import Vocabulary, load_vocabulary
+from imagebatch_vision.describe.places import Box
 from imagebatch_vision.describe.reader import Line
 from imagebatch_vision.describe.recogniser import Links, RecognisedThing, Recognition, recognise_thing
 from imagebatch_vision.describe.statements import Statement, choose
 from imagebatch_vision.describe.things import PERSON, THINGS
+
+FACE = Face(0.9, Box(0.4, 0.1, 0.6, 0.3))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +112,9 @@ def test_people_are_numbered_only_where_counted(vocabulary: Vocabulary, person: 
 def test_people_are_as_many_as_clear_faces_show(
     vocabulary: Vocabulary, bodies: list[float], found_faces: list[float], said: str
 ) -> None:
-    people = recognise_thing(PERSON, 0.97, [Found(PERSON, score, 0.3) for score in bodies], found_faces)
+    people = recognise_thing(
+        PERSON, 0.97, [Found(PERSON, score, Box(0.0, 0.0, 0.6, 0.5)) for score in bodies], found_faces
+    )
 
     assert words(Recognition((), [people]), vocabulary) == [said]
     assert people.confidence == SEVERAL or not people.several
@@ -137,11 +143,11 @@ def test_only_a_thing_that_the_detector_does_not_know_is_taken_for_a_person(
 def test_a_second_look_has_to_agree_with_everything(vocabulary: Vocabulary) -> None:
     people = Statement("person", "two people", 0.92, area=0.5, count=2)
     tripod = Statement("tripod", "a tripod", 0.92, area=0.0)
-    again = Recognition(suggested(vocabulary, tripod=0.6, person=0.95), [seen("person")], face_count=2)
+    again = Recognition(suggested(vocabulary, tripod=0.6, person=0.95), [seen("person")], faces=[FACE] * 2)
 
     assert agrees([people, tripod], again)
-    assert not agrees([people, tripod], Recognition(again.suggestions, again.seen, face_count=3))
-    assert not agrees([people, tripod], Recognition(suggested(vocabulary, tripod=0.4), again.seen, face_count=2))
+    assert not agrees([people, tripod], Recognition(again.suggestions, again.seen, faces=[FACE] * 3))
+    assert not agrees([people, tripod], Recognition(suggested(vocabulary, tripod=0.4), again.seen, faces=[FACE] * 2))
 
 
 def test_a_second_look_disagrees_where_its_subject_is_something_else(vocabulary: Vocabulary) -> None:

@@ -143,7 +143,7 @@ class Finished(Message):
 
     number: int
     outcome: Outcome
-    stored_object: StoredObject | None = None
+    objects: tuple[StoredObject, ...] = ()
     transient: bool = False
     busy: bool = False
     retry_after_s: float | None = None

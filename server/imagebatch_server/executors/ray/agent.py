@@ -213,7 +213,7 @@ class Agent(DispatchEvents):
         session, number = self._of.pop(id(result.dispatch))
         session.let_go(number)
         session.tell(
-            Finished(number, result.outcome, result.stored_object, result.transient, result.busy, result.retry_after_s)
+            Finished(number, result.outcome, result.objects, result.transient, result.busy, result.retry_after_s)
         )
 
     def room_grew(self) -> None:

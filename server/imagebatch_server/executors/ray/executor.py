@@ -308,7 +308,7 @@ class RayExecutor:
         if isinstance(event, Finished):
             self._let_go(flight)
             result = AttemptResult(
-                dispatch, event.outcome, event.stored_object, event.transient, event.busy, event.retry_after_s
+                dispatch, event.outcome, event.objects, event.transient, event.busy, event.retry_after_s
             )
             self._events.finished(result)
         elif isinstance(event, Fetched):

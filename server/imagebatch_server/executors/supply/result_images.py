@@ -1,4 +1,4 @@
-"""Images that come with outcomes, those that operations made and previews: in the blob store before the attempt is over."""
+"""Images that outcomes carry, made by operations, and previews: in the blob store before the attempt is over."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ResultImageEvents(Protocol):
     """What becomes of attempts whose images are to be kept."""
 
     def kept(self, attempt: Attempt, done: Done) -> None:
-        """What its operation made is durable, and `attempt.stored` set; so may be its preview."""
+        """Note that what its operation made is durable, in `attempt.stored`, and perhaps its preview."""
 
     def failed(self, attempt: Attempt, error: ItemError, run_s: float) -> None:
         """Note that what its operation made can't be written."""
@@ -42,7 +42,8 @@ class ResultImageEvents(Protocol):
 class ResultImages:
     """Write images; what arrives during one write goes together into the next.
 
-    A store that is away is waited for with what operations made. Previews are tried once: no outcome fails or waits long for one.
+    A store that is away is waited for with what operations made. Previews are tried once: no outcome fails for want of
+    one, or waits for long.
     """
 
     def __init__(self, blobs: BlobStore, events: ResultImageEvents) -> None:
@@ -80,7 +81,9 @@ class ResultImages:
     async def _write_several(self, several: Sequence[tuple[Attempt, Done, StoredImage | None]]) -> None:
         try:
             made = [self._made(attempt, image) for attempt, _, image in several if image is not None]
-            previews = [self._preview(attempt, done.preview) for attempt, done, _ in several if done.preview is not None]
+            previews = [
+                self._preview(attempt, done.preview) for attempt, done, _ in several if done.preview is not None
+            ]
             if not await self._put_with_previews(made, previews):
                 for attempt, _, _ in several:
                     attempt.preview = None

@@ -115,7 +115,7 @@ def test_what_no_child_says_is_refused_when_all_before_it_was_heard(data: bytes)
 def test_a_chunk_carries_its_images_behind_it() -> None:
     tasks = [Task(3, "image/png", b"meta", 5), Task(4, None, None, 0), Task(5, None, None, 2)]
     configuration = Configuration({"openai": {"base_url": "http://host/v1", "concurrency": 3, "model": None}})
-    start = Start({"noop": "m:C"}, ["noop"], 7, 8, True, configuration)
+    start = Start({"noop": "m:C"}, ["noop"], 7, 8, True, configuration, True)
     stream = io.BytesIO(frame(start) + frame(Chunk("noop", b"p", tasks)) + b"imageab")
     assert read_start(stream) == start
     assert read_chunk(stream) == (Chunk("noop", b"p", tasks), [b"image", b"", b"ab"])
