@@ -332,6 +332,13 @@ class Server:
             opened.callback(self._metrics.serve(settings.metrics_address))
         return await self._endpoint.start(settings.address)
 
+    @property
+    def page_url(self) -> str | None:
+        """Where people find the page; None on a server without one."""
+        if self._http_port is None or not self._settings.page:
+            return None
+        return f"{self._http_port.base_url}/"
+
     def _take_http_address(self, access: Access) -> None:
         if self._settings.http_address is not None:
             self._http_port = HttpPort(self._settings, self._settings.http_address, access.identity)

@@ -17,6 +17,7 @@ import typer
 
 from imagebatch_client import BatchClient, ConnectionSettings
 from imagebatch_server.app.authority import Authority
+from imagebatch_server.app.demo_page import show_page, spoilt, submits
 from imagebatch_server.app.demo_ray import ray_cluster
 
 # Photographs and pages that ship inside packages, so that the demo needs no network.
@@ -55,6 +56,9 @@ def demo(
     ray: Annotated[
         bool, typer.Option("--ray", help="Run the operations on a Ray cluster of this machine, made on the spot.")
     ] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Show it in a browser: serve the page too, and go on until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Start a server, submit photographs, watch each one finish, show the results, and stop.
 
@@ -74,9 +78,17 @@ def demo(
         if ray:
             cluster = opened.enter_context(ray_cluster())
             options, of_server = [*options, "--ray-address", cluster.address], cluster.environment
+        if page:
+            options += ["--http-address", "127.0.0.1:0"]
         server = _start(folder, options, of_server)
         try:
-            environment["IMAGEBATCH_ADDRESS"] = _address(server, options)
+            told = _told(server, options)
+            environment["IMAGEBATCH_ADDRESS"] = told.partition(LISTENING)[2].partition(",")[0]
+            if page:
+                for arguments in submits([*map(str, paths), *spoilt(folder)]):
+                    _run(folder, environment, *arguments)
+                show_page(told, environment.get("IMAGEBATCH_TOKEN_FILE"))
+                return
             code = _run(folder, environment, "submit", *map(str, paths), "--operation", "describe", "--watch")
             with BatchClient(_settings(environment)) as client:
                 batch = next(client.list_batches(page_size=1), None)
@@ -141,11 +153,12 @@ def _start(folder: Path, options: Sequence[str], added: Mapping[str, str]) -> su
     )
 
 
-def _address(server: subprocess.Popen[str], options: Sequence[str]) -> str:
+def _told(server: subprocess.Popen[str], options: Sequence[str]) -> str:
+    """Wait for the line by which the server tells that it listens, and where."""
     for line in server.stdout or ():
         if LISTENING in line:
             typer.echo(f"$ {' '.join(['imagebatch', 'serve', *options])}\n{line.strip()}\n")
-            return line.split(LISTENING)[1].split(",")[0]
+            return line
     typer.echo("imagebatch demo: the server did not start; what it said stands above", err=True)
     raise typer.Exit(1)
 

@@ -92,15 +92,16 @@ async def _serve(settings: Settings) -> None:
         return
     gc.freeze()  # what was imported and built stays for good: no collection need walk it again
     gc.set_threshold(_NEW_OBJECTS_A_COLLECTION, *gc.get_threshold()[1:])
-    _say_listening(settings, address)
+    _say_listening(settings, address, server.page_url)
     await told.wait()
     await server.stop()
     log.info("server.stopped")
 
 
-def _say_listening(settings: Settings, address: str) -> None:
+def _say_listening(settings: Settings, address: str, page_url: str | None) -> None:
     """Tell whoever started the server that it is ready, on standard output."""
-    line = f"imagebatch {version('imagebatch')} listening on {address}, data in {settings.data_dir}"
+    page = "" if page_url is None else f", page at {page_url}"
+    line = f"imagebatch {version('imagebatch')} listening on {address}{page}, data in {settings.data_dir}"
     if settings.log_format == "json":
         line = json.dumps({"event": "server.listening", "message": line, "address": address, "level": "info"})
     try:

@@ -3,7 +3,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { batches, explained, operations } from "./api";
 import { BATCH_STATUSES, isTerminal, statusName } from "./batch/status";
@@ -11,7 +11,7 @@ import type { ListBatchesRequestSchema } from "./contract/imagebatch/v1/batch_se
 import { BatchStatus, type BatchStatusResult } from "./contract/imagebatch/v1/types_pb";
 import { ago, count, duration, milliseconds, moment, percent, shortId } from "./format";
 import { changed, link, replace, route } from "./route";
-import { useNow, usePolling, useTitle } from "./ui/hooks";
+import { useNow, usePolling, useSlash, useTitle } from "./ui/hooks";
 import { Icon } from "./ui/icons";
 import { Empty, Labels, ProgressBar, StatusPill, Trouble } from "./ui/parts";
 
@@ -96,15 +96,7 @@ function Filters({ query }: { readonly query: URLSearchParams }): JSX.Element {
   const set = (parts: Readonly<Record<string, string>>) => replace(link(["batches"], changed(query, parts)));
   const chosen = (name: string) => query.get(name) ?? "";
   const search = useRef<HTMLInputElement>(null);
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (event.key !== "/" || event.target instanceof HTMLInputElement) return;
-      event.preventDefault();
-      search.current?.focus();
-    };
-    addEventListener("keydown", onKey);
-    return () => removeEventListener("keydown", onKey);
-  }, []);
+  useSlash(search);
   return (
     <form class="filters" role="search" aria-label="Filter batches" onSubmit={(event) => event.preventDefault()}>
       <select aria-label="Status" value={chosen("status")} onChange={(e) => set({ status: e.currentTarget.value })}>

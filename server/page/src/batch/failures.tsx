@@ -1,21 +1,34 @@
-/** What failed, by reason, and how to try it again. */
+/** What failed, in clusters of the same reason, and how to try it again. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { batches, explained } from "../api";
-import { BatchStatus, type BatchStatusResult, ItemErrorCode } from "../contract/imagebatch/v1/types_pb";
-import { count } from "../format";
+import { batches, explained, has } from "../api";
+import type { FailureCluster } from "../contract/imagebatch/v1/batch_service_pb";
+import {
+  type BatchItemResult,
+  BatchStatus,
+  type BatchStatusResult,
+  ItemErrorCode,
+} from "../contract/imagebatch/v1/types_pb";
+import { ago, count } from "../format";
 import { requestId } from "../ids";
-import { codeOf, reason } from "../items";
+import { codeName, codeOf, nameOf, reason } from "../items";
+import { link } from "../route";
+import { useNow, usePolling } from "../ui/hooks";
 import { Icon } from "../ui/icons";
 import { Empty, Trouble } from "../ui/parts";
+import { Thumbnail } from "./picture";
+import { isTerminal } from "./status";
+
+const EVERY_MS = 3_000;
+const MOST = 200;
+const SAMPLES = 6;
 
 /** What to do about a failure, in a sentence. */
 const ADVICE: Readonly<Partial<Record<ItemErrorCode, string>>> = {
   [ItemErrorCode.FETCH_FAILED]: "The host was away or answered with an error. Try again once it is back.",
-  [ItemErrorCode.FETCH_FORBIDDEN]:
-    "The address is one that this server doesn’t fetch from. Upload these images instead.",
+  [ItemErrorCode.FETCH_FORBIDDEN]: "This server doesn’t fetch from there. Upload these images instead.",
   [ItemErrorCode.OBJECT_NOT_FOUND]: "The upload never came, or has expired. Upload these images again in a new batch.",
   [ItemErrorCode.TOO_LARGE]: "Make these images smaller, or ask the operator for a higher limit.",
   [ItemErrorCode.UNSUPPORTED_FORMAT]: "These files hold no image of a format that is read here.",
@@ -31,48 +44,136 @@ interface Props {
   readonly onStatus: (status: BatchStatusResult) => void;
 }
 
+/** Items that failed alike; without a cluster, all of one code. */
+interface Group {
+  readonly code: ItemErrorCode;
+  readonly count: number;
+  readonly cluster?: FailureCluster;
+}
+
 export function Failures({ batch, onStatus }: Props): JSX.Element {
+  const [clusters, samples, unread] = useClusters(batch);
   const [trouble, setTrouble] = useState<string>();
-  const counts = Object.entries(batch.failureCounts).sort(([, one], [, other]) => other - one);
-  if (counts.length === 0) {
+  if (batch.failedItems === 0) {
     return (
       <Empty icon="success" title="Nothing has failed">
         <p>Items that fail are gathered here by their reason.</p>
       </Empty>
     );
   }
-  const canRetry = [BatchStatus.FAILED, BatchStatus.PARTIALLY_COMPLETED].includes(batch.status);
-  const retry = async (code: ItemErrorCode) => {
+  const groups: readonly Group[] =
+    clusters?.map((cluster) => ({ code: cluster.errorCode, count: cluster.count, cluster })) ??
+    Object.entries(batch.failureCounts)
+      .map(([name, items]) => ({ code: codeOf(name), count: items }))
+      .sort((one, other) => other.count - one.count);
+  const retry = async ({ code, cluster }: Group) => {
     setTrouble(undefined);
+    const chosen = cluster === undefined ? { errorCodes: [code] } : { clusterId: cluster.clusterId };
     try {
-      onStatus(await batches.retryBatch({ batchId: batch.batchId, errorCodes: [code], requestId: requestId() }));
+      onStatus(await batches.retryBatch({ batchId: batch.batchId, requestId: requestId(), ...chosen }));
     } catch (error) {
       setTrouble(explained(error));
     }
   };
+  const canRetry = [BatchStatus.FAILED, BatchStatus.PARTIALLY_COMPLETED].includes(batch.status);
   return (
     <section class="failures" aria-label="Failures by reason">
-      <Trouble>{trouble}</Trouble>
-      {counts.map(([name, items]) => {
-        const code = codeOf(name);
-        return (
-          <article class="panel failure" key={name}>
-            <strong class="many">{count(items)}</strong>
-            <div>
-              <h2>
-                {reason(code) || name} <code>{name}</code>
-              </h2>
-              <p>{ADVICE[code]}</p>
-            </div>
-            {canRetry && code !== ItemErrorCode.UNSPECIFIED && (
-              <button type="button" class="button" onClick={() => retry(code)}>
-                <Icon name="retry" />
-                Retry {count(items)}
-              </button>
-            )}
-          </article>
-        );
-      })}
+      <Trouble>{trouble ?? unread}</Trouble>
+      {groups.map((group) => (
+        <Card
+          key={group.cluster?.clusterId ?? group.code}
+          batchId={batch.batchId}
+          group={group}
+          samples={group.cluster?.itemIds.flatMap((id) => samples.get(id) ?? []) ?? []}
+          onRetry={canRetry && group.code !== ItemErrorCode.UNSPECIFIED ? () => retry(group) : undefined}
+        />
+      ))}
     </section>
   );
+}
+
+interface CardProps {
+  readonly batchId: string;
+  readonly group: Group;
+  readonly samples: readonly BatchItemResult[];
+  readonly onRetry: (() => void) | undefined;
+}
+
+function Card({ batchId, group, samples, onRetry }: CardProps): JSX.Element {
+  const now = useNow(10_000);
+  const { code, cluster } = group;
+  const from = [cluster?.host, cluster?.format.toUpperCase()].filter(Boolean);
+  const query = new URLSearchParams({ code: codeName(code) });
+  return (
+    <article class="panel failure">
+      <strong class="many">{count(group.count)}</strong>
+      <div class="why">
+        <h2>
+          {reason(code)} <code>{codeName(code)}</code>
+          {from.map((each) => (
+            <span class="label" key={each}>
+              <bdi>{each}</bdi>
+            </span>
+          ))}
+        </h2>
+        {cluster !== undefined && cluster.message !== "*" && (
+          <p class="message" dir="auto">
+            {cluster.message}
+          </p>
+        )}
+        <p>
+          {ADVICE[code]}
+          {cluster?.lastAt !== undefined && ` The last one ${ago(cluster.lastAt, now)}.`}
+        </p>
+        <p class="samples">
+          {samples.slice(0, SAMPLES).map((item) => (
+            <a
+              key={item.itemId}
+              href={link(["batches", batchId, item.itemIndex], new URLSearchParams({ view: "failures" }))}
+              title={nameOf(item)}
+              aria-label={nameOf(item)}
+            >
+              <Thumbnail item={item} />
+            </a>
+          ))}
+          {has("search_results") && <a href={link(["batches", batchId], query)}>Show all</a>}
+        </p>
+      </div>
+      {onRetry !== undefined && (
+        <button type="button" class="button" onClick={onRetry}>
+          <Icon name="retry" />
+          Retry {count(group.count)}
+        </button>
+      )}
+    </article>
+  );
+}
+
+type Clusters = [readonly FailureCluster[] | undefined, ReadonlyMap<string, BatchItemResult>, string | undefined];
+
+/** The clusters, and items of each by their ids; none from a server that makes no clusters. */
+function useClusters(batch: BatchStatusResult): Clusters {
+  const [clusters, setClusters] = useState<readonly FailureCluster[]>();
+  const [samples, setSamples] = useState<ReadonlyMap<string, BatchItemResult>>(new Map());
+  const [trouble, setTrouble] = useState<string>();
+  const { batchId } = batch;
+  usePolling(
+    async (signal) => {
+      if (!has("failure_clusters")) return;
+      try {
+        const found = await batches.listFailureClusters({ batchId, pageSize: MOST }, { signal });
+        setClusters(found.clusters);
+        const itemIds = found.clusters.flatMap((cluster) => cluster.itemIds.slice(0, SAMPLES)).slice(0, 1_000);
+        if (itemIds.length === 0) return;
+        const read = await batches.getBatchResults({ batchId, itemIds, limit: 1_000 }, { signal });
+        setSamples(new Map(read.results.map((item) => [item.itemId, item])));
+        setTrouble(undefined);
+      } catch (error) {
+        if (!signal.aborted) setTrouble(explained(error));
+      }
+    },
+    EVERY_MS,
+    [batchId, isTerminal(batch)],
+  );
+  return [clusters, samples, trouble];
 }

@@ -26,7 +26,7 @@ export function Gallery({ pages, linkTo }: Props): JSX.Element {
   const columns = Math.max(2, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
   const cell = (width + GAP) / columns;
   const rowHeight = Math.round((cell - GAP) * 0.75) + TEXT_HEIGHT + GAP;
-  const count = pages.total.value;
+  const count = pages.total.value ?? 0;
   const rows = useRows(list, Math.ceil(count / columns), rowHeight);
   const { current, onKeyDown, onFocus } = useBrowsing(list, count, columns, rowHeight);
   const first = rows.first * columns;

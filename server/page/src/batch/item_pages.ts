@@ -3,24 +3,26 @@
 import { signal } from "@preact/signals";
 
 import { batches, explained } from "../api";
-import type { BatchItemResult, BatchItemStatus } from "../contract/imagebatch/v1/types_pb";
+import type { BatchItemResult, BatchItemStatus, ItemErrorCode } from "../contract/imagebatch/v1/types_pb";
 
 const BLOCK = 100;
 const MOST_BLOCKS = 60;
 const AGAIN_AFTER_MS = 2_000;
 
-/** Which items are shown. */
+/** Which items are shown; empty is any. */
 export interface Filter {
   readonly statuses: readonly BatchItemStatus[];
+  readonly errorCodes: readonly ItemErrorCode[];
+  readonly text: string;
 }
 
 export function isEverything(filter: Filter): boolean {
-  return filter.statuses.length === 0;
+  return filter.statuses.length === 0 && filter.errorCodes.length === 0 && filter.text === "";
 }
 
 export class ItemPages {
-  /** How many items match. */
-  readonly total = signal(0);
+  /** How many items match; undefined until that is known. */
+  readonly total = signal<number | undefined>(undefined);
   /** Rises with each change of an item that is here. */
   readonly version = signal(0);
   readonly trouble = signal<string | undefined>(undefined);
@@ -36,7 +38,7 @@ export class ItemPages {
   constructor(
     private readonly batchId: string,
     readonly filter: Filter,
-    total: number,
+    total: number | undefined,
   ) {
     this.total.value = total;
   }
@@ -113,6 +115,8 @@ export class ItemPages {
             offset: block * BLOCK + items.length,
             limit: BLOCK - items.length,
             statuses: [...this.filter.statuses],
+            errorCodes: [...this.filter.errorCodes],
+            ...(this.filter.text !== "" && { text: this.filter.text }),
           },
           { signal: asking.signal },
         );

@@ -1,9 +1,11 @@
 /** Where in a picture things were found: boxes over it, which can be hidden. */
 
+import type { JsonValue } from "@bufbuild/protobuf";
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import type { BatchItemResult } from "../contract/imagebatch/v1/types_pb";
+import { list, number, object, text } from "../items";
 
 /** A box; its sides are shares of the picture's. */
 export interface Place {
@@ -16,8 +18,39 @@ export interface Place {
 }
 
 /** What an output says of places; none where the operation doesn't tell. */
-export function placesOf(_item: BatchItemResult): readonly Place[] {
-  return [];
+export function placesOf(item: BatchItemResult): readonly Place[] {
+  const output = item.outputData ?? {};
+  return [
+    ...list(output.objects).flatMap((each) => boxed("object", object(each)?.name, object(each)?.box)),
+    ...list(output.faces).flatMap((each) => boxed("face", "", object(each)?.box)),
+    ...list(output.text_lines).flatMap((each) => around(object(each)?.text, object(each)?.corners)),
+  ];
+}
+
+function boxed(kind: Place["kind"], name: JsonValue | undefined, box: JsonValue | undefined): readonly Place[] {
+  const { left, top, right, bottom } = object(box) ?? {};
+  return between(kind, text(name) ?? "", [left, right], [top, bottom]);
+}
+
+/** The upright box around a line of text, which may be turned. */
+function around(line: JsonValue | undefined, corners: JsonValue | undefined): readonly Place[] {
+  const points = list(corners).map(object);
+  return between(
+    "text",
+    text(line) ?? "",
+    points.map((point) => point?.x),
+    points.map((point) => point?.y),
+  );
+}
+
+type Shares = readonly (JsonValue | undefined)[];
+
+function between(kind: Place["kind"], name: string, across: Shares, down: Shares): readonly Place[] {
+  const xs = across.map((share) => number(share) ?? NaN);
+  const ys = down.map((share) => number(share) ?? NaN);
+  const [left, top] = [Math.min(...xs), Math.min(...ys)];
+  const place = { kind, name, left, top, width: Math.max(...xs) - left, height: Math.max(...ys) - top };
+  return [left, top, place.width, place.height].every(Number.isFinite) ? [place] : [];
 }
 
 const KINDS = [
@@ -42,8 +75,8 @@ export function Places({ places, children }: Props): JSX.Element {
         {children}
         {places
           .filter((place) => !hidden.includes(place.kind))
-          .map((place, at) => (
-            <span class={`place ${place.kind}`} style={boxed(place)} key={at}>
+          .map((place, position) => (
+            <span class={`place ${place.kind}`} style={at(place)} key={position}>
               <span dir="auto">{place.name}</span>
             </span>
           ))}
@@ -68,7 +101,7 @@ export function Places({ places, children }: Props): JSX.Element {
   );
 }
 
-function boxed(place: Place): JSX.CSSProperties {
+function at(place: Place): JSX.CSSProperties {
   const share = (part: number) => `${100 * part}%`;
   return { left: share(place.left), top: share(place.top), width: share(place.width), height: share(place.height) };
 }

@@ -21,7 +21,7 @@ interface Props {
 
 export function Table({ pages, linkTo }: Props): JSX.Element {
   const list = useRef<HTMLDivElement>(null);
-  const count = pages.total.value;
+  const count = pages.total.value ?? 0;
   const rows = useRows(list, count, ROW_HEIGHT);
   const { current, onKeyDown, onFocus } = useBrowsing(list, count, 1, ROW_HEIGHT);
   useEffect(() => pages.want(rows.first, rows.last), [pages, rows.first, rows.last]);

@@ -4,8 +4,10 @@ import { useComputed } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 
+import { has } from "../api";
 import { type BatchItemResult, BatchItemStatus, type BatchStatusResult } from "../contract/imagebatch/v1/types_pb";
 import { compact, shortId } from "../format";
+import { codeOf, reason } from "../items";
 import { changed, go, link, replace, route } from "../route";
 import { useTitle } from "../ui/hooks";
 import { Icon } from "../ui/icons";
@@ -14,6 +16,7 @@ import { Actions } from "./actions";
 import { Failures } from "./failures";
 import { Gallery } from "./gallery";
 import { Head } from "./head";
+import { Search } from "./search";
 import { ItemPages } from "./item_pages";
 import { ItemView } from "./item";
 import { LiveBatch } from "./live";
@@ -98,13 +101,22 @@ function Items({ batch, hold, onStatus }: ItemsProps): JSX.Element {
   const query = useComputed(() => route.value.query).value;
   const view = query.get("view") ?? "";
   const kind = query.get("status") ?? "";
+  const code = query.get("code") ?? "";
+  const text = query.get("text") ?? "";
   const opened = route.value.path[2];
   const pages = useMemo(() => {
     const status = KINDS.find(([name]) => name === kind)?.[2];
-    return new ItemPages(batchId, { statuses: status === undefined ? [] : [status] }, countOf(batch, kind));
-  }, [batchId, kind]);
+    const filter = {
+      statuses: status === undefined ? [] : [status],
+      errorCodes: code === "" ? [] : [codeOf(code)],
+      text,
+    };
+    const isCounted = code === "" && text === "";
+    return new ItemPages(batchId, filter, isCounted ? countOf(batch, kind) : undefined);
+  }, [batchId, kind, code, text]);
   useEffect(() => {
     hold.pages = pages;
+    if (pages.total.value === undefined) pages.want(0, 1);
     return () => pages.close();
   }, [hold, pages]);
   useEffect(() => {
@@ -137,15 +149,27 @@ function Items({ batch, hold, onStatus }: ItemsProps): JSX.Element {
         {view !== "failures" && (
           <div class="chips" role="group" aria-label="Which items">
             {kinds}
+            {code !== "" && (
+              <button type="button" class="chip" aria-pressed="true" onClick={() => set({ code: "" })}>
+                {reason(codeOf(code)) || code}
+                <Icon name="close" />
+                <span class="visually-hidden">: show other reasons too</span>
+              </button>
+            )}
           </div>
         )}
+        {view !== "failures" && has("search_results") && <Search text={text} onText={(to) => set({ text: to })} />}
       </div>
       <Trouble>{pages.trouble.value}</Trouble>
       {view === "failures" ? (
         <Failures batch={batch} onStatus={onStatus} />
       ) : pages.total.value === 0 ? (
-        <Empty icon="picture" title="No items here">
-          <p>None of this batch’s items is {kind === "pending" ? "waiting" : `“${kind}”`}.</p>
+        <Empty icon="search" title="No item matches">
+          <p>
+            <button type="button" class="button" onClick={() => set({ status: "", code: "", text: "" })}>
+              Show all items
+            </button>
+          </p>
         </Empty>
       ) : view === "table" ? (
         <Table pages={pages} linkTo={linkTo} />
@@ -185,7 +209,7 @@ function Opened({ pages, batch, itemIndex, query }: OpenedProps): JSX.Element {
   const beside = (step: number) => {
     if (position === undefined) return undefined;
     const next = position + step;
-    if (next < 0 || next >= pages.total.value) return undefined;
+    if (next < 0 || next >= (pages.total.value ?? 0)) return undefined;
     return () => {
       const item = pages.get(next);
       if (item !== undefined) replace(link(["batches", batchId, item.itemIndex], query));

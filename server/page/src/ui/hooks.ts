@@ -1,5 +1,6 @@
 /** Hooks that more than one view uses. */
 
+import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 /** The time, anew each second, for what says how long ago something was. */
@@ -48,4 +49,18 @@ export function useTitle(title: string): void {
   useEffect(() => {
     document.title = `${title} · Imagebatch`;
   }, [title]);
+}
+
+/** Let the key `/` go to a field, from everywhere but where one writes. */
+export function useSlash(field: RefObject<HTMLInputElement>): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const writes = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement;
+      if (event.key !== "/" || writes || document.querySelector("dialog[open]")) return;
+      event.preventDefault();
+      field.current?.focus();
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, [field]);
 }
