@@ -17,6 +17,7 @@ from benchmarks.machine import this_machine
 from benchmarks.measure import FULL, QUICK, Report, Scale
 from benchmarks.report import page
 from benchmarks.rows import (
+    browser,
     client,
     delay,
     describe,
@@ -40,8 +41,8 @@ from benchmarks.rows import (
 ROWS = {
     row.ROW: row
     for row in (
-        throughput, peers, latency, replay, delay, news, servers, ray, pages, export, watchers, http, stream, fetching,
-        describe, client, security, startup,
+        throughput, peers, latency, replay, delay, news, servers, ray, pages, export, watchers, http, browser, stream,
+        fetching, describe, client, security, startup,
     )
 }  # fmt: skip
 RESULTS = kept.FOLDER / "RESULTS.md"

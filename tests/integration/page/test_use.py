@@ -79,6 +79,11 @@ def test_files_are_submitted_and_what_became_of_each_is_seen(
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
 
+    page.keyboard.press("/")
+    page.keyboard.type("looks like text")
+    expect(card(page, hostile)).to_have_count(0)
+    expect(card(page, "list.jpg")).to_be_visible()
+
     page.get_by_role("link", name="Batches", exact=True).first.click()
     expect(page.get_by_role("link", name=re.compile("thumbnail"))).to_contain_text("1 failed")
 
