@@ -100,7 +100,7 @@ async def measure(scale: Scale, report: Report) -> None:
 
 async def _round(page: Page, count: int, first: str, act: str, holds: str) -> Mapping[str, float]:
     await page.reload()
-    await page.wait_for_function(_SHOWN)
+    await page.wait_for_selector(".card:not(.unknown)")
     await page.evaluate(_TIMED % {"first": first, "act": act, "holds": holds})
     times_ms = [float(await page.evaluate("step()")) for _ in range(count)]
     return {P50: percentile(times_ms, 0.5), P95: percentile(times_ms, 0.95)}
