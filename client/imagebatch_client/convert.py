@@ -13,7 +13,12 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from imagebatch.v1 import batch_service_pb2, image_service_pb2, types_pb2
-from imagebatch.v1.enums import BATCH_ITEM_STATUS_BY_NUMBER, BATCH_STATUS_BY_NUMBER, ITEM_ERROR_CODE_BY_NUMBER
+from imagebatch.v1.enums import (
+    BATCH_ITEM_STATUS_BY_NUMBER,
+    BATCH_STATUS_BY_NUMBER,
+    ITEM_ERROR_CODE_BY_NUMBER,
+    WAITING_REASON_BY_NUMBER,
+)
 from imagebatch_client.errors import IncompatibleServerError
 from imagebatch_client.structs import dict_from_struct
 from imagebatch_client.types import (
@@ -23,6 +28,7 @@ from imagebatch_client.types import (
     BatchResultsSummary,
     BatchStatusResult,
     BatchSubmissionResult,
+    BatchWaiting,
     DailyUsage,
     FailureCluster,
     Operation,
@@ -84,6 +90,16 @@ def status_result(message: types_pb2.BatchStatusResult) -> BatchStatusResult:
         max_attempts=message.max_attempts,
         request_id=message.request_id if message.HasField("request_id") else None,
         paused_at=_optional_time(message, "paused_at"),
+        waiting=batch_waiting(message.waiting) if message.HasField("waiting") else None,
+    )
+
+
+def batch_waiting(message: types_pb2.BatchWaiting) -> BatchWaiting:
+    return BatchWaiting(
+        reason=_member(WAITING_REASON_BY_NUMBER, message.reason, "waiting.reason"),
+        items_ahead=message.items_ahead,
+        until=_optional_time(message, "until"),
+        detail=message.detail,
     )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
 
-from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ErrorReason, ItemErrorCode
+from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ErrorReason, ItemErrorCode, WaitingReason
 from imagebatch_client.records import Record, html_table, rows
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "BatchStatus",
     "BatchStatusResult",
     "BatchSubmissionResult",
+    "BatchWaiting",
     "DailyUsage",
     "DownloadedImage",
     "ErrorReason",
@@ -38,6 +39,7 @@ __all__ = [
     "UploadProgress",
     "UploadUrl",
     "UploadedImage",
+    "WaitingReason",
     "WatchUpdate",
     "WorkerInfo",
 ]
@@ -71,12 +73,26 @@ class BatchSubmissionResult(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class BatchWaiting(Record):
+    """Why items of a batch wait, as of a second ago or two.
+
+    `items_ahead` are of the caller's tenant. `until` is when it may go on, as far as that is known; `detail` is for a
+    person to read, and may be empty.
+    """
+
+    reason: WaitingReason
+    items_ahead: int
+    until: datetime | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class BatchStatusResult(Record):
     """A batch's status and counters, consistent with each other.
 
     `success_rate` is successful / processed (0 to 1), `progress_percentage` 100 * processed / total. `parameters` is
-    None in what a watch and `list_batches` give. Keys of `failure_counts` are values of ItemErrorCode, such as
-    "fetch_failed".
+    None in what a watch and `list_batches` give, and so is `waiting`. Keys of `failure_counts` are values of
+    ItemErrorCode, such as "fetch_failed".
     """
 
     batch_id: str
@@ -107,6 +123,7 @@ class BatchStatusResult(Record):
     max_attempts: int = 0
     request_id: str | None = None
     paused_at: datetime | None = None
+    waiting: BatchWaiting | None = None
 
     def _repr_html_(self) -> str:
         lines = [(name, value) for name, value in self.to_dict().items() if value not in (None, {}, "")]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from imagebatch_client.cli import exits, render
 from imagebatch_client.cli.progress import display_for
 from imagebatch_client.cli.terminal import note
-from imagebatch_client.errors import BatchTimeoutError, UnavailableError
+from imagebatch_client.errors import BatchTimeoutError, ImagebatchError, UnavailableError
 from imagebatch_client.sync import BatchClient
 from imagebatch_client.types import BatchItemStatus, BatchStatusResult
 
@@ -35,6 +35,7 @@ def follow(
                 shown = update.sequence
                 last = update.status or last
                 display.status(last)
+                display.waits("" if update.results or last.is_terminal() else why_waiting(client, batch_id))
     except KeyboardInterrupt:
         note(resume_note(batch_id))
         note(resume_hint(batch_id, shown))
@@ -49,6 +50,15 @@ def follow(
     note(render.ending(last))
     tell_failures(last)
     return exits.of_batch(last.status)
+
+
+def why_waiting(client: BatchClient, batch_id: str) -> str:
+    """Ask why nothing happens, which a watch does not tell; empty where nothing is known."""
+    try:
+        waiting = client.get_status(batch_id).waiting
+    except ImagebatchError:  # the watch itself tells of it, and is patient
+        return ""
+    return "" if waiting is None else render.waiting(waiting)
 
 
 def tell_failures(status: BatchStatusResult) -> None:

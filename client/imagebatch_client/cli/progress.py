@@ -16,7 +16,7 @@ from rich.text import Text
 
 from imagebatch_client import shown
 from imagebatch_client.cli import render
-from imagebatch_client.cli.terminal import console, put
+from imagebatch_client.cli.terminal import console, note, put
 from imagebatch_client.types import BatchItemResult, BatchStatusResult
 
 # The server sends a message every 5 s at least; after this long without one, the person is told.
@@ -37,6 +37,9 @@ class Display(Protocol):
 
     def status(self, status: BatchStatusResult) -> None:
         """Show how far the batch has got."""
+
+    def waits(self, why: str) -> None:
+        """Show why nothing happens; empty if something does."""
 
 
 def display_for(as_json: bool, total_items: int) -> Display:
@@ -60,6 +63,7 @@ class Lines:
 
     def __init__(self, line: Callable[[BatchItemResult], str]) -> None:
         self._line = line
+        self._told = ""
 
     def __enter__(self) -> Self:
         return self
@@ -74,6 +78,11 @@ class Lines:
 
     def status(self, status: BatchStatusResult) -> None:
         sys.stdout.flush()  # once a message, so that a reader of the pipe is never behind
+
+    def waits(self, why: str) -> None:
+        if why and why != self._told:
+            note(f"Waiting {why}.")
+        self._told = why
 
 
 class LiveBar:
@@ -92,7 +101,7 @@ class LiveBar:
             console=bar_console,
             expand=True,
         )
-        self._task = self._bar.add_task("", total=total_items, succeeded=0, failed=0, pace="")
+        self._task = self._bar.add_task("", total=total_items, succeeded=0, failed=0, pace="", why="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -116,6 +125,9 @@ class LiveBar:
             self._out.print(line, no_wrap=True, overflow="ellipsis")
         else:
             put(line.plain)
+
+    def waits(self, why: str) -> None:
+        self._bar.update(self._task, why=f"waiting {why}" if why else "")
 
     def status(self, status: BatchStatusResult) -> None:
         self._heard = time.monotonic()
@@ -142,7 +154,7 @@ class SinceHeard(TextColumn):
         silent_s = self._silent_s()
         if silent_s > _SILENCE_SHOWN_S:
             return Text(f"no word from the server for {silent_s:.0f} s", style="yellow")
-        return Text(task.fields["pace"])
+        return Text(task.fields["why"] or task.fields["pace"])
 
 
 class Rate:

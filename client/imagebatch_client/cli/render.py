@@ -8,7 +8,19 @@ from datetime import datetime
 from typing import Any
 
 from imagebatch_client.texts import json_line, one_line, spaced
-from imagebatch_client.types import BatchItemStatus, BatchStatusResult
+from imagebatch_client.types import BatchItemStatus, BatchStatusResult, BatchWaiting, WaitingReason
+
+_WAITING = {
+    WaitingReason.BEHIND_OTHERS: "behind other batches",
+    WaitingReason.HOST_LIMIT: "for the images' host, which gets as many requests as it may",
+    WaitingReason.HOST_ASKED_TO_WAIT: "for the images' host, which asked to be left alone",
+    WaitingReason.PROVIDER_LIMIT: "for the model's endpoint, which takes no more now",
+    WaitingReason.BACKOFF: "to attempt failed items again",
+    WaitingReason.PAUSED: "because it is paused; imagebatch resume lets it go on",
+    WaitingReason.NO_WORKER: "for a worker: none can run its operation now",
+    WaitingReason.NO_ROOM: "for room: the server has as much in hand as it takes",
+    WaitingReason.STORE_AWAY: "for the server's store, which takes no outcomes now",
+}
 
 # Colours by state, for terminals that have them.
 ITEM_STYLES = {
@@ -88,6 +100,16 @@ def state(status: BatchStatusResult) -> str:
     return f"{spaced(status.status)} (paused)" if status.paused_at else spaced(status.status)
 
 
+def waiting(why: BatchWaiting) -> str:
+    """Say why items wait, such as "behind other batches; 4 items of yours go first"."""
+    text = _WAITING[why.reason]
+    if why.items_ahead:
+        text += f"; {counted(why.items_ahead, 'item', 'items')} of yours go first"
+    if why.until is not None:
+        text += f"; until {why.until.astimezone():%H:%M:%S}"
+    return one_line(f"{text} ({why.detail})" if why.detail else text)
+
+
 def status_lines(status: BatchStatusResult) -> str:
     """Show a batch's status, a line for each thing known of it."""
     mean = "" if status.avg_processing_time_ms is None else f"{status.avg_processing_time_ms} ms an item on average"
@@ -108,6 +130,7 @@ def status_lines(status: BatchStatusResult) -> str:
         "created": local_time(status.created_at),
         "started": local_time(status.started_at),
         "paused": local_time(status.paused_at),
+        "waiting": "" if status.waiting is None else waiting(status.waiting),
         "completed": local_time(status.completed_at),
         "expected end": local_time(status.estimated_completion_time),
         "time": mean,

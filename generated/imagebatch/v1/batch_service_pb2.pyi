@@ -993,6 +993,7 @@ class GetServerInfoResponse(_message.Message):
         - `unknown_fields_refused`: a request with a field that the server doesn't know is INVALID_ARGUMENT.
         - `update_batch`: UpdateBatch.
         - `upload_sha256`: UploadImageHeader.sha256.
+        - `waiting`: BatchStatusResult.waiting.
         """
 
     @_builtins.property

@@ -144,6 +144,66 @@ BATCH_STATUS_NUMBERS: Final = cast(
 )
 
 
+class WaitingReason(StrEnum):
+    """Why items of a batch wait."""
+
+    BEHIND_OTHERS = "behind_others"
+    """Items of other batches are before it at the workers, or have the fetches that there may be."""
+
+    HOST_LIMIT = "host_limit"
+    """The host of its images has as many fetches under way as it is given, or as often as it bears; `detail` names it.
+    """
+
+    HOST_ASKED_TO_WAIT = "host_asked_to_wait"
+    """The host of its images wants to be left alone (429, or 503 with Retry-After), until `until`; `detail` names it.
+    """
+
+    PROVIDER_LIMIT = "provider_limit"
+    """The endpoint of its operation's model takes no more at this time."""
+
+    BACKOFF = "backoff"
+    """Items whose attempt failed are attempted again at `until`, and nothing else is left to do."""
+
+    PAUSED = "paused"
+    """It is paused, until ResumeBatch."""
+
+    NO_WORKER = "no_worker"
+    """No worker can run its operation: no server offers it, or none of its workers is up."""
+
+    NO_ROOM = "no_room"
+    """The server has as many images, or outcomes to be recorded, in hand as it takes."""
+
+    STORE_AWAY = "store_away"
+    """The store takes no outcomes at this time."""
+
+
+WAITING_REASON_BY_NUMBER: Final[Mapping[int, WaitingReason]] = {
+    1: WaitingReason.BEHIND_OTHERS,
+    2: WaitingReason.HOST_LIMIT,
+    3: WaitingReason.HOST_ASKED_TO_WAIT,
+    4: WaitingReason.PROVIDER_LIMIT,
+    5: WaitingReason.BACKOFF,
+    6: WaitingReason.PAUSED,
+    7: WaitingReason.NO_WORKER,
+    8: WaitingReason.NO_ROOM,
+    9: WaitingReason.STORE_AWAY,
+}
+WAITING_REASON_NUMBERS: Final = cast(
+    "Mapping[WaitingReason, types_pb2.WaitingReason.ValueType]",
+    {
+        WaitingReason.BEHIND_OTHERS: 1,
+        WaitingReason.HOST_LIMIT: 2,
+        WaitingReason.HOST_ASKED_TO_WAIT: 3,
+        WaitingReason.PROVIDER_LIMIT: 4,
+        WaitingReason.BACKOFF: 5,
+        WaitingReason.PAUSED: 6,
+        WaitingReason.NO_WORKER: 7,
+        WaitingReason.NO_ROOM: 8,
+        WaitingReason.STORE_AWAY: 9,
+    },
+)
+
+
 class BatchItemStatus(StrEnum):
     """Where an item stands. SUCCESS, FAILED and SKIPPED are outcomes; an item has at most one outcome at any time."""
 

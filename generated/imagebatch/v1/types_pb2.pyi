@@ -64,6 +64,58 @@ BATCH_STATUS_PARTIALLY_COMPLETED: BatchStatus.ValueType  # 6
 """Terminal: some items succeeded and some failed."""
 Global___BatchStatus: _TypeAlias = BatchStatus  # noqa: Y015
 
+class _WaitingReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WaitingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitingReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WAITING_REASON_UNSPECIFIED: _WaitingReason.ValueType  # 0
+    """Never sent by a server."""
+    WAITING_REASON_BEHIND_OTHERS: _WaitingReason.ValueType  # 1
+    """Items of other batches are before it at the workers, or have the fetches that there may be."""
+    WAITING_REASON_HOST_LIMIT: _WaitingReason.ValueType  # 2
+    """The host of its images has as many fetches under way as it is given, or as often as it bears; `detail` names it."""
+    WAITING_REASON_HOST_ASKED_TO_WAIT: _WaitingReason.ValueType  # 3
+    """The host of its images wants to be left alone (429, or 503 with Retry-After), until `until`; `detail` names it."""
+    WAITING_REASON_PROVIDER_LIMIT: _WaitingReason.ValueType  # 4
+    """The endpoint of its operation's model takes no more at this time."""
+    WAITING_REASON_BACKOFF: _WaitingReason.ValueType  # 5
+    """Items whose attempt failed are attempted again at `until`, and nothing else is left to do."""
+    WAITING_REASON_PAUSED: _WaitingReason.ValueType  # 6
+    """It is paused, until ResumeBatch."""
+    WAITING_REASON_NO_WORKER: _WaitingReason.ValueType  # 7
+    """No worker can run its operation: no server offers it, or none of its workers is up."""
+    WAITING_REASON_NO_ROOM: _WaitingReason.ValueType  # 8
+    """The server has as many images, or outcomes to be recorded, in hand as it takes."""
+    WAITING_REASON_STORE_AWAY: _WaitingReason.ValueType  # 9
+    """The store takes no outcomes at this time."""
+
+class WaitingReason(_WaitingReason, metaclass=_WaitingReasonEnumTypeWrapper):
+    """Why items of a batch wait."""
+
+WAITING_REASON_UNSPECIFIED: WaitingReason.ValueType  # 0
+"""Never sent by a server."""
+WAITING_REASON_BEHIND_OTHERS: WaitingReason.ValueType  # 1
+"""Items of other batches are before it at the workers, or have the fetches that there may be."""
+WAITING_REASON_HOST_LIMIT: WaitingReason.ValueType  # 2
+"""The host of its images has as many fetches under way as it is given, or as often as it bears; `detail` names it."""
+WAITING_REASON_HOST_ASKED_TO_WAIT: WaitingReason.ValueType  # 3
+"""The host of its images wants to be left alone (429, or 503 with Retry-After), until `until`; `detail` names it."""
+WAITING_REASON_PROVIDER_LIMIT: WaitingReason.ValueType  # 4
+"""The endpoint of its operation's model takes no more at this time."""
+WAITING_REASON_BACKOFF: WaitingReason.ValueType  # 5
+"""Items whose attempt failed are attempted again at `until`, and nothing else is left to do."""
+WAITING_REASON_PAUSED: WaitingReason.ValueType  # 6
+"""It is paused, until ResumeBatch."""
+WAITING_REASON_NO_WORKER: WaitingReason.ValueType  # 7
+"""No worker can run its operation: no server offers it, or none of its workers is up."""
+WAITING_REASON_NO_ROOM: WaitingReason.ValueType  # 8
+"""The server has as many images, or outcomes to be recorded, in hand as it takes."""
+WAITING_REASON_STORE_AWAY: WaitingReason.ValueType  # 9
+"""The store takes no outcomes at this time."""
+Global___WaitingReason: _TypeAlias = WaitingReason  # noqa: Y015
+
 class _BatchItemStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -356,6 +408,7 @@ class BatchStatusResult(_message.Message):
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PAUSED_AT_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """The batch's id, a UUID of version 7."""
     status: Global___BatchStatus.ValueType
@@ -439,6 +492,12 @@ class BatchStatusResult(_message.Message):
     def paused_at(self) -> _timestamp_pb2.Timestamp:
         """When the batch was paused (UTC); absent if it isn't paused, and once it has ended."""
 
+    @_builtins.property
+    def waiting(self) -> Global___BatchWaiting:
+        """Why items of the batch wait; absent while nothing but the workers' own pace keeps them. In GetBatchStatus only, and as of a
+        second ago or two. A server that has this lists the feature `waiting`.
+        """
+
     def __init__(
         self,
         *,
@@ -470,10 +529,11 @@ class BatchStatusResult(_message.Message):
         max_attempts: _builtins.int = ...,
         request_id: _builtins.str | None = ...,
         paused_at: _timestamp_pb2.Timestamp | None = ...,
+        waiting: Global___BatchWaiting | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "parameters", b"parameters", "paused_at", b"paused_at", "request_id", b"request_id", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "parameters", b"parameters", "paused_at", b"paused_at", "request_id", b"request_id", "started_at", b"started_at", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "batch_id", b"batch_id", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failed_items", b"failed_items", "failure_counts", b"failure_counts", "failure_limit", b"failure_limit", "input_tokens", b"input_tokens", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "output_tokens", b"output_tokens", "parameters", b"parameters", "paused_at", b"paused_at", "priority", b"priority", "processed_items", b"processed_items", "progress_percentage", b"progress_percentage", "request_id", b"request_id", "skipped_items", b"skipped_items", "started_at", b"started_at", "status", b"status", "success_rate", b"success_rate", "successful_items", b"successful_items", "total_items", b"total_items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "batch_id", b"batch_id", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failed_items", b"failed_items", "failure_counts", b"failure_counts", "failure_limit", b"failure_limit", "input_tokens", b"input_tokens", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "output_tokens", b"output_tokens", "parameters", b"parameters", "paused_at", b"paused_at", "priority", b"priority", "processed_items", b"processed_items", "progress_percentage", b"progress_percentage", "request_id", b"request_id", "skipped_items", b"skipped_items", "started_at", b"started_at", "status", b"status", "success_rate", b"success_rate", "successful_items", b"successful_items", "total_items", b"total_items", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__avg_processing_time_ms: _TypeAlias = _typing.Literal["avg_processing_time_ms"]  # noqa: Y015
     _WhichOneofArgType__avg_processing_time_ms: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms"]  # noqa: Y015
@@ -493,6 +553,44 @@ class BatchStatusResult(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
 
 Global___BatchStatusResult: _TypeAlias = BatchStatusResult  # noqa: Y015
+
+@_typing.final
+class BatchWaiting(_message.Message):
+    """What a batch waits for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    ITEMS_AHEAD_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    reason: Global___WaitingReason.ValueType
+    """What it is."""
+    items_ahead: _builtins.int
+    """For BEHIND_OTHERS, items of the caller's tenant that go before; 0 if all that go before are of others."""
+    detail: _builtins.str
+    """What a person may want to know besides, such as the host, in English; it names nothing of other tenants. May be empty; at most
+    300 characters.
+    """
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When it may go on (UTC), as far as that is known; absent otherwise."""
+
+    def __init__(
+        self,
+        *,
+        reason: Global___WaitingReason.ValueType = ...,
+        items_ahead: _builtins.int = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "items_ahead", b"items_ahead", "reason", b"reason", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchWaiting: _TypeAlias = BatchWaiting  # noqa: Y015
 
 @_typing.final
 class BatchItemResult(_message.Message):

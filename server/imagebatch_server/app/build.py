@@ -57,6 +57,7 @@ from imagebatch_server.batches.submission import Submission
 from imagebatch_server.batches.sweeper import Sweeper
 from imagebatch_server.batches.tenants import Tenants, TenantStore
 from imagebatch_server.batches.uploads import Uploads
+from imagebatch_server.batches.waiting import WaitingReasons
 from imagebatch_server.batches.watcher import Watchers
 from imagebatch_server.http.keyring import Keyring
 from imagebatch_server.http.signing import UrlSigner
@@ -158,11 +159,12 @@ class Server:
             kept_s=urls.kept_s,
             on_delivered=self._onlookers.delivered,
         )
+        hosts = execution.hosts(settings, Share(servers))
         self._scheduler = Scheduler(
             batch_store,
             self._recorder,
             self._executor,
-            execution.hosts(settings, Share(servers)),
+            hosts,
             news,
             handover,
             claim,
@@ -199,14 +201,24 @@ class Server:
             lambda: Load(self._executor.alive, self._scheduler.queued, bounds.rates.exchange(servers.others))
         )
         await self._ownership.look()
+        waiting = WaitingReasons(
+            self._scheduler.running,
+            hosts,
+            self._executor,
+            lambda: self._recorder.store_is_away,
+            batch_store,
+            servers,
+            clock.now,
+        )
         for loop in (
             self._ownership,
+            waiting,
             janitor,
             FileWatch([*tenants_file.watched, *followed]),
         ):
             await opened.enter_async_context(running(loop))
 
-        batches = Batches(batch_store, outcome_store, news, self._scheduler.processing, clock.now)
+        batches = Batches(batch_store, outcome_store, news, self._scheduler.processing, clock.now, waiting.of)
         uploads, awaited = self._uploads(blobs, object_rows, quotas, signer, clock)
         catalog = Catalog(
             version("imagebatch"),

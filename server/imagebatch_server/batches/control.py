@@ -19,6 +19,7 @@ from imagebatch_server.batches.model import (
     ItemFilter,
     ItemResult,
     RetryRequest,
+    Waiting,
 )
 from imagebatch_server.batches.ports.batches import BatchStore, OutcomeStore
 from imagebatch_server.batches.ports.servers import News, NewsKind
@@ -37,8 +38,12 @@ class Batches:
         news: News,
         processing: Callable[[str], frozenset[int]],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        waiting: Callable[[Batch], Waiting | None] = lambda _batch: None,
     ) -> None:
-        """Take `processing`, which answers the indexes of a batch's items that workers are busy with."""
+        """Take `processing`, which answers the indexes of a batch's items that workers are busy with.
+
+        `waiting` tells why items of a batch wait.
+        """
         self._batches = batches
         self._statuses: CoalescedReads[tuple[str, str], Batch] = CoalescedReads(lambda key: batches.get(*key))
         self._outcomes = outcomes
@@ -46,6 +51,7 @@ class Batches:
         self._processing = processing
         self._searches = asyncio.Semaphore(SEARCHES_AT_ONCE)
         self._now = now
+        self.waiting = waiting
 
     async def get(self, tenant: str, batch_id: str) -> Batch:
         """Read one batch; callers of one moment share a read. Raises BatchNotFound."""

@@ -26,6 +26,10 @@ class HostQueue:
         else:
             indexes.append(item_index)
 
+    def count(self, running: RunningBatch) -> int:
+        """Count the items of a batch that wait."""
+        return len(self._tenants.get(running.batch.tenant, {}).get(running, ()))
+
     def heads(self) -> list[tuple[RunningBatch, int]]:
         """List the first item of each batch."""
         return [(running, indexes[0]) for batches in self._tenants.values() for running, indexes in batches.items()]

@@ -6,7 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
 
 from imagebatch_server.batches.fetch_shares import FetchShares
 from imagebatch_server.batches.host_queue import HostQueue
@@ -20,6 +21,18 @@ _Key = tuple[RunningBatch, int]
 
 MOST_REMEMBERED = 10_000
 """Hosts whose pace is remembered although nothing waits for them."""
+
+
+_LOOKED_AT = 100
+"""Hosts of a batch that are looked at for what it waits for."""
+
+
+class HostWait(NamedTuple):
+    """A host that items wait for, and until when it wants to be left alone; None if it has as much as it bears."""
+
+    host: str
+    items: int
+    held_until: float | None
 
 
 class Timer(Protocol):
@@ -176,6 +189,17 @@ class Hosts:
         host.since.setdefault(key, self._clock.time())
         self._waits_for.setdefault(running, set()).add(name)
         self._serve_later(name, host)
+
+    def waits_of(self, running: RunningBatch) -> HostWait | None:
+        """Tell which host most of a batch's items wait for, of the first few; None if none waits."""
+        now = self._clock.time()
+        most: HostWait | None = None
+        for name in islice(self._waits_for.get(running, ()), _LOOKED_AT):
+            host = self._hosts.get(name)  # one that nothing waits for any more may be forgotten
+            items = 0 if host is None else host.waiting.count(running)
+            if host is not None and items > (most.items if most is not None else 0):
+                most = HostWait(name, items, host.pace.ready_at if host.pace.is_held(now) else None)
+        return most
 
     def gives_up(self, name: str, running: RunningBatch, item_index: int) -> bool:
         """Tell whether an item has waited too long for a host that only complains."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
+from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode, WaitingReason
 
 RESULT_OVERHEAD_BYTES = 640
 """Room for a result's ids, hashes, keys, times and numbers."""
@@ -198,6 +198,16 @@ class ItemResult(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why items of a batch wait, in words that callers may see."""
+
+    reason: WaitingReason
+    items_ahead: int = 0
+    until: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A batch's row: what was asked, who owns it, and its counters, consistent with each other."""
 
@@ -234,6 +244,8 @@ class Batch:
     """Set while the batch is paused; none that has ended is."""
     traceparent: str | None = None
     """The span of its submit, as W3C Trace Context writes it: its items belong to that trace."""
+    waiting: Waiting | None = None
+    """Why items wait, as its owner wrote a second ago or so; it says nothing of a batch that is paused or has ended."""
 
     @property
     def processed_items(self) -> int:

@@ -116,10 +116,16 @@ class Recorder:
         self._timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._store_is_away = False
 
     def listen(self, *listeners: CommitListener) -> None:
         """Add listeners; they are called in the order of their adding."""
         self._listeners.extend(listeners)
+
+    @property
+    def store_is_away(self) -> bool:
+        """Whether the store takes no outcomes, and they are kept until it does."""
+        return self._store_is_away
 
     def start(self, batch: Batch) -> None:
         """Note that a batch's first item was dispatched; written with its first outcome, or after `PACE_S`."""
@@ -231,10 +237,14 @@ class Recorder:
             await self._servers.held()
             at = self._now()
             try:
-                return at, await self._store.record(commits, at, recheck=recheck), not recheck
+                recorded = await self._store.record(commits, at, recheck=recheck)
             except StoreUnavailable as error:
+                self._store_is_away = True
                 waiting = sum(len(commit.outcomes) for commit in commits)
                 log.warning("recorder.store_unavailable", outcomes=waiting, why=str(error))
+            else:
+                self._store_is_away = False
+                return at, recorded, not recheck
             recheck = True  # the transaction may have been committed although its answer was lost
             await asyncio.sleep(backoff.next_s())
 

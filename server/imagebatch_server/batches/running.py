@@ -36,6 +36,13 @@ class Flight:
     started: bool = False
 
 
+class _Due(NamedTuple):
+    """When an item comes back, and whether the attempt before did not count, because somebody had too much to do."""
+
+    at: float
+    was_put_off: bool
+
+
 class Read(NamedTuple):
     """A read of the batch's next items."""
 
@@ -78,6 +85,7 @@ class RunningBatch:
         self._unrecorded: set[int] = set()
         self._attempts: dict[int, int] = {}
         self._put_off: dict[int, tuple[float, int]] = {}
+        self._due: dict[int, _Due] = {}
         self._has_departed = batch.started_at is not None
         self._is_stuck = False
         self._closed = False
@@ -190,6 +198,26 @@ class RunningBatch:
         flight = self._flights.get(dispatch.item.item_index)
         return flight if flight is not None and flight.dispatch is dispatch else None
 
+    @property
+    def is_worked_on(self) -> bool:
+        """Whether a worker is busy with an item, or one is being fetched or waits for a worker behind its own."""
+        return any(flight.started or flight.dispatch.item.is_fetched for flight in self._flights.values())
+
+    @property
+    def next_due(self) -> float | None:
+        """When the first item comes back of those that wait for a time; None if there is none."""
+        return min((due.at for due in self._due.values()), default=None)
+
+    @property
+    def due_items(self) -> int:
+        """Items that wait for a time."""
+        return len(self._due)
+
+    @property
+    def awaits_provider(self) -> bool:
+        """Whether an item waits for somebody, who is no host, that had too much to do for it."""
+        return any(due.was_put_off for due in self._due.values())
+
     def dispatches(self) -> Sequence[Dispatch]:
         """List what is in flight."""
         return [flight.dispatch for flight in self._flights.values()]
@@ -289,8 +317,14 @@ class RunningBatch:
         self._put_off[item_index] = self.put_off_since(item_index, now), self.put_offs(item_index) + 1
         self._set_aside.add(item_index)
 
+    def comes_back(self, item_index: int, at: float, *, was_put_off: bool) -> None:
+        """Note when an item that was set aside will be brought back."""
+        self._due[item_index] = _Due(at, was_put_off)
+
     def bring_back(self, items: Sequence[Item]) -> None:
         """Let items that were set aside go before all others."""
+        for item in items:
+            self._due.pop(item.item_index, None)
         self._set_aside.difference_update(item.item_index for item in items)
         self._is_stuck = False
         self._at_hand.extendleft(reversed(items))
@@ -362,6 +396,7 @@ class RunningBatch:
         self._at_hand.clear()
         self._set_aside.clear()
         self._put_off.clear()
+        self._due.clear()
         self._canary.clear()
         self._is_stuck = self._reading = self._exhausted = self._canary_was_picked = False
         self._last_read = -1

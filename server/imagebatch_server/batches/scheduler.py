@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -159,6 +159,10 @@ class Scheduler:
             for batch_id, running in self._running.items()
             if not running.closed
         ]
+
+    def running(self) -> Collection[RunningBatch]:
+        """List what runs here."""
+        return self._running.values()
 
     def processing(self, batch_id: str) -> frozenset[int]:
         """Indexes of the items that workers are busy with."""
@@ -441,7 +445,8 @@ class Scheduler:
         if host is not None:
             self._hosts.wait(host, running, item.item_index, first=True)
         else:
-            self._bring_back_later(running, item.item_index, running.put_offs(item.item_index), result.retry_after_s)
+            times = running.put_offs(item.item_index)
+            self._bring_back_later(running, item.item_index, times, result.retry_after_s, was_put_off=True)
         return True
 
     def _attempt_again(self, running: RunningBatch, result: AttemptResult) -> bool:
@@ -453,10 +458,18 @@ class Scheduler:
         return True
 
     def _bring_back_later(
-        self, running: RunningBatch, item_index: int, attempt: int, retry_after_s: float | None
+        self,
+        running: RunningBatch,
+        item_index: int,
+        attempt: int,
+        retry_after_s: float | None,
+        *,
+        was_put_off: bool = False,
     ) -> None:
-        wait_s = max(self._backoff_s(attempt), min(retry_after_s or 0.0, MOST_RETRY_AFTER_S))
-        asyncio.get_running_loop().call_later(wait_s, self._reader.bring_back, running, item_index, running.era)
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(self._backoff_s(attempt), min(retry_after_s or 0.0, MOST_RETRY_AFTER_S))
+        running.comes_back(item_index, at, was_put_off=was_put_off)
+        loop.call_at(at, self._reader.bring_back, running, item_index, running.era)
 
     def _record(
         self,

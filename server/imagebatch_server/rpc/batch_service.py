@@ -78,7 +78,9 @@ class BatchServicer:
         self, request: batch_service_pb2.GetBatchStatusRequest, call: Call
     ) -> types_pb2.BatchStatusResult:
         batch = await self._batches.get(call.tenant, parse.batch_id(request.batch_id))
-        return render.status(batch, with_parameters=True)
+        message = render.status(batch, with_parameters=True)
+        render.add_waiting(message, self._batches.waiting(batch))
+        return message
 
     async def GetBatchResults(self, request: batch_service_pb2.GetBatchResultsRequest, call: Call) -> bytes:
         limit, offset = request.limit or parse.DEFAULT_PAGE_LIMIT, request.offset

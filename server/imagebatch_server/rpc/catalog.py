@@ -24,6 +24,7 @@ FEATURES = (
     "unknown_fields_refused",
     "update_batch",
     "upload_sha256",
+    "waiting",
 )
 """What has come to the contract since its first release; GetServerInfoResponse.features says what each is."""
 

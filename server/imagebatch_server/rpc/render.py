@@ -14,11 +14,12 @@ from imagebatch.v1.enums import (
     BATCH_ITEM_STATUS_NUMBERS,
     BATCH_STATUS_NUMBERS,
     ITEM_ERROR_CODE_NUMBERS,
+    WAITING_REASON_NUMBERS,
     ItemErrorCode,
 )
 from imagebatch_server import structs
 from imagebatch_server.batches import lifecycle
-from imagebatch_server.batches.model import Batch, DailyUsage, FailureCluster, Item, ItemResult, Outcome
+from imagebatch_server.batches.model import Batch, DailyUsage, FailureCluster, Item, ItemResult, Outcome, Waiting
 from imagebatch_server.rpc import wire
 from imagebatch_server.urls import without_credentials
 
@@ -110,6 +111,16 @@ def status(batch: Batch, *, with_parameters: bool) -> types_pb2.BatchStatusResul
     if with_parameters and batch.options.parameters is not None:
         message.parameters.CopyFrom(Struct.FromString(structs.fit(batch.options.parameters)))
     return message
+
+
+def add_waiting(message: types_pb2.BatchStatusResult, waiting: Waiting | None) -> None:
+    """Write why items of the batch wait, if they do."""
+    if waiting is not None:
+        message.waiting.reason = WAITING_REASON_NUMBERS[waiting.reason]
+        message.waiting.items_ahead = waiting.items_ahead
+        message.waiting.detail = waiting.detail
+        if waiting.until is not None:
+            message.waiting.until.FromDatetime(waiting.until)
 
 
 def usage(days: Iterable[DailyUsage]) -> batch_service_pb2.GetUsageResponse:

@@ -18,7 +18,7 @@ from imagebatch_server.batches.model import (
     RetryRequest,
     StoredObject,
 )
-from imagebatch_server.batches.ports.batches import NewBatch
+from imagebatch_server.batches.ports.batches import NewBatch, WaitingChange
 from imagebatch_server.batches.quotas import QuotasOf
 from imagebatch_server.store import changes, removal, rows, staging
 from imagebatch_server.store.batch_row import read_batch
@@ -148,6 +148,9 @@ class SqlBatchStore:
         values = {**parameters((tenant, batch_id)), "epoch": owner_epoch, "new_owner": owner}
         await self._database.write(lambda connection: connection.execute(_GIVE, values))
 
+    async def set_waiting(self, changes: Sequence[WaitingChange]) -> None:
+        await self._database.write(partial(_set_waiting, changes=changes))
+
     async def running(self) -> Sequence[Batch]:
         return await self._database.read(_running)
 
@@ -171,6 +174,13 @@ class SqlBatchStore:
 def _take_over(connection: Connection, owner: str, operations: Sequence[str]) -> Sequence[Batch]:
     taken = connection.execute(_TAKE_OVER[connection.dialect.name], {"new_owner": owner, "operations": operations})
     return sorted((rows.to_batch(row) for row in taken), key=lambda batch: batch.batch_id)
+
+
+def _set_waiting(connection: Connection, changes: Sequence[WaitingChange]) -> None:
+    # In the order of their ids, as the recorder locks batches.
+    for change in sorted(changes, key=lambda change: (change.tenant, change.batch_id)):
+        values = {"epoch": change.owner_epoch, "now": rows.from_waiting(change.waiting)}
+        connection.execute(_SET_WAITING, {**parameters((change.tenant, change.batch_id)), **values})
 
 
 def _running(connection: Connection) -> Sequence[Batch]:
@@ -210,6 +220,11 @@ _TAKE_OVER = {
     for dialect in INSERTS
 }
 _GIVE = update(batches).where(of_batch(batches), RUNNING, batches.c.owner_epoch == bindparam("epoch")).values(_MOVED)
+_SET_WAITING = (
+    update(batches)
+    .where(of_batch(batches), RUNNING, batches.c.owner_epoch == bindparam("epoch"))
+    .values(waiting=bindparam("now", type_=batches.c.waiting.type))
+)
 _OWNED = select(batches.c.tenant, batches.c.batch_id, batches.c.owner_epoch).where(
     RUNNING, batches.c.owner == bindparam("of_owner")
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, null, select, update
 
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 from imagebatch_server.batches import lifecycle
@@ -100,6 +100,7 @@ _REOPEN = (
         completed_at=None,
         outcomes_per_s=None,
         rated_at=None,
+        waiting=null(),
         judged_from_successful=_less("successful_items"),
         judged_from_failed=_less("failed_items"),
         owner=bindparam("new_owner"),

@@ -6,6 +6,7 @@ Items and outcomes go by position, which is several times faster than by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 from msgspec.structs import astuple
 from sqlalchemy import Row
 
-from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
+from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode, WaitingReason
 from imagebatch_server.batches.errors import plain_text
-from imagebatch_server.batches.model import Batch, BatchOptions, Item, ItemResult, Outcome, StoredObject
+from imagebatch_server.batches.model import Batch, BatchOptions, Item, ItemResult, Outcome, StoredObject, Waiting
 from imagebatch_server.batches.ports.batches import NewBatch
 from imagebatch_server.store.keys import BatchKey
 from imagebatch_server.store.tables import FAILURE_CODES, items, outcomes
@@ -86,7 +87,27 @@ def to_batch(row: Row[Any]) -> Batch:
         judged_from_failed=row.judged_from_failed,
         paused_at=row.paused_at,
         traceparent=row.traceparent,
+        waiting=None if row.waiting is None else to_waiting(row.waiting),
     )
+
+
+def to_waiting(value: dict[str, Any]) -> Waiting:
+    """Read what a batch waits for."""
+    until = value["until"]
+    return Waiting(
+        reason=WaitingReason(value["reason"]),
+        items_ahead=value["items_ahead"],
+        until=None if until is None else datetime.fromisoformat(until),
+        detail=value["detail"],
+    )
+
+
+def from_waiting(waiting: Waiting | None) -> dict[str, Any] | None:
+    """Write what a batch waits for, as JSON has it."""
+    if waiting is None:
+        return None
+    until = None if waiting.until is None else waiting.until.isoformat()
+    return {**asdict(waiting), "reason": waiting.reason.value, "until": until}
 
 
 def from_new_batch(batch: NewBatch, total_items: int, owner: str) -> dict[str, Any]:

@@ -149,6 +149,7 @@ class BatchRow(SQLModel, table=True):
     output_prefix: str | None
     paused_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     traceparent: str | None = None
+    waiting: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))
 
 
 class BatchLabelRow(SQLModel, table=True):

@@ -50,7 +50,7 @@ def unknown(seed: str) -> Ids:
         item_id=f"item-{seed}",
         request_id=f"request-{seed}",
         retry_request_id=f"retry-{seed}",
-        cluster_id=hashlib.sha256(seed.encode()).hexdigest()[:16],
+        cluster_id=hashlib.sha256(f"cluster-{seed}".encode()).hexdigest()[:16],
         page_token=page_token(LISTED, batch_id),
         sha256=hashlib.sha256(seed.encode()).hexdigest(),
         tenant=f"nobody-{seed}",

@@ -25,6 +25,8 @@ from imagebatch.v1.types_pb2 import (
     BATCH_STATUS_CANCELLED,
     BATCH_STATUS_COMPLETED,
     BATCH_STATUS_FAILED,
+    WAITING_REASON_BACKOFF,
+    WAITING_REASON_PAUSED,
 )
 
 __all__ = ["seaweed"]
@@ -140,3 +142,25 @@ def test_a_server_tells_operators_how_it_stands(number: int) -> None:
         return {name: figures[f"imagebatch_{name}"] for name in ("live_servers", "lease_held", "hears_others")}
 
     eventually(lambda: figures() == {"live_servers": "2.0", "lease_held": "1.0", "hears_others": "1.0"})
+
+
+def test_both_tell_why_a_batch_waits_and_what_failed(raws: list[Raw]) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    items = [item(image_url=f"http://{nobody}/{number}") for number in range(2)]
+    batch_id = raws[0].submit([*items, item(object_key="gone")]).batch_id
+
+    def told(raw: Raw) -> tuple[int, str]:
+        waiting = raw.status(batch_id).waiting
+        return waiting.reason, waiting.detail
+
+    backoff = (WAITING_REASON_BACKOFF, "2 items wait for another attempt")
+    eventually(lambda: [told(raw) for raw in raws] == [backoff] * 2)
+    request = batch_service_pb2.ListFailureClustersRequest(batch_id=batch_id)
+    assert raws[0].batches.ListFailureClusters(request) == raws[1].batches.ListFailureClusters(request)
+    paused = raws[1].batches.PauseBatch(batch_service_pb2.PauseBatchRequest(batch_id=batch_id))
+    assert [told(raw) for raw in raws] == [(WAITING_REASON_PAUSED, "")] * 2
+    assert not paused.HasField("waiting"), "GetBatchStatus alone tells"
+    raws[0].batches.CancelBatch(batch_service_pb2.CancelBatchRequest(batch_id=batch_id))
+    ended = watched(raws[1].watch(batch_id)).statuses[-1]
+    assert ended.failed_items == 1
+    assert not raws[0].status(batch_id).HasField("waiting")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from imagebatch_server.batches.failure_clusters import ClusterKey
 from imagebatch_server.batches.model import (
@@ -21,6 +21,7 @@ from imagebatch_server.batches.model import (
     Outcome,
     RetryRequest,
     StoredObject,
+    Waiting,
 )
 
 
@@ -51,6 +52,15 @@ class BatchCommit:
     """Rows of the objects that the outcomes name."""
     failures: Mapping[int, ClusterKey] = field(default_factory=dict)
     """By index, the clusters of the outcomes that are FAILED."""
+
+
+class WaitingChange(NamedTuple):
+    """What a batch waits for now, of which another epoch's owner knows more."""
+
+    tenant: str
+    batch_id: str
+    owner_epoch: int
+    waiting: Waiting | None
 
 
 class BatchStore(Protocol):
@@ -153,6 +163,9 @@ class BatchStore(Protocol):
 
     async def give(self, tenant: str, batch_id: str, owner_epoch: int, owner: str) -> None:
         """Make another server, or NOBODY, the owner of a batch that is still owned at this epoch, raising the epoch."""
+
+    async def set_waiting(self, changes: Sequence[WaitingChange]) -> None:
+        """Write why batches wait that are running and still owned at this epoch."""
 
     async def running(self) -> Sequence[Batch]:
         """Read the running batches, whoever owns them, in order of creation."""

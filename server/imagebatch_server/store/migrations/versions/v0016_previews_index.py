@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from imagebatch_server.store.migrations.indexes import create_index_concurrently
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 
 
 def upgrade() -> None:
