@@ -63,6 +63,10 @@ class ImageServiceStub:
     complete or being uploaded, 403 after `expires_at`. An object that is never completed is removed a day later. A server that
     has this lists the feature `create_upload_url`.
 
+    Where the URL leads to a bucket of the store, the bucket answers (200 or 201), whatever came. Bytes of another number are as
+    if none had come. The first use of the object, by an item, a download or a submit with `skip_duplicates`, reads it once and
+    completes it: until then a further PUT replaces it, afterwards none does.
+
     Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) on a server that can't sign URLs: use UploadImage; INVALID_ARGUMENT
     (ErrorInfo INVALID_REQUEST, BadRequest); RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if
     `size_bytes` is above `max_image_bytes`, or what is left of `max_stored_bytes`.
@@ -102,6 +106,10 @@ class ImageServiceAsyncStub(ImageServiceStub):
     OBJECT_NOT_FOUND. The PUT must carry `headers` and exactly `size_bytes` bytes; it is answered 201, 409 if the object is
     complete or being uploaded, 403 after `expires_at`. An object that is never completed is removed a day later. A server that
     has this lists the feature `create_upload_url`.
+
+    Where the URL leads to a bucket of the store, the bucket answers (200 or 201), whatever came. Bytes of another number are as
+    if none had come. The first use of the object, by an item, a download or a submit with `skip_duplicates`, reads it once and
+    completes it: until then a further PUT replaces it, afterwards none does.
 
     Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) on a server that can't sign URLs: use UploadImage; INVALID_ARGUMENT
     (ErrorInfo INVALID_REQUEST, BadRequest); RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if
@@ -157,6 +165,10 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         OBJECT_NOT_FOUND. The PUT must carry `headers` and exactly `size_bytes` bytes; it is answered 201, 409 if the object is
         complete or being uploaded, 403 after `expires_at`. An object that is never completed is removed a day later. A server that
         has this lists the feature `create_upload_url`.
+
+        Where the URL leads to a bucket of the store, the bucket answers (200 or 201), whatever came. Bytes of another number are as
+        if none had come. The first use of the object, by an item, a download or a submit with `skip_duplicates`, reads it once and
+        completes it: until then a further PUT replaces it, afterwards none does.
 
         Errors: UNIMPLEMENTED (ErrorInfo NOT_SUPPORTED) on a server that can't sign URLs: use UploadImage; INVALID_ARGUMENT
         (ErrorInfo INVALID_REQUEST, BadRequest); RESOURCE_EXHAUSTED (ErrorInfo LIMIT_EXCEEDED, without RetryInfo) if

@@ -33,8 +33,8 @@ from imagebatch_server.app.onlookers import Onlookers
 from imagebatch_server.app.servers import Place, place_among_servers
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.app.tenants_file import TenantsFile
+from imagebatch_server.app.uploads import incoming
 from imagebatch_server.batches.audience import Audience
-from imagebatch_server.batches.awaited_uploads import AwaitedUploads
 from imagebatch_server.batches.control import Batches
 from imagebatch_server.batches.handover import Handover
 from imagebatch_server.batches.item_admission import ItemAdmission
@@ -46,9 +46,8 @@ from imagebatch_server.batches.ownership import Ownership
 from imagebatch_server.batches.placement import owner_for
 from imagebatch_server.batches.ports.batches import BatchStore
 from imagebatch_server.batches.ports.execution import Executor
-from imagebatch_server.batches.ports.objects import BlobStore, BucketImages, ObjectRows, SweptBlobStore
+from imagebatch_server.batches.ports.objects import BlobReader, BlobStore, BucketImages, ObjectRows, SweptBlobStore
 from imagebatch_server.batches.ports.servers import News, Servers
-from imagebatch_server.batches.quotas import QuotasOf
 from imagebatch_server.batches.recorder import Recorder
 from imagebatch_server.batches.scheduler import Scheduler
 from imagebatch_server.batches.service_clock import ServiceClock
@@ -56,13 +55,11 @@ from imagebatch_server.batches.share import Share
 from imagebatch_server.batches.submission import Submission
 from imagebatch_server.batches.sweeper import Sweeper
 from imagebatch_server.batches.tenants import Tenants, TenantStore
-from imagebatch_server.batches.uploads import Uploads
 from imagebatch_server.batches.waiting import WaitingReasons
 from imagebatch_server.batches.watcher import Watchers
 from imagebatch_server.http.keyring import Keyring
 from imagebatch_server.http.signing import UrlSigner
 from imagebatch_server.images.formats import readable
-from imagebatch_server.images.header import header
 from imagebatch_server.operations.registry import OperationRegistry
 from imagebatch_server.rpc.batch_service import RESULTS_BYTES, BatchServicer
 from imagebatch_server.rpc.call_limits import CallLimits
@@ -143,7 +140,9 @@ class Server:
         urls = image_urls(settings, signer, blobs)
         render = ResultRenderer(urls.url)
         buckets = opened_buckets(settings, quotas)
-        followed = await self._open_executor(registry, buckets, blobs, place)
+        object_rows = SqlObjectRows(database, quotas=quotas)
+        images = incoming(settings, blobs, object_rows, quotas, signer, clock)
+        followed = await self._open_executor(registry, buckets, blobs, images.reader, place)
         self._recorder = Recorder(outcome_store, servers, clock.now)
         news, handover = await self._open_news(database, claim.owner, servers), Handover()
         # Before the scheduler, which takes new batches out of the handover.
@@ -172,13 +171,12 @@ class Server:
             weight=lambda tenant: quotas(tenant).weight,
         )
         self._recorder.listen(self._watchers, self._scheduler, Audience(news), *self._onlookers.of_commits)
-        object_rows = SqlObjectRows(database, quotas=quotas)
         sweeper = self._sweeper(object_rows, blobs, clock)
         await sweeper.review_quarantine()  # before batches run that may need what is there
         janitor = self._janitor(batch_store, SqlTenantStore(database), sweeper, news, servers, clock)
         self._submission = Submission(
             batch_store,
-            ItemAdmission(blobs, object_rows, takes_buckets=buckets is not None),
+            ItemAdmission(blobs, object_rows, takes_buckets=buckets is not None, take_in=images.take_in),
             registry,
             news,
             handover,
@@ -219,7 +217,6 @@ class Server:
             await opened.enter_async_context(running(loop))
 
         batches = Batches(batch_store, outcome_store, news, self._scheduler.processing, clock.now, waiting.of)
-        uploads, awaited = self._uploads(blobs, object_rows, quotas, signer, clock)
         catalog = Catalog(
             version("imagebatch"),
             registry.describe_all(),
@@ -229,8 +226,8 @@ class Server:
             self._drains,
             readable(),
             features(
-                has_http_port=signer is not None,
-                has_bucket=settings.object_store_url is not None,
+                signs_uploads=images.awaited is not None,
+                signs_images=signer is not None or settings.object_store_url is not None,
                 opens_buckets=buckets is not None,
                 makes_previews=makes_previews(settings),
             ),
@@ -246,7 +243,7 @@ class Server:
                     render,
                     max_rendering_bytes=memory.rendering,
                 ),
-                ImageServicer(uploads, awaited),
+                ImageServicer(images.uploads, images.awaited),
             ),
             RequestValidator(),
             Gate(access.authenticator, public_info=settings.public_info),
@@ -256,9 +253,16 @@ class Server:
             max_request_bytes=memory.max_request,
         )
         await self._measure(bounds, sweeper, database)
-        if self._http_port is not None and signer is not None and awaited is not None:
+        if self._http_port is not None and signer is not None and images.awaited is not None:
             await self._http_port.open(
-                calls, bounds, signer, uploads, awaited, self._metrics, self._drains, lambda: self._executor.trouble
+                calls,
+                bounds,
+                signer,
+                images.uploads,
+                images.awaited,
+                self._metrics,
+                self._drains,
+                lambda: self._executor.trouble,
             )
         return await self._listen(access, calls, bounds.connections)
 
@@ -274,7 +278,12 @@ class Server:
         return news
 
     async def _open_executor(
-        self, registry: OperationRegistry, buckets: BucketImages | None, blobs: BlobStore, place: Place
+        self,
+        registry: OperationRegistry,
+        buckets: BucketImages | None,
+        blobs: BlobStore,
+        reader: BlobReader,
+        place: Place,
     ) -> Sequence[WatchedFiles[Any]]:
         """Make what runs items, on this machine or on a cluster; answers the files that it follows."""
         settings, opened = self._settings, self._opened
@@ -293,6 +302,7 @@ class Server:
             fetcher,
             buckets,
             blobs,
+            reader,
             lambda: place.servers.count,
             self._metrics.fetches.fetched,
         )
@@ -364,14 +374,6 @@ class Server:
         await keyring.open()
         await self._opened.enter_async_context(running(keyring))
         return UrlSigner(self._http_port.base_url, self._settings.signed_url_lifetime_s, keyring, clock.time_s)
-
-    def _uploads(
-        self, blobs: BlobStore, rows: ObjectRows, quotas: QuotasOf, signer: UrlSigner | None, clock: ServiceClock
-    ) -> tuple[Uploads, AwaitedUploads | None]:
-        """Make what stores images: those that come in calls, and those that come to URLs, if there are any."""
-        most = self._settings.max_image_bytes
-        awaited = None if signer is None else AwaitedUploads(blobs, rows, signer, max_image_bytes=most, now=clock.now)
-        return Uploads(blobs, rows, quotas, header, max_image_bytes=most, now=clock.now), awaited
 
     async def stop(self) -> None:
         """Take no new work, give what is in flight `stop_grace_s` to end, tell watchers, close everything.

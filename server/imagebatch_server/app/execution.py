@@ -12,7 +12,7 @@ from imagebatch_server.app.image_urls import makes_previews
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.batches.errors import CannotStart, UnknownOperation
 from imagebatch_server.batches.hosts import Hosts
-from imagebatch_server.batches.ports.objects import BlobStore, BucketImages
+from imagebatch_server.batches.ports.objects import BlobReader, BlobStore, BucketImages
 from imagebatch_server.batches.share import Share
 from imagebatch_server.executors.executor import OnFetch, PooledExecutor
 from imagebatch_server.executors.lanes import Lane, Lanes
@@ -77,6 +77,7 @@ def executor(
     fetcher: FetchStage,
     buckets: BucketImages | None,
     blobs: BlobStore,
+    reader: BlobReader,
     sharers: Callable[[], int],
     on_fetch: OnFetch = lambda _code, _took_s, _size_bytes: None,
     lanes: Mapping[str, int] | None = None,
@@ -113,6 +114,7 @@ def executor(
             resolve=registry.resolve,
             fetcher=fetcher if buckets is None else AnyFetcher(fetcher, buckets),
             blobs=blobs,
+            reader=reader,
             buckets=buckets,
             max_image_bytes=settings.max_image_bytes,
             max_ready_bytes=memory_bytes // 2,  # of each lane

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def features(*, has_http_port: bool, has_bucket: bool, opens_buckets: bool, makes_previews: bool) -> Sequence[str]:
-    """List the features of a server by what it has: an HTTP port, a bucket of its own, others' buckets, previews."""
+def features(*, signs_uploads: bool, signs_images: bool, opens_buckets: bool, makes_previews: bool) -> Sequence[str]:
+    """List the features of a server by what it does: sign URLs, open others' buckets, make previews."""
     has = {
         "bucket_urls": opens_buckets,
-        "create_upload_url": has_http_port,
+        "create_upload_url": signs_uploads,
         "output_prefix": opens_buckets,
         "previews": makes_previews,
-        "signed_image_urls": has_http_port or has_bucket,
+        "signed_image_urls": signs_images,
     }
     return [name for name, is_there in has.items() if is_there]

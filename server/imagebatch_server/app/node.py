@@ -59,6 +59,7 @@ async def open_node(
         fetcher,
         buckets,
         blobs,
+        blobs,
         nodes,
         lanes=_lanes(registry, resources, settings.workers),
         lane=lambda operation, parameters: lane(registry, operation, parameters),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.batches.errors import CannotStart
-from imagebatch_server.batches.ports.objects import BucketImages, ObjectStorePlace, SweptBlobStore
+from imagebatch_server.batches.ports.objects import Arrivals, BucketImages, ObjectStorePlace, SweptBlobStore
 from imagebatch_server.batches.quotas import QuotasOf
 from imagebatch_server.objects.local import LocalBlobStore
 from imagebatch_server.objects.store_id import StoreFolder
@@ -37,6 +37,19 @@ def open_object_store(settings: Settings, folder: Path) -> SweptBlobStore:
     from imagebatch_server.objects.remote import RemoteBlobStore
 
     return RemoteBlobStore(place, timedelta(seconds=settings.signed_url_lifetime_s))
+
+
+def open_arrivals(settings: Settings) -> Arrivals | None:
+    """Open what callers upload to the bucket by themselves; None without one, and where other machines read it.
+
+    Those know nothing of what is still to be taken in. Raises CannotStart.
+    """
+    if settings.object_store_url is None or settings.ray_address is not None:
+        return None
+    place = _bucket(settings.object_store_url)
+    from imagebatch_server.objects.remote_arrivals import RemoteArrivals
+
+    return RemoteArrivals(place, timedelta(seconds=settings.signed_url_lifetime_s))
 
 
 def opened_buckets(settings: Settings, quotas: QuotasOf) -> BucketImages | None:

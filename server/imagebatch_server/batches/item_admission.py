@@ -12,9 +12,9 @@ from msgspec import structs
 
 from imagebatch_server.batches import duplicates
 from imagebatch_server.batches.errors import Violation
-from imagebatch_server.batches.model import Item, StoredObject
+from imagebatch_server.batches.model import BlobName, Item, StoredObject
 from imagebatch_server.batches.ports.batches import NewBatch
-from imagebatch_server.batches.ports.objects import BlobStore, NewBlob, ObjectRows
+from imagebatch_server.batches.ports.objects import BlobStore, NewBlob, ObjectRows, TakeIn
 
 MAX_DECLARED_TYPE_CHARACTERS = 255
 """As many as the content_type of an upload may have."""
@@ -41,8 +41,16 @@ class InlineImage:
 class ItemAdmission:
     """Turn new items into items of a batch."""
 
-    def __init__(self, blobs: BlobStore, objects: ObjectRows, *, takes_buckets: bool = False) -> None:
+    def __init__(
+        self,
+        blobs: BlobStore,
+        objects: ObjectRows,
+        *,
+        takes_buckets: bool = False,
+        take_in: TakeIn | None = None,
+    ) -> None:
         """`takes_buckets`: whether an `image_url` may lead into a bucket; whose is seen when it is read."""
+        self._take_in = take_in
         self._blobs = blobs
         self._objects = objects
         self._takes_buckets = takes_buckets
@@ -113,6 +121,9 @@ class ItemAdmission:
     async def _with_keys(self, tenant: str, items: Sequence[Item]) -> list[Item]:
         named = [item.object_key for item in items if item.object_key is not None and item.sha256 is None]
         digests = await self._objects.digests(tenant, named) if named else {}
+        unknown = [BlobName(tenant, key) for key in named if key not in digests]
+        if unknown and self._take_in is not None and await self._take_in(unknown):
+            digests = await self._objects.digests(tenant, named)
         return [
             structs.replace(item, content_key=duplicates.content_key(item, digests.get(item.object_key or "")))
             for item in items

@@ -11,12 +11,13 @@ from imagebatch_server.batches.errors import (
     InvalidRequest,
     Limit,
     LimitExceeded,
+    ObjectNotFound,
     RequestError,
     StoreUnavailable,
     Violation,
 )
-from imagebatch_server.batches.model import ImageHeader, StoredObject
-from imagebatch_server.batches.ports.objects import BlobStore, ObjectRows
+from imagebatch_server.batches.model import BlobName, ImageHeader, StoredObject
+from imagebatch_server.batches.ports.objects import BlobStore, ObjectRows, TakeIn
 from imagebatch_server.batches.quotas import QuotasOf
 
 
@@ -31,6 +32,7 @@ class Uploads:
         read_header: Callable[[bytes], ImageHeader | None],
         *,
         max_image_bytes: int,
+        take_in: TakeIn | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._blobs = blobs
@@ -40,6 +42,7 @@ class Uploads:
         """Bytes of uploads under way, by tenant."""
         self._read_header = read_header
         self._max_image_bytes = max_image_bytes
+        self._take_in = take_in
         self._now = now
 
     async def store(
@@ -82,7 +85,12 @@ class Uploads:
 
     async def find(self, tenant: str, object_key: str) -> StoredObject:
         """Look an object up. Raises ObjectNotFound."""
-        return await self._rows.get(tenant, object_key)
+        try:
+            return await self._rows.get(tenant, object_key)
+        except ObjectNotFound:
+            if self._take_in is None or not await self._take_in([BlobName(tenant, object_key)]):
+                raise
+            return await self._rows.get(tenant, object_key)
 
     def read(self, stored: StoredObject, start_bytes: int = 0) -> AsyncGenerator[bytes, None]:
         """Read an object's bytes, from a place on. Raises ObjectNotFound, also if it is removed meanwhile."""

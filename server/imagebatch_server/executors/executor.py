@@ -14,7 +14,7 @@ from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.batches.model import AttemptResult, Dispatch
 from imagebatch_server.batches.ports.execution import DispatchEvents
-from imagebatch_server.batches.ports.objects import BlobStore, BucketImages
+from imagebatch_server.batches.ports.objects import BlobReader, BlobStore, BucketImages
 from imagebatch_server.byte_budget import ByteBudget
 from imagebatch_server.executors.attempts.attempt import Attempt
 from imagebatch_server.executors.attempts.backlog import Backlog
@@ -48,6 +48,7 @@ class PooledExecutor:
         pool: WorkerPool,
         fetcher: Fetcher,
         blobs: BlobStore,
+        reader: BlobReader | None = None,
         buckets: BucketImages | None = None,
         max_image_bytes: int,
         max_ready_bytes: int,
@@ -57,16 +58,16 @@ class PooledExecutor:
     ) -> None:
         """Take what all attempts need.
 
-        `resolve` says by which name the pool knows a dispatch's operation with its parameters. `chunk_items` are the
-        items that an operation takes at once, for those that do. `max_ready_bytes` bounds the images that wait for a
-        worker or are with one: past it no other is read or fetched.
+        `reader` reads stored images, if `blobs` does not. `resolve` says by which name the pool knows a dispatch's
+        operation with its parameters. `chunk_items` are the items that an operation takes at once, for those that do.
+        `max_ready_bytes` bounds the images that wait for a worker or are with one: past it no other is read or fetched.
         """
         self._pool = pool
         self._chunk_items = chunk_items or {}
         self._on_fetch = on_fetch
         self._budget = ByteBudget(max_ready_bytes)
         self._fetched_images = FetchedImages(fetcher, self._budget, self)
-        self._stored_images = StoredImages(blobs, max_image_bytes, self._budget, self)
+        self._stored_images = StoredImages(reader or blobs, max_image_bytes, self._budget, self)
         self._result_images = ResultImages(blobs, self)
         self._delivered_images = DeliveredImages(buckets, self)
         workers, at_once = pool.workers, pool.items_at_once

@@ -18,6 +18,8 @@ DIGITS = "0123456789abcdef"
 FOLDERS = tuple(f"{first}/{second}" for first in DIGITS for second in DIGITS)
 QUARANTINE = "quarantine"
 """The folder of blobs that were set aside."""
+INCOMING = "incoming"
+"""The folder of what callers upload by themselves, until it is taken in."""
 STORE_ID = "store-id"
 """The file with the id by which the store is known again."""
 
@@ -59,6 +61,11 @@ def _path(key: re.Match[str]) -> str:
 def quarantine_path(key: str) -> str:
     """Say where a blob is that was set aside."""
     return f"{QUARANTINE}/{key}"
+
+
+def incoming_path(key: str) -> str:
+    """Say where a caller uploads what is to be a blob."""
+    return f"{INCOMING}/{key}"
 
 
 def store_id(text: str) -> str | None:

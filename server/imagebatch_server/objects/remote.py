@@ -20,6 +20,7 @@ from imagebatch_server.objects.layout import (
     FOLDERS,
     QUARANTINE,
     blob_path,
+    incoming_path,
     is_key,
     new_key,
     path_to_read,
@@ -137,8 +138,9 @@ class RemoteBlobStore:
             raise ObjectNotFound(name.object_key) from error
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Remove blobs, several at a time; none is no error. Raises StoreUnavailable."""
-        await _each(self._remove, [blob_path(key) for key in keys if is_key(key)])
+        """Remove blobs, and what was uploaded to be one, some at a time; none is no error. Raises StoreUnavailable."""
+        paths = [path(key) for key in keys if is_key(key) for path in (blob_path, incoming_path)]
+        await _each(self._remove, paths)
 
     async def listing(self) -> AsyncGenerator[Sequence[StoredBlob], None]:
         """List the blobs of one of the 256 folders, the next one each time. Raises StoreUnavailable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,12 @@ from tests.integration.server.calls import Raw, item, refused
 from tests.object_servers import SeaweedServer, seaweed
 from tests.server import ServerProcess, running_server
 
-from imagebatch.v1 import batch_service_pb2
-from imagebatch.v1.types_pb2 import BATCH_STATUS_COMPLETED, ITEM_ERROR_CODE_FETCH_FORBIDDEN
+from imagebatch.v1 import batch_service_pb2, image_service_pb2
+from imagebatch.v1.types_pb2 import (
+    BATCH_STATUS_COMPLETED,
+    ITEM_ERROR_CODE_DUPLICATE,
+    ITEM_ERROR_CODE_FETCH_FORBIDDEN,
+)
 from imagebatch_server.objects.bucket import open_bucket
 
 __all__ = ["seaweed"]
@@ -74,6 +79,29 @@ def test_results_go_to_an_opened_prefix(raw: Raw) -> None:
     refusal = refused(lambda: raw.submit(given, operation="thumbnail", output_prefix="s3://photos/catalogue"))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert "not open to your tenant" in refusal.message
+
+
+def test_an_image_is_uploaded_to_the_bucket_by_a_signed_url(raw: Raw) -> None:
+    picture, keys = pictures.drawn(), []
+    for _ in range(3):
+        asked = image_service_pb2.CreateUploadUrlRequest(content_type="image/png", size_bytes=len(picture))
+        promised = raw.images.CreateUploadUrl(asked)
+        keys.append(promised.object_key)
+        assert refused(lambda: raw.download(keys[-1])).reason == "OBJECT_NOT_FOUND"
+        put = urllib.request.Request(promised.url, picture, dict(promised.headers), method="PUT")
+        with urllib.request.urlopen(put) as answer:
+            assert answer.status == 200
+    batch_id = raw.submit([item(object_key=keys[0])], operation="thumbnail").batch_id
+    (ran,) = raw.watch_to_end(batch_id).results
+    assert ran.image_sha256 == hashlib.sha256(picture).hexdigest()
+    header, data = raw.download(keys[1])
+    assert (data, header.content_type, header.sha256) == (picture, "image/png", ran.image_sha256)
+    both = [item(object_key=keys[0]), item(object_key=keys[2])]
+    batch_id = raw.submit(both, operation="thumbnail", skip_duplicates=True).batch_id
+    raw.watch_to_end(batch_id)
+    assert raw.page(batch_id).results[1].error_code == ITEM_ERROR_CODE_DUPLICATE
+    info = raw.batches.GetServerInfo(batch_service_pb2.GetServerInfoRequest())
+    assert "create_upload_url" in info.features
 
 
 @pytest.fixture(autouse=True)

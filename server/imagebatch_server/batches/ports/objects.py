@@ -103,6 +103,23 @@ class UploadUrls(Protocol):
         """Make the URL to which an object of this type and size can be uploaded, once."""
 
 
+class Arrivals(UploadUrls, Protocol):
+    """Images that callers upload to the object store by themselves. Every method raises StoreUnavailable."""
+
+    async def size_bytes(self, object_key: str) -> int | None:
+        """Tell how much has come to the URL; None for nothing."""
+
+    def read(self, object_key: str) -> AsyncGenerator[bytes, None]:
+        """Read what has come."""
+
+    async def forget(self, object_key: str) -> None:
+        """Remove what has come."""
+
+
+TakeIn = Callable[[Iterable[BlobName]], Awaitable[bool]]
+"""Takes in those images that have come and were not yet; whether there was one. Raises StoreUnavailable."""
+
+
 class BlobWriter(Protocol):
     """One blob that is being written. Leaving its block commits it durably; leaving by an exception removes it.
 
@@ -162,14 +179,8 @@ class ObjectStorePlace(Protocol):
         """Whether it holds one of these blobs."""
 
 
-class BlobStore(Protocol):
-    """Where images' bytes are kept. A blob is durable when a write returns, and is never written again."""
-
-    def new_key(self, tenant: str) -> str:
-        """Make an object key, opaque and unique."""
-
-    async def put_many(self, blobs: Sequence[NewBlob]) -> None:
-        """Write several blobs durably. Raises ObjectExists, and StoreUnavailable, with none of them left behind."""
+class BlobReader(Protocol):
+    """Where images' bytes are read."""
 
     async def get_many(
         self, names: Sequence[BlobName], *, max_bytes: int, max_total_bytes: int
@@ -179,6 +190,16 @@ class BlobStore(Protocol):
         Another tenant's is as one that is not there. Answers fewer, but at least one, once they hold
         `max_total_bytes`. Raises StoreUnavailable.
         """
+
+
+class BlobStore(BlobReader, Protocol):
+    """Where images' bytes are kept. A blob is durable when a write returns, and is never written again."""
+
+    def new_key(self, tenant: str) -> str:
+        """Make an object key, opaque and unique."""
+
+    async def put_many(self, blobs: Sequence[NewBlob]) -> None:
+        """Write several blobs durably. Raises ObjectExists, and StoreUnavailable, with none of them left behind."""
 
     def writer(self, key: str, content_type: str) -> BlobWriter:
         """Write one blob in chunks."""

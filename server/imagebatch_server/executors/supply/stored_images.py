@@ -12,7 +12,7 @@ import structlog
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError, StoreUnavailable
 from imagebatch_server.batches.model import BlobName
-from imagebatch_server.batches.ports.objects import BlobStore
+from imagebatch_server.batches.ports.objects import BlobReader
 from imagebatch_server.byte_budget import ByteBudget
 from imagebatch_server.executors.attempts.attempt import Attempt
 from imagebatch_server.executors.supply.events import SupplyEvents
@@ -28,7 +28,7 @@ _RETRY_S = 0.5
 class StoredImages:
     """Read images while there is space for them, in the order they were asked for."""
 
-    def __init__(self, blobs: BlobStore, max_image_bytes: int, budget: ByteBudget, events: SupplyEvents) -> None:
+    def __init__(self, blobs: BlobReader, max_image_bytes: int, budget: ByteBudget, events: SupplyEvents) -> None:
         self._blobs = blobs
         self._budget = budget
         self._max_image_bytes = max_image_bytes
