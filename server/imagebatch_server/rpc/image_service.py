@@ -61,7 +61,7 @@ class ImageServicer:
         self, request: image_service_pb2.CreateUploadUrlRequest, call: Call
     ) -> image_service_pb2.CreateUploadUrlResponse:
         if self._awaited is None:
-            alternative = "it has no HTTP port (IMAGEBATCH_HTTP_ADDRESS), nor a bucket that it signs for: upload by UploadImage"
+            alternative = "it has no HTTP port (IMAGEBATCH_HTTP_ADDRESS), nor a bucket to sign for: use UploadImage"
             raise NotSupported("CreateUploadUrl", alternative)
         promised, url = await self._awaited.promise(
             call.tenant, request.content_type, request.file_name, request.size_bytes

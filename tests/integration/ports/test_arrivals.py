@@ -1,4 +1,4 @@
-"""Images that callers upload to the bucket by themselves, at S3 and Azure: the port `Arrivals`, and what comes of it."""
+"""Images that callers upload to the bucket by themselves, at S3 and Azure: the port `Arrivals`, and what it is for."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_what_came_is_taken_in_once_and_can_not_be_replaced_then(site: Sit
     assert await one.take_in([name]) is False
     await put(url, OTHER)
     await put(url, DATA)
-    assert await asyncio.gather(one.take_in([name]), one.take_in([name]), other.take_in([name])) == [True] * 3
+    assert all(await asyncio.gather(one.take_in([name]), one.take_in([name]), other.take_in([name])))
     assert await site.stored(name) == DATA
     await put(url, OTHER)  # the URL is good still
     assert await one.take_in([name]) is True
