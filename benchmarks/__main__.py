@@ -32,6 +32,7 @@ from benchmarks.rows import (
     replay,
     security,
     servers,
+    spread,
     startup,
     stream,
     throughput,
@@ -41,8 +42,8 @@ from benchmarks.rows import (
 ROWS = {
     row.ROW: row
     for row in (
-        throughput, peers, latency, replay, delay, news, servers, ray, pages, export, watchers, http, browser, stream,
-        fetching, describe, client, security, startup,
+        throughput, peers, latency, replay, delay, news, servers, ray, spread, pages, export, watchers, http, browser,
+        stream, fetching, describe, client, security, startup,
     )
 }  # fmt: skip
 RESULTS = kept.FOLDER / "RESULTS.md"

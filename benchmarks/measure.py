@@ -32,6 +32,8 @@ class Scale:
     stream_items: int
     pictures: int
     takeovers: int
+    spread_items: int
+    """Of each server's batch."""
 
     def rounds_of(self, items: int) -> int:
         """Of rounds of so many items."""
@@ -53,6 +55,7 @@ FULL = Scale(
     stream_items=1_000_000,
     pictures=200,
     takeovers=20,
+    spread_items=33,
 )
 QUICK = Scale(
     rounds=2,
@@ -69,6 +72,7 @@ QUICK = Scale(
     stream_items=50_000,
     pictures=22,
     takeovers=2,
+    spread_items=11,
 )
 
 

@@ -62,8 +62,7 @@ class Cluster:
 
 
 SERVER_NAME = HOSTS[0]
-NODES = ("near", "far")
-"""What the cluster calls its nodes, in their order."""
+NODES = ("node-1", "node-2")
 
 
 def services() -> dict[str, dict[str, Any]]:
@@ -149,7 +148,7 @@ def describe(cluster: Cluster) -> str:
 def _worked(cluster: Cluster) -> dict[str, float]:
     """Add up the processor time of each node's workers, in seconds."""
     nodes = [] if cluster.ray is None else cluster.ray.nodes
-    return {f"node {name}": _worked_s(node) for name, node in zip(NODES, nodes, strict=False)}
+    return {name: _worked_s(node) for name, node in zip(NODES, nodes, strict=False)}
 
 
 def _worked_s(node: RayNode) -> float:
