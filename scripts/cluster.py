@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 import yaml
+from tests.conftest import postgres_programs
 from tests.object_servers import SeaweedServer
 from tests.postgres import own_server
 from tests.ray_cluster import RayCluster, RayNode, ray_cluster
@@ -222,6 +223,10 @@ def main() -> int:
     parser.add_argument("--images", type=Path, help="a folder of pictures for the demo")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if postgres_programs() is None:
+        parser.error("PostgreSQL's programs are not installed: make postgres")
+    if arguments.images is not None and not arguments.images.is_dir():
+        parser.error(f"--images: {arguments.images} is no folder; give one with pictures")
     if arguments.inside is None:
         return _outside(sys.argv[1:])
     with_ray = not arguments.without_ray

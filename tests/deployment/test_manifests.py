@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import kubernetes_validate
@@ -61,13 +62,32 @@ def test_selectors_and_references_meet() -> None:
     ]
     assert all(selector.items() <= labels for selector in selectors)
     assert of_kind("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
-    secrets = {each["metadata"]["name"] for each in documents() if each["kind"] == "Secret"}
-    mounted = {volume["secret"]["secretName"] for volume in pod["spec"]["volumes"] if "secret" in volume}
     (container,) = pod["spec"]["containers"]
-    mounted |= {source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source}
-    assert mounted <= secrets
     volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+
+
+def test_every_secret_that_is_used_has_a_template() -> None:
+    secrets = {each["metadata"]["name"] for each in documents() if each["kind"] == "Secret"}
+    used = {name for document in documents() for name in secret_names(document)}
+    assert used == secrets
+    nodes = set(secret_names(of_kind("RayCluster")))
+    assert nodes == {"imagebatch-objects", "imagebatch-ray"}, "a node has no business in the database"
+
+
+def secret_names(value: Any) -> Iterator[str]:
+    """Find the secrets that a part of a manifest refers to."""
+    if isinstance(value, list):
+        for each in value:
+            yield from secret_names(each)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if key in ("secretRef", "secretKeyRef"):
+                yield each["name"]
+            elif key == "secretName":
+                yield each
+            else:
+                yield from secret_names(each)
 
 
 def test_the_settings_are_the_servers_and_safe() -> None:
