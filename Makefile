@@ -105,6 +105,7 @@ venv: .venv/.installed ## the environment that everything else uses
 lint: .venv/.installed ## style, types, import rules and the contract
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	@ls server/imagebatch_server/store/migrations/versions | cut -c1-5 | uniq -d | sed 's/$$/: two migrations have this number/' | (! grep .)
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/buf lint

@@ -109,7 +109,8 @@ async def test_no_migration_keeps_writers_from_a_table_that_is_there(postgres_ur
             ["ALTER TABLE a ADD d INTEGER"],
         ),
         (["ALTER TABLE a ADD CONSTRAINT c UNIQUE (b)"], ["ALTER TABLE a ADD CONSTRAINT c UNIQUE (b)"]),
-        (["ALTER TABLE a ADD COLUMN b INTEGER", STEP], []),
+        (["ALTER TABLE a ADD COLUMN b INTEGER", "ALTER TABLE a ADD COLUMN c INTEGER DEFAULT 0 NOT NULL", STEP], []),
+        (["ALTER TABLE a ADD COLUMN b INTEGER NOT NULL", STEP], ["ALTER TABLE a ADD COLUMN b INTEGER NOT NULL"]),
     ],
 )
 def test_what_would_keep_writers_from_a_table_is_found(statements: list[str], found: list[str]) -> None:
@@ -119,7 +120,8 @@ def test_what_would_keep_writers_from_a_table_is_found(statements: list[str], fo
 def blocking(statements: Sequence[str]) -> list[str]:
     """Find what makes an index, or looks through all rows, of a table that an earlier migration made.
 
-    And what else a migration does that makes an index concurrently: when that is killed, it would be done again.
+    And a column that older servers would have to fill; and what else a migration does that makes an index concurrently:
+    when that is killed, it would be done again.
     """
     found: list[str] = []
     step: list[str] = []
@@ -131,8 +133,9 @@ def blocking(statements: Sequence[str]) -> list[str]:
         concurrent = [change for change in step if " INDEX CONCURRENTLY " in change]
         for change in step:
             index = re.match(r"CREATE (?:UNIQUE )?INDEX .*?ON (\w+)", change)
-            constrains = change.startswith("ALTER TABLE") and "CONSTRAINT" in change
-            if change not in concurrent and (concurrent or constrains or (index is not None and index[1] not in made)):
+            is_required = " NOT NULL" in change and " DEFAULT " not in change
+            forbids = change.startswith("ALTER TABLE") and ("CONSTRAINT" in change or is_required)
+            if change not in concurrent and (concurrent or forbids or (index is not None and index[1] not in made)):
                 found.append(change)
         step = []
     return found
