@@ -21,7 +21,10 @@ from pathlib import Path
 import psutil
 from tests.server import free_port
 
-START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 90.0
+_TRIES = 3
+"""Where processors are few, Ray may give up a node before it has come up; that is not what is tested."""
+
 _STARTED = "Ray runtime started"
 
 _QUICK = {
@@ -165,7 +168,7 @@ class RayCluster:
             **os.environ,
             **self.secrets,
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_raylet_start_wait_time_s": "120",
+            "RAY_raylet_start_wait_time_s": "60",
             **environment,
         }
         self._environment = {name: value for name, value in given.items() if not name.startswith("IMAGEBATCH_")}
@@ -197,9 +200,16 @@ class RayCluster:
         One after the other: nodes of one machine that start at the same time may choose the same socket.
         """
         for node in (self.head, *self.nodes):
-            if not node.is_running:
+            for tries_left in reversed(range(_TRIES)):
+                if node.is_running:
+                    break
                 node.spawn()
-                node.wait()
+                try:
+                    node.wait()
+                except RuntimeError:
+                    node.kill()
+                    if not tries_left:
+                        raise
 
     def kill(self) -> None:
         """Kill all of it."""

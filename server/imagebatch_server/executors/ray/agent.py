@@ -43,6 +43,8 @@ UNUSED_S = 60.0
 _SILENT_S = 10.0
 """How long a server may ask for nothing before what it gave is forgotten."""
 
+_LOOK_S = 1.0
+
 _WAIT_S = 1.0
 """How long a report waits for something to report."""
 
@@ -124,7 +126,10 @@ class _Session:
 class Agent(DispatchEvents):
     """Ray's actor. Its methods are coroutines of one event loop."""
 
-    def __init__(self, home: bytes, resources: dict[str, float]) -> None:
+    def __init__(self, home: bytes, resources: dict[str, float], end: Callable[[], None] | None = None) -> None:
+        """`end` ends the actor; Ray's own way, if it is left out."""
+        self._end = end or _end
+        self._is_refused = False
         self._home = decode_home(home)
         self._resources = resources
         self._sessions: dict[str, _Session] = {}
@@ -141,9 +146,9 @@ class Agent(DispatchEvents):
         self._asked_at = time.monotonic()
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._open())
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
         refused = await asyncio.shield(self._opening)
         if refused is not None:
-            self._opening = None  # what was wrong may be mended by the next time
             return refused
         self._forget(server)
         self._sessions[server] = _Session(number)
@@ -237,15 +242,17 @@ class Agent(DispatchEvents):
             self._opened.push_async_callback(self._executor.stop, 0.0)
         except Exception as error:  # whatever it is, servers are told and the node is not used
             log.exception("ray.agent_failed")
-            await self._opened.aclose()
+            self._is_refused = True
             return str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
         return None
 
     async def _watch(self) -> None:
-        """Forget servers that are gone; end when there is none."""
-        while time.monotonic() - self._asked_at < UNUSED_S:
-            await asyncio.sleep(1.0)
+        """Forget servers that are gone; end when there is none.
+
+        One that can't open ends soon: packages that are mended by the next time are seen by a new process only.
+        """
+        while not self._is_refused and time.monotonic() - self._asked_at < UNUSED_S:
+            await asyncio.sleep(_LOOK_S)
             now = time.monotonic()
             silent = [
                 server
@@ -255,8 +262,8 @@ class Agent(DispatchEvents):
             for server in silent:
                 self._forget(server)
         await self._opened.aclose()
-        ray.kill(ray.get_runtime_context().current_actor)
-        os._exit(0)  # where Ray is gone too
+        await asyncio.sleep(_LOOK_S)  # what was just asked is answered
+        self._end()
 
     def _session(self, server: str, number: int) -> _Session | None:
         session = self._sessions.get(server)
@@ -286,3 +293,8 @@ class Agent(DispatchEvents):
             )
             for lane in self._executor.lanes()
         }
+
+
+def _end() -> None:
+    ray.kill(ray.get_runtime_context().current_actor)
+    os._exit(0)  # where Ray is gone too
