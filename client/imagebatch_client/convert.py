@@ -34,6 +34,7 @@ from imagebatch_client.types import (
     Operation,
     ServerInfo,
     ServerLimits,
+    TokenPrice,
     UploadedImage,
     UploadUrl,
     WatchUpdate,
@@ -218,6 +219,15 @@ def server_info(message: batch_service_pb2.GetServerInfoResponse) -> ServerInfo:
         draining=message.draining,
         features=list(message.features),
         image_formats=list(message.image_formats),
+        token_prices=[
+            TokenPrice(
+                name=price.name,
+                input_per_million=price.input_per_million,
+                output_per_million=price.output_per_million,
+                currency=price.currency,
+            )
+            for price in message.token_prices
+        ],
     )
 
 

@@ -154,6 +154,7 @@ class BatchItemResult(Record):
     stored_object_key: str | None = None
     duplicate_of_index: int | None = None
     preview_url: str | None = None
+    preview_object_key: str | None = None
 
     @property
     def description(self) -> str | None:
@@ -324,6 +325,17 @@ class ServerInfo(Record):
     draining: bool
     features: list[str] = field(default_factory=list)
     image_formats: list[str] = field(default_factory=list)
+    token_prices: list[TokenPrice] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrice(Record):
+    """What a million tokens of one model, or of one operation, cost, in a currency such as "USD"."""
+
+    name: str
+    input_per_million: float
+    output_per_million: float
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)

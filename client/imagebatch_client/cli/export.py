@@ -41,7 +41,7 @@ def export(
     .parquet  columns with types, by the operation's output; needs imagebatch-client[export]
     .csv      the same columns for spreadsheets, which execute nothing of it
     .jsonl    what `imagebatch results --json` prints
-    .html     one page with the images that the operation stored; up to 10,000 items
+    .html     one page with previews, or else images that the operation stored; up to 10,000 items
 
     \b
     Examples:

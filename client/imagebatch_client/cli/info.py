@@ -32,6 +32,10 @@ def info(ctx: typer.Context, as_json: options.AsJson = False) -> None:
         "workers": f"{server.workers.alive} alive, {server.workers.restarted} restarted",
         "features": ", ".join(server.features),
     }
+    for price in server.token_prices:
+        lines[f"a million tokens of {price.name}"] = (
+            f"{price.input_per_million:g} in, {price.output_per_million:g} out, {price.currency}"
+        )
     for name, value in asdict(server.limits).items():
         unit = f" ({render.size(value)})" if name.endswith("_bytes") else ""
         lines[name.replace("_", " ")] = f"{value:,}{unit}"

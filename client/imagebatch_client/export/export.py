@@ -16,7 +16,7 @@ from imagebatch_client.export.columns import Columns
 from imagebatch_client.export.cursor import Cursor, Workplace
 from imagebatch_client.export.form import Images
 from imagebatch_client.export.json_lines import JsonLines
-from imagebatch_client.export.page import MOST_ITEMS, Page, most_image_bytes
+from imagebatch_client.export.page import MOST_ITEMS, Page, most_image_bytes, pictured
 from imagebatch_client.export.spreadsheet import Csv
 from imagebatch_client.export.writer import Spoilt, TextWriter, Writer
 from imagebatch_client.resume import ResultsWalk
@@ -115,10 +115,10 @@ class Export:
         return most_image_bytes(self._begun()[0].total_items)
 
     def images_of(self, page: BatchResults) -> list[str]:
-        """List the keys of the stored images that the items of a page are written with."""
+        """List the keys of the images that the items of a page are written with."""
         if self._path.suffix != HTML:
             return []
-        return [item.stored_object_key for item in page.results if item.stored_object_key is not None]
+        return [key for item in page.results if (key := pictured(item)) is not None]
 
     def write(self, page: BatchResults, images: Images) -> BatchExport:
         """Write a page's items, and tell how far that is."""

@@ -54,6 +54,11 @@ def most_image_bytes(total_items: int) -> int:
     return min(_MOST_IMAGE_BYTES, _ALL_IMAGES_BYTES // total_items)
 
 
+def pictured(item: BatchItemResult) -> str | None:
+    """Choose the image that a page shows of an item, by its key: its preview, else what the operation stored."""
+    return item.preview_object_key or item.stored_object_key
+
+
 class Page:
     """The form of `.html`."""
 
@@ -74,7 +79,7 @@ class Page:
         )
 
     def body(self, items: Sequence[BatchItemResult], images: Images) -> str:
-        return "".join(_article(item, images.get(item.stored_object_key or "")) for item in items)
+        return "".join(_article(item, images.get(pictured(item) or "")) for item in items)
 
     def foot(self) -> str:
         return "</main>\n</body>\n</html>\n"

@@ -954,6 +954,7 @@ class GetServerInfoResponse(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     IMAGE_FORMATS_FIELD_NUMBER: _builtins.int
+    TOKEN_PRICES_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The server's version."""
     draining: _builtins.bool
@@ -1000,6 +1001,13 @@ class GetServerInfoResponse(_message.Message):
     def image_formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Formats of images that this server reads, by the names that outputs use (`jpeg`, `png`, ...), in alphabetical order."""
 
+    @_builtins.property
+    def token_prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenPrice]:
+        """What tokens cost, where the operator has said so; empty otherwise. A batch costs what the price of its parameter `model`
+        says, if it has one that is listed, else that of its operation: input_tokens * input_per_million / 1,000,000, and likewise
+        for output_tokens. It is for showing: the service charges nothing.
+        """
+
     def __init__(
         self,
         *,
@@ -1009,14 +1017,49 @@ class GetServerInfoResponse(_message.Message):
         draining: _builtins.bool = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         image_formats: _abc.Iterable[_builtins.str] | None = ...,
+        token_prices: _abc.Iterable[Global___TokenPrice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "workers", b"workers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "features", b"features", "image_formats", b"image_formats", "limits", b"limits", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "features", b"features", "image_formats", b"image_formats", "limits", b"limits", "token_prices", b"token_prices", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
+
+@_typing.final
+class TokenPrice(_message.Message):
+    """What a million tokens of one model, or of one operation, cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    INPUT_PER_MILLION_FIELD_NUMBER: _builtins.int
+    OUTPUT_PER_MILLION_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The model as in the parameter `model`, or the operation."""
+    input_per_million: _builtins.float
+    """A million tokens of requests, not negative, in `currency`."""
+    output_per_million: _builtins.float
+    """A million tokens of answers, likewise."""
+    currency: _builtins.str
+    """The currency by its code of ISO 4217, such as `USD`; one for all prices of a server."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        input_per_million: _builtins.float = ...,
+        output_per_million: _builtins.float = ...,
+        currency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "input_per_million", b"input_per_million", "name", b"name", "output_per_million", b"output_per_million"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenPrice: _TypeAlias = TokenPrice  # noqa: Y015
 
 @_typing.final
 class ServerLimits(_message.Message):

@@ -614,6 +614,7 @@ class BatchItemResult(_message.Message):
     STORED_OBJECT_KEY_FIELD_NUMBER: _builtins.int
     DUPLICATE_OF_INDEX_FIELD_NUMBER: _builtins.int
     PREVIEW_URL_FIELD_NUMBER: _builtins.int
+    PREVIEW_OBJECT_KEY_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """The caller's own key for the item, or `<batch_id>-<item_index>`."""
     item_index: _builtins.int
@@ -650,6 +651,8 @@ class BatchItemResult(_message.Message):
     never decodes its images, for an image that can't be decoded, for an item that was skipped, and where an attempt ended
     without the worker's word: OBJECT_NOT_FOUND, FETCH_FAILED, TIMEOUT and their like.
     """
+    preview_object_key: _builtins.str
+    """The key of that picture, for ImageService.DownloadImage; absent where there is none."""
     @_builtins.property
     def input_data(self) -> _struct_pb2.Struct:
         """What was submitted: `image_url`, or `object_key` (for an image given as base64: `object_key`, `size_bytes`, `sha256` of
@@ -687,10 +690,11 @@ class BatchItemResult(_message.Message):
         stored_object_key: _builtins.str | None = ...,
         duplicate_of_index: _builtins.int | None = ...,
         preview_url: _builtins.str | None = ...,
+        preview_object_key: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of_index", b"_duplicate_of_index", "_error_message", b"_error_message", "_image_sha256", b"_image_sha256", "_preview_url", b"_preview_url", "_processing_time_ms", b"_processing_time_ms", "_sequence", b"_sequence", "_stored_image_url", b"_stored_image_url", "_stored_object_key", b"_stored_object_key", "completed_at", b"completed_at", "duplicate_of_index", b"duplicate_of_index", "error_message", b"error_message", "image_sha256", b"image_sha256", "input_data", b"input_data", "output_data", b"output_data", "preview_url", b"preview_url", "processing_time_ms", b"processing_time_ms", "sequence", b"sequence", "stored_image_url", b"stored_image_url", "stored_object_key", b"stored_object_key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of_index", b"_duplicate_of_index", "_error_message", b"_error_message", "_image_sha256", b"_image_sha256", "_preview_object_key", b"_preview_object_key", "_preview_url", b"_preview_url", "_processing_time_ms", b"_processing_time_ms", "_sequence", b"_sequence", "_stored_image_url", b"_stored_image_url", "_stored_object_key", b"_stored_object_key", "completed_at", b"completed_at", "duplicate_of_index", b"duplicate_of_index", "error_message", b"error_message", "image_sha256", b"image_sha256", "input_data", b"input_data", "output_data", b"output_data", "preview_object_key", b"preview_object_key", "preview_url", b"preview_url", "processing_time_ms", b"processing_time_ms", "sequence", b"sequence", "stored_image_url", b"stored_image_url", "stored_object_key", b"stored_object_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of_index", b"_duplicate_of_index", "_error_message", b"_error_message", "_image_sha256", b"_image_sha256", "_preview_url", b"_preview_url", "_processing_time_ms", b"_processing_time_ms", "_sequence", b"_sequence", "_stored_image_url", b"_stored_image_url", "_stored_object_key", b"_stored_object_key", "attempts", b"attempts", "completed_at", b"completed_at", "duplicate_of_index", b"duplicate_of_index", "error_code", b"error_code", "error_message", b"error_message", "image_sha256", b"image_sha256", "input_data", b"input_data", "item_id", b"item_id", "item_index", b"item_index", "output_data", b"output_data", "preview_url", b"preview_url", "processing_time_ms", b"processing_time_ms", "sequence", b"sequence", "status", b"status", "stored_image_url", b"stored_image_url", "stored_object_key", b"stored_object_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of_index", b"_duplicate_of_index", "_error_message", b"_error_message", "_image_sha256", b"_image_sha256", "_preview_object_key", b"_preview_object_key", "_preview_url", b"_preview_url", "_processing_time_ms", b"_processing_time_ms", "_sequence", b"_sequence", "_stored_image_url", b"_stored_image_url", "_stored_object_key", b"_stored_object_key", "attempts", b"attempts", "completed_at", b"completed_at", "duplicate_of_index", b"duplicate_of_index", "error_code", b"error_code", "error_message", b"error_message", "image_sha256", b"image_sha256", "input_data", b"input_data", "item_id", b"item_id", "item_index", b"item_index", "output_data", b"output_data", "preview_object_key", b"preview_object_key", "preview_url", b"preview_url", "processing_time_ms", b"processing_time_ms", "sequence", b"sequence", "status", b"status", "stored_image_url", b"stored_image_url", "stored_object_key", b"stored_object_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duplicate_of_index: _TypeAlias = _typing.Literal["duplicate_of_index"]  # noqa: Y015
     _WhichOneofArgType__duplicate_of_index: _TypeAlias = _typing.Literal["_duplicate_of_index", b"_duplicate_of_index"]  # noqa: Y015
@@ -698,6 +702,8 @@ class BatchItemResult(_message.Message):
     _WhichOneofArgType__error_message: _TypeAlias = _typing.Literal["_error_message", b"_error_message"]  # noqa: Y015
     _WhichOneofReturnType__image_sha256: _TypeAlias = _typing.Literal["image_sha256"]  # noqa: Y015
     _WhichOneofArgType__image_sha256: _TypeAlias = _typing.Literal["_image_sha256", b"_image_sha256"]  # noqa: Y015
+    _WhichOneofReturnType__preview_object_key: _TypeAlias = _typing.Literal["preview_object_key"]  # noqa: Y015
+    _WhichOneofArgType__preview_object_key: _TypeAlias = _typing.Literal["_preview_object_key", b"_preview_object_key"]  # noqa: Y015
     _WhichOneofReturnType__preview_url: _TypeAlias = _typing.Literal["preview_url"]  # noqa: Y015
     _WhichOneofArgType__preview_url: _TypeAlias = _typing.Literal["_preview_url", b"_preview_url"]  # noqa: Y015
     _WhichOneofReturnType__processing_time_ms: _TypeAlias = _typing.Literal["processing_time_ms"]  # noqa: Y015
@@ -714,6 +720,8 @@ class BatchItemResult(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_message) -> _WhichOneofReturnType__error_message | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__image_sha256) -> _WhichOneofReturnType__image_sha256 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__preview_object_key) -> _WhichOneofReturnType__preview_object_key | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__preview_url) -> _WhichOneofReturnType__preview_url | None: ...
     @_typing.overload

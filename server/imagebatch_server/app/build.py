@@ -30,6 +30,7 @@ from imagebatch_server.app.memory import share_out as share_memory
 from imagebatch_server.app.metrics import Metrics
 from imagebatch_server.app.objects import object_store_place, open_object_store, opened_buckets
 from imagebatch_server.app.onlookers import Onlookers
+from imagebatch_server.app.prices import token_prices
 from imagebatch_server.app.servers import Place, place_among_servers
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.app.tenants_file import TenantsFile
@@ -231,6 +232,7 @@ class Server:
                 opens_buckets=buckets is not None,
                 makes_previews=makes_previews(settings),
             ),
+            token_prices(settings.token_prices, settings.token_currency),
         )
         calls = Calls(
             contract(

@@ -22,6 +22,7 @@ from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from imagebatch_server.app.machine import share_of_machine
+from imagebatch_server.app.prices import token_prices
 from imagebatch_server.images.guard import host_alone
 from imagebatch_server.operations.configuration import Configuration, OperationSettings
 from imagebatch_server.urls import BadUrl, read
@@ -371,6 +372,21 @@ class Settings(BaseSettings):
     warm_operations: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         default=(), description="Operations, with commas between, that workers load before they are first asked for."
     )
+    token_prices: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        default=(),
+        description="What a million tokens of requests and of answers cost, by model or operation, with commas "
+        "between, such as gpt-5-mini=0.25/2,describe=0.15/0.6; GetServerInfo tells it, and the page shows costs.",
+    )
+    token_currency: str = Field(
+        default="USD", pattern="^[A-Z]{3}$", description="The currency of these prices (ISO 4217)."
+    )
+
+    @field_validator("token_prices")
+    @classmethod
+    def _are_prices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        token_prices(value, "USD")
+        return value
+
     fetch_ca_file: Path | None = Field(
         default=None,
         description="Certificates (PEM) of authorities that image hosts' are trusted by, beside the system's, which "

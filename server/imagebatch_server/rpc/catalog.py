@@ -42,6 +42,7 @@ class Catalog:
         draining: Callable[[], bool],
         image_formats: Sequence[str],
         features: Sequence[str],
+        token_prices: Sequence[batch_service_pb2.TokenPrice],
     ) -> None:
         """`features` are those that depend on how the server is set up."""
         self._version = version
@@ -51,6 +52,7 @@ class Catalog:
         self._workers = workers
         self._draining = draining
         self._image_formats = image_formats
+        self._token_prices = token_prices
         self._features = sorted([*FEATURES, *features])
 
     def operations(self) -> batch_service_pb2.ListOperationsResponse:
@@ -72,6 +74,7 @@ class Catalog:
             draining=self._draining(),
             features=self._features,
             image_formats=self._image_formats,
+            token_prices=self._token_prices,
         )
 
     def _limits_of(self, tenant: str) -> batch_service_pb2.ServerLimits:

@@ -38,6 +38,7 @@ _ATTEMPTS = wire.Integer(_RESULT.ATTEMPTS_FIELD_NUMBER)
 _COMPLETED_AT = wire.head(_RESULT.COMPLETED_AT_FIELD_NUMBER)
 _IMAGE_SHA256 = wire.head(_RESULT.IMAGE_SHA256_FIELD_NUMBER)
 _STORED_OBJECT_KEY = wire.head(_RESULT.STORED_OBJECT_KEY_FIELD_NUMBER)
+_PREVIEW_OBJECT_KEY = wire.head(_RESULT.PREVIEW_OBJECT_KEY_FIELD_NUMBER)
 _PREVIEW_URL = wire.head(_RESULT.PREVIEW_URL_FIELD_NUMBER)
 _DUPLICATE_OF_INDEX = wire.Integer(_RESULT.DUPLICATE_OF_INDEX_FIELD_NUMBER)
 
@@ -186,6 +187,7 @@ class ResultRenderer:
         if object_key is not None:
             self._add_url(parts, _STORED_IMAGE_URL, tenant, object_key)
         if result.outcome is not None and result.outcome.preview_object_key is not None:
+            parts += _text(_PREVIEW_OBJECT_KEY, result.outcome.preview_object_key)
             self._add_url(parts, _PREVIEW_URL, tenant, result.outcome.preview_object_key)
         return b"".join(parts)
 

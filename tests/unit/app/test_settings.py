@@ -8,6 +8,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from imagebatch_client.settings import SWITCHES, TEXTS, settings_from_env
+from imagebatch_server.app.prices import token_prices
 from imagebatch_server.app.serve import SETTINGS
 from imagebatch_server.app.settings import OF_CLIENTS, Settings, env_name, named, settings_with, unknown_variables
 from imagebatch_server.operations import OperationSettings
@@ -138,3 +139,18 @@ def test_client_and_server_know_each_others_variables() -> None:
     assert set(OF_CLIENTS) == {*TEXTS, *SWITCHES, "config", "profile"}
     own = {env_name(one.name): "x" for one in named(SETTINGS) if one.name not in OF_CLIENTS}
     settings_from_env(own)  # none of them is taken for a mistyped one of the client's
+
+
+def test_prices_of_tokens_are_by_model_or_operation() -> None:
+    settings = Settings(token_prices="llama3.2:11b=0/0.5,describe=0.25/2", token_currency="EUR")
+    assert [
+        (it.name, it.input_per_million, it.output_per_million, it.currency)
+        for it in token_prices(settings.token_prices, settings.token_currency)
+    ] == [("llama3.2:11b", 0.0, 0.5, "EUR"), ("describe", 0.25, 2.0, "EUR")]
+    assert Settings().token_prices == ()
+
+
+@pytest.mark.parametrize("given", ["describe", "describe=1", "describe=1/-2", "=1/2", "a=nan/1", "a=1/2,a=2/3"])
+def test_what_is_no_price_is_refused_in_words(given: str) -> None:
+    with pytest.raises(ValidationError, match=r"write NAME=INPUT/OUTPUT|has two prices"):
+        Settings(token_prices=given)

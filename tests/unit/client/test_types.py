@@ -26,6 +26,7 @@ MESSAGES: dict[type, Descriptor] = {
     types.FailureCluster: batch_service_pb2.FailureCluster.DESCRIPTOR,
     types.WatchUpdate: batch_service_pb2.WatchBatchResponse.DESCRIPTOR,
     types.Operation: batch_service_pb2.Operation.DESCRIPTOR,
+    types.TokenPrice: batch_service_pb2.TokenPrice.DESCRIPTOR,
     types.ServerInfo: batch_service_pb2.GetServerInfoResponse.DESCRIPTOR,
     types.ServerLimits: batch_service_pb2.ServerLimits.DESCRIPTOR,
     types.DailyUsage: batch_service_pb2.DailyUsage.DESCRIPTOR,

@@ -62,7 +62,7 @@ def test_a_success_carries_input_and_output() -> None:
     assert MessageToDict(message.output_data) == {"description": "a cat", "nested": {"a": [True, 1.5]}}
     assert message.HasField("processing_time_ms")
     assert message.stored_image_url == "file:///blobs/acme/default.9"
-    assert message.preview_url == "file:///blobs/acme/default.10"
+    assert (message.preview_url, message.preview_object_key) == ("file:///blobs/acme/default.10", "default.10")
     assert message.completed_at.ToDatetime(tzinfo=UTC) == AT
     assert message.sequence == 7
     assert (message.attempts, message.image_sha256, message.stored_object_key) == (2, "cd", "default.9")

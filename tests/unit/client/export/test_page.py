@@ -94,3 +94,11 @@ def test_pictures_together_have_a_bound() -> None:
     assert most_image_bytes(1) == 1024 * 1024
     assert all(most_image_bytes(items) * items <= 256 * 1024 * 1024 for items in (1, 255, 257, 10_000))
     assert most_image_bytes(10_000) > 25_000
+
+
+def test_a_preview_is_shown_rather_than_what_was_stored() -> None:
+    png = b"\x89PNG\r\n\x1a\n"
+    items = [item(stored_object_key="k", preview_object_key="p"), item(preview_object_key="p"), item()]
+    page = read(*items, images={"k": png, "p": JPEG})
+    shown = [attrs["src"] for tag, attrs in page.elements if tag == "img"]
+    assert shown == [f"data:image/jpeg;base64,{base64.b64encode(JPEG).decode()}"] * 2
