@@ -36,6 +36,7 @@ from benchmarks.rows import (
     startup,
     stream,
     throughput,
+    tracing,
     watchers,
 )
 
@@ -43,7 +44,7 @@ ROWS = {
     row.ROW: row
     for row in (
         throughput, peers, latency, replay, delay, news, servers, ray, spread, pages, export, watchers, http, browser,
-        stream, fetching, describe, client, security, startup,
+        stream, fetching, describe, client, security, tracing, startup,
     )
 }  # fmt: skip
 RESULTS = kept.FOLDER / "RESULTS.md"

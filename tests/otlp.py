@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     add_TraceServiceServicer_to_server,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+WAIT_S = 30.0
 
 
 class Collector(TraceServiceServicer):
@@ -50,18 +52,30 @@ class Collector(TraceServiceServicer):
         with self._changed:
             return [attributes(each.resource) for request in self._requests for each in request.resource_spans]
 
-    def of_trace(self, trace_id: str, least: int, timeout_s: float = 30.0) -> Sequence[Span]:
+    def of_trace(self, trace_id: str, least: int) -> Sequence[Span]:
         """Wait until a trace has so many spans."""
+        return self._wait(trace_id, lambda spans: len(spans) >= least)
+
+    def item_spans(self, trace_id: str, last_index: int) -> Sequence[Span]:
+        """Wait until a trace has the span of an item; answers those of all items that it has."""
+        spans = self._wait(trace_id, lambda spans: last_index in map(_index, spans))
+        return [span for span in spans if _index(span) is not None]
+
+    def _wait(self, trace_id: str, holds: Callable[[Sequence[Span]], bool]) -> Sequence[Span]:
         found: Sequence[Span] = []
 
         def is_there() -> bool:
             nonlocal found
             found = [span for span in self.spans() if span.trace_id.hex() == trace_id]
-            return len(found) >= least
+            return holds(found)
 
         with self._changed:
-            assert self._changed.wait_for(is_there, timeout_s), [span.name for span in found]
+            assert self._changed.wait_for(is_there, WAIT_S), [span.name for span in found]
         return found
+
+
+def _index(span: Span) -> object:
+    return attributes(span).get("imagebatch.item_index")
 
 
 def attributes(of: Any) -> dict[str, Any]:

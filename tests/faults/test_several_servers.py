@@ -11,9 +11,10 @@ import pytest
 from tests.faults.conftest import Tell
 from tests.faults.fleet import Fleet, assert_whole, events, postgres, seaweed, servers, shared_store, submit
 from tests.integration.server import pictures
-from tests.integration.server.calls import Raw, eventually, item
+from tests.integration.server.calls import TIMEOUT_S, Raw, eventually, item
+from tests.otlp import attributes, collecting
 
-from imagebatch.v1.batch_service_pb2 import PauseBatchRequest, ResumeBatchRequest
+from imagebatch.v1.batch_service_pb2 import BatchOptions, PauseBatchRequest, ResumeBatchRequest, SubmitBatchRequest
 
 __all__ = ["postgres", "seaweed", "servers", "shared_store"]
 
@@ -117,3 +118,25 @@ def test_a_server_that_joins_gets_a_share(servers: Fleet, tell: Tell) -> None:
     assert 1 <= len(moved) <= 5
     tell(f"of 6 batches that waited, {len(moved)} moved to a server that joined")
     raw.close()
+
+
+def test_items_that_another_server_takes_over_belong_to_the_trace_of_their_submit(servers: Fleet, tell: Tell) -> None:
+    with collecting() as collector:
+        traced = {"otlp_endpoint": collector.url, "trace_ratio": "0", "trace_item_ratio": "1"}
+        one, two = servers.add(**traced), servers.add(**traced)
+        raw, other = Raw(one.address), Raw(two.address)
+        slow = item(object_key=raw.upload(pictures.drawn()).object_key, metadata={"do": "sleep", "seconds": 0.1})
+        trace_id, span_id = "5" * 32, "6" * 16
+        request = SubmitBatchRequest(options=BatchOptions(operation="scripted"), items=[slow] * 30)
+        traceparent = (("traceparent", f"00-{trace_id}-{span_id}-01"),)
+        batch_id = raw.batches.SubmitBatch(request, metadata=traceparent, timeout=TIMEOUT_S).batch_id
+        seen(lambda: other.status(batch_id).processed_items >= 5)
+        one.kill()
+        other.watch_to_end(batch_id)
+        ran = collector.item_spans(trace_id, last_index=29)
+        assert len({span.parent_span_id for span in ran}) == 1
+        assert len(ran) >= 20
+        assert {attributes(span)["imagebatch.batch_id"] for span in ran} == {batch_id}
+        tell(f"after kill -9 of its owner {len(ran)} items of a batch had spans in the trace of their submit")
+        raw.close()
+        other.close()
