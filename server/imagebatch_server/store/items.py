@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Select, Table, bindparam, func, select
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches.model import Item
 from imagebatch_server.store import rows
+from imagebatch_server.store.by_index import in_list, in_range
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.tables import UNSUCCESSFUL, items, outcomes
 
@@ -78,9 +79,8 @@ class _ByIndex:
     """A query of one batch's rows by index: a range where the indexes follow one another, else a list."""
 
     def __init__(self, table: Table, columns: Sequence[Any]) -> None:
-        query = select(*columns).where(of_batch(table)).order_by(table.c.item_index)
-        self.range = query.where(_in_range(table))
-        self.list = query.where(table.c.item_index.in_(bindparam("indexes", expanding=True)))
+        self.range = in_range(table, columns)
+        self.list = in_list(table, columns)
 
 
 class _ByStatus:
@@ -101,7 +101,7 @@ def _at(connection: Connection, query: _ByIndex, key: BatchKey, indexes: Sequenc
     values = parameters(key)
     if indexes[-1] - indexes[0] + 1 == len(indexes):
         return connection.execute(query.range, {**values, "first": indexes[0], "last": indexes[-1]}).all()
-    return connection.execute(query.list, {**values, "indexes": indexes}).all()
+    return connection.execute(query.list[connection.dialect.name], {**values, "indexes": indexes}).all()
 
 
 def _in_range(table: Table) -> Any:

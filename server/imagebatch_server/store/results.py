@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from imagebatch_server.batches.model import ItemResult
 from imagebatch_server.store import rows
+from imagebatch_server.store.by_index import in_list, in_range
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.tables import NUMBERED, UtcDateTime, items, outcomes
 
@@ -70,9 +71,8 @@ class _ByIndex:
     """One batch's rows of a table by index."""
 
     def __init__(self, table: Table, columns: Sequence[Any]) -> None:
-        query = select(*columns).where(of_batch(table)).order_by(table.c.item_index)
-        self.range = query.where(table.c.item_index.between(bindparam("first"), bindparam("last")))
-        self.list = query.where(table.c.item_index.in_(bindparam("indexes", expanding=True)))
+        self.range = in_range(table, columns)
+        self.list = in_list(table, columns)
 
     def read(
         self, connection: Connection, key: BatchKey, indexes: Sequence[int], dense: int = 1
@@ -83,7 +83,7 @@ class _ByIndex:
         first, last = indexes[0], indexes[-1]
         if last - first < dense * len(indexes):
             return _driver_rows(connection, self.range, {**parameters(key), "first": first, "last": last})
-        return _driver_rows(connection, self.list, {**parameters(key), "indexes": indexes})
+        return _driver_rows(connection, self.list[connection.dialect.name], {**parameters(key), "indexes": indexes})
 
 
 def _driver_rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[tuple[Any, ...]]:
