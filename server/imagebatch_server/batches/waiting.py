@@ -109,8 +109,9 @@ class WaitingReasons:
             return None  # what is paused every server sees
         if self._store_is_away():
             return Waiting(WaitingReason.STORE_AWAY, detail="outcomes are kept, and recorded once it takes them")
-        if self._executor.trouble is not None or (not self._executor.alive and not running.is_worked_on):
-            return Waiting(WaitingReason.NO_WORKER, detail="no worker is up; they are started again")
+        trouble = self._executor.trouble
+        if trouble is not None or (not self._executor.alive and not running.is_worked_on):
+            return Waiting(WaitingReason.NO_WORKER, detail=trouble or "no worker is up; they are started again")
         return (
             self._for_others_than_workers(running)
             if running.next_item is None or running.is_stuck or running.awaits_provider

@@ -182,13 +182,12 @@ class RayExecutor:
 
     @property
     def trouble(self) -> str | None:
-        """Why no item runs now, if none does."""
+        """Why no item runs now, if none does. Anybody may read it: addresses and causes are in the log."""
         if self._nodes:
             return None
         if not self._is_connected:
-            return f"the Ray cluster at {self._address} is away; items wait for it"
-        why = next(iter(self._refused.values()), "it has no node with a processor")
-        return f"no node of the Ray cluster takes items; they wait: {why}"
+            return "the Ray cluster is away; items wait for it"
+        return "no node of the Ray cluster takes items; they wait, and the server's log says why"
 
     # What goes to nodes.
 
