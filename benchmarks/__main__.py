@@ -21,6 +21,7 @@ from benchmarks.rows import (
     client,
     delay,
     describe,
+    estimate,
     export,
     fetching,
     http,
@@ -44,7 +45,7 @@ ROWS = {
     row.ROW: row
     for row in (
         throughput, peers, latency, replay, delay, news, servers, ray, spread, pages, export, watchers, http, browser,
-        stream, fetching, describe, client, security, tracing, startup,
+        stream, fetching, estimate, describe, client, security, tracing, startup,
     )
 }  # fmt: skip
 RESULTS = kept.FOLDER / "RESULTS.md"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from typing import ClassVar
 
@@ -12,6 +14,7 @@ from imagebatch_server.operations.base import ItemContext, Operation, Output, Pa
 REFERENCES = {
     "noop": f"{__name__}:Noop",
     "paced": f"{__name__}:Paced",
+    "varied": f"{__name__}:Varied",
     "waiting": f"{__name__}:Waiting",
 }
 PACE_S = 0.01
@@ -53,6 +56,16 @@ class Paced(Noop):
     def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
         self._next_at = max(self._next_at, time.monotonic()) + PACE_S
         time.sleep(max(0.0, self._next_at - time.monotonic()))
+        return super().run(image, parameters, item)
+
+
+class Varied(Noop):
+    """Take 50 ms an item in the middle, a few of them many times as long, as their index says; no processor."""
+
+    name: ClassVar[str] = "varied"
+
+    def run(self, image: Image, parameters: Parameters, item: ItemContext) -> Output:
+        time.sleep(min(random.Random(item.metadata["index"]).lognormvariate(math.log(0.05), 1.0), 3.0))
         return super().run(image, parameters, item)
 
 

@@ -29,6 +29,7 @@ from imagebatch_client.types import (
     BatchStatusResult,
     BatchSubmissionResult,
     BatchWaiting,
+    CompletionRange,
     DailyUsage,
     FailureCluster,
     Operation,
@@ -92,7 +93,12 @@ def status_result(message: types_pb2.BatchStatusResult) -> BatchStatusResult:
         request_id=message.request_id if message.HasField("request_id") else None,
         paused_at=_optional_time(message, "paused_at"),
         waiting=batch_waiting(message.waiting) if message.HasField("waiting") else None,
+        completion_range=completion_range(message.completion_range) if message.HasField("completion_range") else None,
     )
+
+
+def completion_range(message: types_pb2.CompletionRange) -> CompletionRange:
+    return CompletionRange(earliest=_time(message.earliest), latest=_time(message.latest))
 
 
 def batch_waiting(message: types_pb2.BatchWaiting) -> BatchWaiting:

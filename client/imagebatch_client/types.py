@@ -27,6 +27,7 @@ __all__ = [
     "BatchStatusResult",
     "BatchSubmissionResult",
     "BatchWaiting",
+    "CompletionRange",
     "DailyUsage",
     "DownloadedImage",
     "ErrorReason",
@@ -87,6 +88,14 @@ class BatchWaiting(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class CompletionRange(Record):
+    """Between which times a batch ends, in four cases of five."""
+
+    earliest: datetime
+    latest: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class BatchStatusResult(Record):
     """A batch's status and counters, consistent with each other.
 
@@ -124,6 +133,7 @@ class BatchStatusResult(Record):
     request_id: str | None = None
     paused_at: datetime | None = None
     waiting: BatchWaiting | None = None
+    completion_range: CompletionRange | None = None
 
     def _repr_html_(self) -> str:
         lines = [(name, value) for name, value in self.to_dict().items() if value not in (None, {}, "")]

@@ -176,13 +176,17 @@ class Rate:
 
 
 def pace(status: BatchStatusResult, per_s: float | None) -> str:
-    """Rate and time left, such as "12.3/s, 41 s left"."""
+    """Rate and time left, such as "12.3/s, 35 s to 52 s left"."""
     parts = [] if per_s is None else [f"{per_s:.1f}/s"]
     if status.is_terminal():
         return parts[0] if parts else ""
     if status.paused_at is not None:
         return "paused"
     if status.estimated_completion_time is not None:
-        left_s = (status.estimated_completion_time - datetime.now(UTC)).total_seconds()
-        parts.append(f"{render.duration(left_s)} left")
+        now, found = datetime.now(UTC), status.completion_range
+        left = render.duration((status.estimated_completion_time - now).total_seconds())
+        if found is not None:
+            ends = ((end - now).total_seconds() for end in (found.earliest, found.latest))
+            left = " to ".join(dict.fromkeys(map(render.duration, ends)))
+        parts.append(f"{left} left")
     return ", ".join(parts)

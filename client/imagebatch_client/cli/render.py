@@ -110,6 +110,17 @@ def waiting(why: BatchWaiting) -> str:
     return one_line(f"{text} ({why.detail})" if why.detail else text)
 
 
+def expected_end(status: BatchStatusResult) -> str:
+    """Say when the batch may end, such as "2026-01-31 12:00:41, from 12:00:35 to 12:00:52 in 4 cases of 5"."""
+    text = local_time(status.estimated_completion_time)
+    found = status.completion_range
+    if not text or found is None:
+        return text
+    return (
+        f"{text}, from {found.earliest.astimezone():%H:%M:%S} to {found.latest.astimezone():%H:%M:%S} in 4 cases of 5"
+    )
+
+
 def status_lines(status: BatchStatusResult) -> str:
     """Show a batch's status, a line for each thing known of it."""
     mean = "" if status.avg_processing_time_ms is None else f"{status.avg_processing_time_ms} ms an item on average"
@@ -132,7 +143,7 @@ def status_lines(status: BatchStatusResult) -> str:
         "paused": local_time(status.paused_at),
         "waiting": "" if status.waiting is None else waiting(status.waiting),
         "completed": local_time(status.completed_at),
-        "expected end": local_time(status.estimated_completion_time),
+        "expected end": expected_end(status),
         "time": mean,
     }
     return "\n".join(f"{name:<13} {text}" for name, text in lines.items() if text)

@@ -975,6 +975,7 @@ class GetServerInfoResponse(_message.Message):
 
         - `batch_options_in_status`: BatchStatusResult has `canary`, `failure_limit`, `item_timeout`, `max_attempts`, `request_id`.
         - `bucket_urls`: BatchImageInput.image_url may begin with `s3://`, `gs://` or `az://`.
+        - `completion_range`: BatchStatusResult.completion_range.
         - `create_upload_url`: CreateUploadUrl.
         - `delete_tenant`: DeleteTenant.
         - `failure_clusters`: ListFailureClusters, RetryBatchRequest.cluster_id.

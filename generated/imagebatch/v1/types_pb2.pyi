@@ -409,6 +409,7 @@ class BatchStatusResult(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PAUSED_AT_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
+    COMPLETION_RANGE_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """The batch's id, a UUID of version 7."""
     status: Global___BatchStatus.ValueType
@@ -459,8 +460,8 @@ class BatchStatusResult(_message.Message):
 
     @_builtins.property
     def estimated_completion_time(self) -> _timestamp_pb2.Timestamp:
-        """When the batch may be complete (UTC), from the rate of the last 60 s. Absent until 20 items have an outcome, and
-        absent while the batch is paused and once it is terminal.
+        """When the batch may be complete (UTC), from the rate of the last 60 s. Absent until 20 items have an outcome, counted anew from
+        ResumeBatch and RetryBatch, and absent while the batch is paused and once it is terminal.
         """
 
     @_builtins.property
@@ -498,6 +499,12 @@ class BatchStatusResult(_message.Message):
         second ago or two. A server that has this lists the feature `waiting`.
         """
 
+    @_builtins.property
+    def completion_range(self) -> Global___CompletionRange:
+        """Between which times the batch may be complete (UTC), in four cases of five; absent where `estimated_completion_time` is. A
+        server that has this lists the feature `completion_range`.
+        """
+
     def __init__(
         self,
         *,
@@ -530,10 +537,11 @@ class BatchStatusResult(_message.Message):
         request_id: _builtins.str | None = ...,
         paused_at: _timestamp_pb2.Timestamp | None = ...,
         waiting: Global___BatchWaiting | None = ...,
+        completion_range: Global___CompletionRange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "parameters", b"parameters", "paused_at", b"paused_at", "request_id", b"request_id", "started_at", b"started_at", "waiting", b"waiting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "completion_range", b"completion_range", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "parameters", b"parameters", "paused_at", b"paused_at", "request_id", b"request_id", "started_at", b"started_at", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "batch_id", b"batch_id", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failed_items", b"failed_items", "failure_counts", b"failure_counts", "failure_limit", b"failure_limit", "input_tokens", b"input_tokens", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "output_tokens", b"output_tokens", "parameters", b"parameters", "paused_at", b"paused_at", "priority", b"priority", "processed_items", b"processed_items", "progress_percentage", b"progress_percentage", "request_id", b"request_id", "skipped_items", b"skipped_items", "started_at", b"started_at", "status", b"status", "success_rate", b"success_rate", "successful_items", b"successful_items", "total_items", b"total_items", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "batch_id", b"batch_id", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "completion_range", b"completion_range", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failed_items", b"failed_items", "failure_counts", b"failure_counts", "failure_limit", b"failure_limit", "input_tokens", b"input_tokens", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "output_tokens", b"output_tokens", "parameters", b"parameters", "paused_at", b"paused_at", "priority", b"priority", "processed_items", b"processed_items", "progress_percentage", b"progress_percentage", "request_id", b"request_id", "skipped_items", b"skipped_items", "started_at", b"started_at", "status", b"status", "success_rate", b"success_rate", "successful_items", b"successful_items", "total_items", b"total_items", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__avg_processing_time_ms: _TypeAlias = _typing.Literal["avg_processing_time_ms"]  # noqa: Y015
     _WhichOneofArgType__avg_processing_time_ms: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms"]  # noqa: Y015
@@ -553,6 +561,36 @@ class BatchStatusResult(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
 
 Global___BatchStatusResult: _TypeAlias = BatchStatusResult  # noqa: Y015
+
+@_typing.final
+class CompletionRange(_message.Message):
+    """When a batch may be complete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EARLIEST_FIELD_NUMBER: _builtins.int
+    LATEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def earliest(self) -> _timestamp_pb2.Timestamp:
+        """Not before (UTC)."""
+
+    @_builtins.property
+    def latest(self) -> _timestamp_pb2.Timestamp:
+        """Not after (UTC)."""
+
+    def __init__(
+        self,
+        *,
+        earliest: _timestamp_pb2.Timestamp | None = ...,
+        latest: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["earliest", b"earliest", "latest", b"latest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earliest", b"earliest", "latest", b"latest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompletionRange: _TypeAlias = CompletionRange  # noqa: Y015
 
 @_typing.final
 class BatchWaiting(_message.Message):

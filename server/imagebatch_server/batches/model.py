@@ -234,7 +234,7 @@ class Batch:
     completed_at: datetime | None
     cancel_requested_at: datetime | None
     outcomes_per_s: float | None
-    """Rate over the last 60 s when `rated_at` was written; None until 20 outcomes."""
+    """Rate over the last 60 s when `rated_at` was written; None until 20 outcomes, and after a pause or a retry."""
     rated_at: datetime | None
     judged_from_successful: int = 0
     """`successful_items` when the batch was submitted or last retried: `failure_limit` judges what came after."""
@@ -244,6 +244,8 @@ class Batch:
     """Set while the batch is paused; none that has ended is."""
     traceparent: str | None = None
     """The span of its submit, as W3C Trace Context writes it: its items belong to that trace."""
+    rate_error: float | None = None
+    """The standard error of `outcomes_per_s`, as a part of it."""
     waiting: Waiting | None = None
     """Why items wait, as its owner wrote a second ago or so; it says nothing of a batch that is paused or has ended."""
 

@@ -23,7 +23,7 @@ from imagebatch_server.batches.failure_clusters import cluster_of
 from imagebatch_server.batches.model import Batch, Item, ItemResult, Outcome, StoredObject
 from imagebatch_server.batches.ports.batches import BatchCommit, OutcomeStore
 from imagebatch_server.batches.ports.servers import Servers
-from imagebatch_server.batches.rate import Rate
+from imagebatch_server.batches.rate import Rate, Speed
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class _Queue:
     batch_id: str
     owner_epoch: int
     started_at: datetime | None = None
-    outcomes_per_s: float | None = None
+    speed: Speed | None = None
     entries: deque[_Entry] = field(default_factory=deque)
     is_replaced: bool = False
     """Whether its one outcome stands in the place of one that was refused."""
@@ -80,7 +80,7 @@ class _Queue:
             outcomes=[outcome for _, outcome, _ in self.entries],
             objects=[stored for _, _, objects in self.entries for stored in objects],
             started_at=self.started_at,
-            outcomes_per_s=self.outcomes_per_s,
+            speed=self.speed,
             failures={
                 outcome.item_index: cluster_of(item, outcome)
                 for item, outcome, _ in self.entries
@@ -130,8 +130,13 @@ class Recorder:
     def start(self, batch: Batch) -> None:
         """Note that a batch's first item was dispatched; written with its first outcome, or after `PACE_S`."""
         self._queue(batch).started_at = self._now()
+        self._rates[batch.batch_id] = Rate(is_begun=True)
         self._idle.clear()
         self._wake_at(asyncio.get_running_loop().time() + PACE_S)
+
+    def resume(self, batch_id: str) -> None:
+        """Note that a batch goes on: how fast it was before its pause, and that it stood still, tells nothing."""
+        self._rates[batch_id] = Rate(is_begun=True)
 
     def add(
         self, batch: Batch, item: Item, outcome: Outcome, objects: Sequence[StoredObject] = (), *, can_wait: bool
@@ -194,7 +199,8 @@ class Recorder:
                 part = queue.part(queue.entries.popleft() for _ in range(MAX_ROWS_A_BATCH))
                 queue.started_at = None
                 self._wake.set()  # for the rest
-            part.outcomes_per_s = self._rates.setdefault(queue.batch_id, Rate()).add(len(part.entries))
+            if part.entries:
+                part.speed = self._rates.setdefault(queue.batch_id, Rate()).add(len(part.entries))
             taken.append(part)
         return taken
 

@@ -222,6 +222,7 @@ class Scheduler:
         running.batch = batch
         if batch.paused_at is None and running.paused:
             running.resume()
+            self._recorder.resume(batch.batch_id)
             self._offer(running)
         elif batch.paused_at is not None and not running.paused:
             self._hosts.forget(running)

@@ -11,6 +11,7 @@ from imagebatch_server.structs import from_dict
 
 FEATURES = (
     "batch_options_in_status",
+    "completion_range",
     "delete_tenant",
     "failure_clusters",
     "get_usage",

@@ -99,6 +99,10 @@ def status(batch: Batch, *, with_parameters: bool) -> types_pb2.BatchStatusResul
         request_id=batch.options.request_id,
     )
     message.item_timeout.FromNanoseconds(round(batch.options.item_timeout_s * 1e9))
+    found = lifecycle.completion_range(batch, datetime.now(UTC))
+    if found is not None:
+        message.completion_range.earliest.FromDatetime(found[0])
+        message.completion_range.latest.FromDatetime(found[1])
     times = (
         (message.started_at, batch.started_at),
         (message.completed_at, batch.completed_at),

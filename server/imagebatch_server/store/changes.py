@@ -69,4 +69,6 @@ _PAUSE = (
     .values(paused_at=bindparam("at"))
     .returning(batches)
 )
-_RESUME = _OF_RUNNING.where(batches.c.paused_at.is_not(None)).values(paused_at=None).returning(batches)
+_RESUME = (
+    _OF_RUNNING.where(batches.c.paused_at.is_not(None)).values(paused_at=None, outcomes_per_s=None).returning(batches)
+)

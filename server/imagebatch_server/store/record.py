@@ -81,7 +81,8 @@ def _move_counters(
     """Take the sequences and move the counters, in one statement whose row lock makes sequence order commit order."""
     key = (commit.tenant, commit.batch_id)
     values = {**parameters(key), "epoch": commit.owner_epoch}
-    moved = {"by_last_sequence": count, "rate": commit.outcomes_per_s, "at": at, **moves}
+    rate, error = commit.speed or (None, None)
+    moved = {"by_last_sequence": count, "rate": rate, "error": error, "at": at, **moves}
     if commit.started_at is None:
         row = connection.execute(_MOVE, {**values, **moved}).one_or_none()
     else:
@@ -138,7 +139,7 @@ _MOVE = (
     _UPDATE.values(
         {counter: batches.c[counter] + bindparam(f"by_{counter}") for counter in ("last_sequence", *COUNTERS)}
     )
-    .values(outcomes_per_s=bindparam("rate"), rated_at=bindparam("at"))
+    .values(outcomes_per_s=bindparam("rate"), rate_error=bindparam("error"), rated_at=bindparam("at"))
     .returning(batches)
 )
 _MOVE_AND_START = _MOVE.values(

@@ -99,6 +99,7 @@ _REOPEN = (
         status=BatchStatus.PROCESSING.value,
         completed_at=None,
         outcomes_per_s=None,
+        rate_error=None,
         rated_at=None,
         waiting=null(),
         judged_from_successful=_less("successful_items"),

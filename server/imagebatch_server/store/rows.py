@@ -87,6 +87,7 @@ def to_batch(row: Row[Any]) -> Batch:
         judged_from_failed=row.judged_from_failed,
         paused_at=row.paused_at,
         traceparent=row.traceparent,
+        rate_error=row.rate_error,
         waiting=None if row.waiting is None else to_waiting(row.waiting),
     )
 

@@ -150,6 +150,7 @@ class BatchRow(SQLModel, table=True):
     paused_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     traceparent: str | None = None
     waiting: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    rate_error: float | None = None
 
 
 class BatchLabelRow(SQLModel, table=True):

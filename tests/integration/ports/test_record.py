@@ -27,6 +27,7 @@ from tests.integration.ports.values import (
 from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode
 from imagebatch_server.batches.errors import BatchNotFound
 from imagebatch_server.batches.model import Batch, ItemFilter, Outcome
+from imagebatch_server.batches.rate import Speed
 from imagebatch_server.store.audit import audit
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
@@ -111,10 +112,10 @@ async def test_outcomes_without_a_start_leave_a_batch_pending(
 
 async def test_the_rate_is_kept_with_its_time(batches: SqlBatchStore, outcomes: SqlOutcomeStore) -> None:
     batch = await made(batches, 2)
-    rated = replace(commit(batch, [success(0)]), outcomes_per_s=12.5)
+    rated = replace(commit(batch, [success(0)]), speed=Speed(12.5, 0.1))
     (kept,) = await outcomes.record([rated], at(3), recheck=False)
     assert kept is not None
-    assert (kept.outcomes_per_s, kept.rated_at) == (12.5, at(3))
+    assert (kept.outcomes_per_s, kept.rate_error, kept.rated_at) == (12.5, 0.1, at(3))
 
 
 @pytest.mark.parametrize(

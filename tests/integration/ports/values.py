@@ -146,7 +146,7 @@ def commit(
         owner_epoch=batch.owner_epoch if owner_epoch is None else owner_epoch,
         outcomes=outcomes,
         started_at=started_at,
-        outcomes_per_s=None,
+        speed=None,
         objects=[
             stored(key)
             for outcome in outcomes

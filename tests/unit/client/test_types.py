@@ -17,6 +17,7 @@ from imagebatch_client import types
 MESSAGES: dict[type, Descriptor] = {
     types.BatchImageInput: types_pb2.BatchImageInput.DESCRIPTOR,
     types.BatchSubmissionResult: types_pb2.BatchSubmissionResult.DESCRIPTOR,
+    types.CompletionRange: types_pb2.CompletionRange.DESCRIPTOR,
     types.BatchWaiting: types_pb2.BatchWaiting.DESCRIPTOR,
     types.BatchStatusResult: types_pb2.BatchStatusResult.DESCRIPTOR,
     types.BatchItemResult: types_pb2.BatchItemResult.DESCRIPTOR,
@@ -35,7 +36,7 @@ MESSAGES: dict[type, Descriptor] = {
     types.UploadUrl: image_service_pb2.CreateUploadUrlResponse.DESCRIPTOR,
 }
 # The contract says of these messages that they are always there.
-ALWAYS_PRESENT = {"pagination", "summary", "limits", "workers", "expires_at"}
+ALWAYS_PRESENT = {"pagination", "summary", "limits", "workers", "expires_at", "earliest", "latest"}
 # "status: str (typically "pending"; the enum on the wire)"
 PLAIN_STRINGS = {(types.BatchSubmissionResult, "status")}
 

@@ -23,6 +23,7 @@ from imagebatch_server.batches.model import (
     StoredObject,
     Waiting,
 )
+from imagebatch_server.batches.rate import Speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class BatchCommit:
     owner_epoch: int
     outcomes: Sequence[Outcome]
     started_at: datetime | None
-    outcomes_per_s: float | None
+    speed: Speed | None
     objects: Sequence[StoredObject] = ()
     """Rows of the objects that the outcomes name."""
     failures: Mapping[int, ClusterKey] = field(default_factory=dict)
