@@ -23,28 +23,29 @@ _ROWS = "document.querySelectorAll('.row > a').length > 5"
 _TITLE = "document.querySelector('dialog h2').textContent"
 _ANYWHERE = "Math.random() * (document.body.scrollHeight - innerHeight)"
 
-STEPS: Mapping[str, tuple[str, str, str]] = {
-    "the batch opened from the list": (
-        "location.hash = '/batches'",
-        "document.querySelector('.batches a').click()",
-        _SHOWN,
-    ),
-    "the gallery scrolled by a screen": ("scrollTo(0, 40_000)", "scrollBy(0, innerHeight)", _SHOWN),
-    "the gallery scrolled to anywhere": ("scrollTo(0, 0)", f"scrollTo(0, {_ANYWHERE})", _SHOWN),
-    "gallery to table": ("press('Gallery')", "press('Table')", _ROWS),
-    "only what succeeded": ("press('All')", "press('Succeeded')", _SHOWN),
+_IN_LIST = "document.querySelector('.batches a')"
+_DIALOG = "document.querySelector('dialog .facts')"
+
+STEPS: Mapping[str, tuple[str, str, str, str]] = {
+    "the batch opened from the list": ("location.hash = '/batches'", _IN_LIST, f"{_IN_LIST}.click()", _SHOWN),
+    "the gallery scrolled by a screen": ("scrollTo(0, 40_000)", _SHOWN, "scrollBy(0, innerHeight)", _SHOWN),
+    "the gallery scrolled to anywhere": ("scrollTo(0, 0)", _SHOWN, f"scrollTo(0, {_ANYWHERE})", _SHOWN),
+    "gallery to table": ("press('Gallery')", _SHOWN, "press('Table')", _ROWS),
+    "only what succeeded": ("press('All')", _SHOWN, "press('Succeeded')", _SHOWN),
     "an item opened": (
         "document.querySelector('dialog [aria-label=Close]')?.click()",
+        f"!{_DIALOG}",
         "document.querySelector('.card').click()",
-        "document.querySelector('dialog .facts')",
+        _DIALOG,
     ),
     "the next item": (
-        "document.querySelector('dialog') ?? document.querySelector('.card').click()",
+        f"{_DIALOG} ?? document.querySelector('.card').click()",
+        _DIALOG,
         f"window.before = {_TITLE}, document.querySelector('dialog [aria-label=\"Next item\"]').click()",
         f"{_TITLE} !== window.before",
     ),
 }
-"""Each by name: what to be at first, what is done, and what shows that it is done, in JavaScript."""
+"""Each by name, in JavaScript: where to begin, what shows that one is there, what is done, what shows that it is."""
 
 _TIMED = """
 const frame = () => new Promise(requestAnimationFrame);
@@ -56,6 +57,8 @@ const until = async (holds) => { for (const by = performance.now() + 10_000; !ho
 } };
 window.step = async () => {
   %(first)s;
+  await frame();
+  await until(() => %(ready)s);
   await new Promise((resolve) => setTimeout(resolve, 300));
   const began = performance.now();
   %(act)s;
@@ -81,11 +84,11 @@ async def measure(scale: Scale, report: Report) -> None:
             browser = await playwright.chromium.launch(executable_path=found, args=list(FLAGS))
             page = await browser.new_page(viewport={"width": 1280, "height": 860})
             steps = {}
-            for name, (first, act, holds) in STEPS.items():
+            for name in STEPS:
 
-                async def one_round(first: str = first, act: str = act, holds: str = holds) -> Mapping[str, float]:
+                async def one_round(name: str = name) -> Mapping[str, float]:
                     await page.goto(f"http://{address}/#/batches/{batch_id}")
-                    return await _round(page, scale.pages, first, act, holds)
+                    return await _round(page, scale.pages, name)
 
                 steps[name] = one_round
             times = await interleave(steps, scale.long_rounds)
@@ -98,9 +101,10 @@ async def measure(scale: Scale, report: Report) -> None:
             )
 
 
-async def _round(page: Page, count: int, first: str, act: str, holds: str) -> Mapping[str, float]:
+async def _round(page: Page, count: int, name: str) -> Mapping[str, float]:
     await page.reload()
     await page.wait_for_selector(".card:not(.unknown)")
-    await page.evaluate(_TIMED % {"first": first, "act": act, "holds": holds})
+    parts = dict(zip(("first", "ready", "act", "holds"), STEPS[name], strict=True))
+    await page.evaluate(_TIMED % parts)
     times_ms = [float(await page.evaluate("step()")) for _ in range(count)]
     return {P50: percentile(times_ms, 0.5), P95: percentile(times_ms, 0.95)}

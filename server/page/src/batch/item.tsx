@@ -12,7 +12,7 @@ import { Badge, Icon } from "../ui/icons";
 import { Modal } from "../ui/modal";
 import { Trouble } from "../ui/parts";
 import { Output } from "./output";
-import { alternative, fullUrl } from "./picture";
+import { alternative, largeUrl } from "./picture";
 import { Places, placesOf } from "./places";
 
 interface Props {
@@ -92,7 +92,7 @@ function useItem(batchId: string, index: number, isWanted: boolean): [BatchItemR
 }
 
 function Picture({ item }: { readonly item: BatchItemResult }): JSX.Element {
-  const url = fullUrl(item);
+  const url = largeUrl(item);
   const [isBroken, setBroken] = useState(false);
   const places = placesOf(item);
   const source = text(item.inputData?.image_url);
@@ -112,6 +112,7 @@ function Picture({ item }: { readonly item: BatchItemResult }): JSX.Element {
       <Places places={places}>
         <img src={url} alt={alternative(item)} onError={() => setBroken(true)} />
       </Places>
+      {item.storedImageUrl === undefined && <figcaption>A small copy; the server doesn’t keep the picture.</figcaption>}
     </figure>
   );
 }

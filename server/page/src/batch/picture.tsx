@@ -10,12 +10,12 @@ import { Icon } from "../ui/icons";
 
 /** Where the small picture of an item is; undefined where there is none. */
 export function smallUrl(item: BatchItemResult): string | undefined {
-  return here(item.storedImageUrl);
+  return here(item.previewUrl) ?? here(item.storedImageUrl);
 }
 
-/** Where the picture of an item is in full; undefined where the server has it no more, or never had. */
-export function fullUrl(item: BatchItemResult): string | undefined {
-  return here(item.storedImageUrl);
+/** Where the largest picture of an item is that the server has; undefined where it has none. */
+export function largeUrl(item: BatchItemResult): string | undefined {
+  return here(item.storedImageUrl) ?? here(item.previewUrl);
 }
 
 /** What the picture shows, for those who don't see it. */
