@@ -69,7 +69,7 @@ def test_files_are_submitted_and_what_became_of_each_is_seen(
     expect(page.get_by_text("run: <b>7</b>")).to_be_visible()
     expect(card(page, "list.jpg")).to_contain_text("Not an image")
     expect(card(page, hostile)).to_contain_text("32 \N{MULTIPLICATION SIGN} 24")
-    assert page.locator("main img").evaluate_all("all => all.map(one => one.naturalWidth)") == [32]
+    assert page.locator("main img").evaluate_all("all => all.map(one => one.naturalWidth)") == [64]
     card(page, hostile).get_by_role("link").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("heading")).to_contain_text(hostile)

@@ -60,8 +60,8 @@ export class LiveBatch {
 
   /** Show a status of the stream, which leaves out what only GetBatchStatus tells. */
   private showStreamed(status: BatchStatusResult): void {
-    const { parameters } = this.status.value ?? {};
-    this.show({ ...status, parameters });
+    const { parameters, waiting } = this.status.value ?? {};
+    this.show({ ...status, parameters, waiting });
   }
 
   private mark(processed: number): void {

@@ -21,6 +21,7 @@ import { ItemPages } from "./item_pages";
 import { ItemView } from "./item";
 import { LiveBatch } from "./live";
 import { Table } from "./table";
+import { Waiting } from "./waiting";
 
 const KINDS = [
   ["", "All", undefined],
@@ -83,6 +84,7 @@ export function BatchView({ batchId }: { readonly batchId: string }): JSX.Elemen
         <Actions batch={batch} onStatus={(status) => live.take(status)} />
       </header>
       <Trouble>{live.trouble.value}</Trouble>
+      <Waiting batch={batch} />
       <Head batch={batch} perSecond={live.rate.value} />
       <Items batch={batch} hold={shownItems} onStatus={(status) => live.take(status)} />
     </>
