@@ -3,7 +3,9 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import { serverInfo } from "../api";
 import type { BatchStatusResult } from "../contract/imagebatch/v1/types_pb";
+import { text } from "../items";
 import { compact, count, duration, items, milliseconds, moment, percent, rate } from "../format";
 import { useNow } from "../ui/hooks";
 import { ProgressBar } from "../ui/parts";
@@ -19,6 +21,7 @@ export function Head({ batch, perSecond }: Props): JSX.Element {
   const begun = milliseconds(batch.startedAt ?? batch.createdAt!);
   const took = (batch.completedAt === undefined ? now : milliseconds(batch.completedAt)) - begun;
   const tokens = batch.inputTokens + batch.outputTokens;
+  const cost = costOf(batch);
   return (
     <section class="panel head" aria-label="Progress">
       <div class="lead">
@@ -53,10 +56,22 @@ export function Head({ batch, perSecond }: Props): JSX.Element {
             {compact(tokens)}
           </Figure>
         )}
+        {tokens > 0n && cost !== undefined && <Figure name="Cost">{cost}</Figure>}
       </dl>
       <Spoken batch={batch} />
     </section>
   );
+}
+
+/** What the batch's tokens cost, where the operator has said what tokens cost. */
+function costOf(batch: BatchStatusResult): string | undefined {
+  const prices = serverInfo.value?.tokenPrices ?? [];
+  const of = (name: string | undefined) => prices.find((price) => price.name === name);
+  const price = of(text(batch.parameters?.model)) ?? of(batch.operation);
+  if (price === undefined) return undefined;
+  const { inputPerMillion, outputPerMillion, currency } = price;
+  const amount = (Number(batch.inputTokens) * inputPerMillion + Number(batch.outputTokens) * outputPerMillion) / 1e6;
+  return `${amount.toFixed(amount < 1 ? 4 : 2)} ${currency}`;
 }
 
 function begunAt(batch: BatchStatusResult): string {
