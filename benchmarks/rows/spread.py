@@ -34,6 +34,11 @@ Run = Callable[[Ours, int], Awaitable[None]]
 async def measure(scale: Scale, report: Report) -> None:
     try:
         await _measure_one(scale, report, operations.Waiting.name, _wait, needs_processors=False)
+        load, cores = os.getloadavg()[0], os.cpu_count() or 1
+        if load > cores:
+            why = f"others had the processors: the load was {load:.0f}, on {cores} of them"
+            report.add(Skipped(ROW, DESCRIBE, why))
+            return
         await _measure_one(scale, report, DESCRIBE, _Describe().run, needs_processors=True)
     except Missing as error:
         report.add(Skipped(ROW, "several servers", str(error)))
