@@ -17,12 +17,14 @@ from imagebatch.v1.enums import (
     BATCH_ITEM_STATUS_BY_NUMBER,
     BATCH_STATUS_BY_NUMBER,
     ITEM_ERROR_CODE_BY_NUMBER,
+    NOTIFICATION_STATE_BY_NUMBER,
     WAITING_REASON_BY_NUMBER,
 )
 from imagebatch_client.errors import IncompatibleServerError
 from imagebatch_client.structs import dict_from_struct
 from imagebatch_client.types import (
     BatchItemResult,
+    BatchNotification,
     BatchResults,
     BatchResultsPagination,
     BatchResultsSummary,
@@ -94,6 +96,7 @@ def status_result(message: types_pb2.BatchStatusResult) -> BatchStatusResult:
         paused_at=_optional_time(message, "paused_at"),
         waiting=batch_waiting(message.waiting) if message.HasField("waiting") else None,
         completion_range=completion_range(message.completion_range) if message.HasField("completion_range") else None,
+        notification=_notification(message.notification) if message.HasField("notification") else None,
     )
 
 
@@ -107,6 +110,15 @@ def batch_waiting(message: types_pb2.BatchWaiting) -> BatchWaiting:
         items_ahead=message.items_ahead,
         until=_optional_time(message, "until"),
         detail=message.detail,
+    )
+
+
+def _notification(message: types_pb2.BatchNotification) -> BatchNotification:
+    return BatchNotification(
+        state=_member(NOTIFICATION_STATE_BY_NUMBER, message.state, "state"),
+        attempts=message.attempts,
+        last_http_status=message.last_http_status if message.HasField("last_http_status") else None,
+        next_at=_optional_time(message, "next_at"),
     )
 
 

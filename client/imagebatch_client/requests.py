@@ -122,6 +122,8 @@ def batch_options(
     max_attempts: int | None,
     canary: int | None,
     failure_limit: float | None,
+    output_prefix: str | None,
+    notify_url: str | None,
 ) -> batch_service_pb2.BatchOptions:
     with _naming("options"):
         options = batch_service_pb2.BatchOptions(
@@ -133,6 +135,8 @@ def batch_options(
             max_attempts=_count(max_attempts, "options.max_attempts"),
             canary=_count(canary, "options.canary"),
             failure_limit=None if failure_limit is None else _number(failure_limit, "options.failure_limit"),
+            output_prefix=output_prefix,
+            notify_url=notify_url,
         )
         if item_timeout is not None:
             options.item_timeout.FromTimedelta(timedelta(seconds=_number(item_timeout, "options.item_timeout")))
@@ -344,6 +348,18 @@ def fit_retry(request: batch_service_pb2.RetryBatchRequest, features: Container[
         if is_own_id:
             raise _overlooked("request_id", "retry_request_id")
         request.ClearField("request_id")
+
+
+def names_destination(options: batch_service_pb2.BatchOptions) -> bool:
+    """Whether it asks for what the first release of the contract had not: images elsewhere, somebody to be told."""
+    return options.HasField("output_prefix") or options.HasField("notify_url")
+
+
+def check_destinations(options: batch_service_pb2.BatchOptions, features: Container[str]) -> None:
+    """Raise NotSupportedError where a server of these features has no such destinations, or would overlook them."""
+    for field in ("output_prefix", "notify_url"):
+        if options.HasField(field) and field not in features:
+            raise _overlooked(field, field)
 
 
 def is_search(request: batch_service_pb2.GetBatchResultsRequest) -> bool:

@@ -12,7 +12,14 @@ from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
 
-from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ErrorReason, ItemErrorCode, WaitingReason
+from imagebatch.v1.enums import (
+    BatchItemStatus,
+    BatchStatus,
+    ErrorReason,
+    ItemErrorCode,
+    NotificationState,
+    WaitingReason,
+)
 from imagebatch_client.records import Record, html_table, rows
 
 __all__ = [
@@ -20,6 +27,7 @@ __all__ = [
     "BatchImageInput",
     "BatchItemResult",
     "BatchItemStatus",
+    "BatchNotification",
     "BatchResults",
     "BatchResultsPagination",
     "BatchResultsSummary",
@@ -33,6 +41,7 @@ __all__ = [
     "ErrorReason",
     "FailureCluster",
     "ItemErrorCode",
+    "NotificationState",
     "Operation",
     "ServerInfo",
     "ServerLimits",
@@ -96,6 +105,16 @@ class CompletionRange(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class BatchNotification(Record):
+    """How far the receiver at `notify_url` was told of the batch's last end; `next_at` is None unless it is pending."""
+
+    state: NotificationState
+    attempts: int
+    last_http_status: int | None
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class BatchStatusResult(Record):
     """A batch's status and counters, consistent with each other.
 
@@ -134,6 +153,7 @@ class BatchStatusResult(Record):
     paused_at: datetime | None = None
     waiting: BatchWaiting | None = None
     completion_range: CompletionRange | None = None
+    notification: BatchNotification | None = None
 
     def _repr_html_(self) -> str:
         lines = [(name, value) for name, value in self.to_dict().items() if value not in (None, {}, "")]
@@ -415,6 +435,8 @@ class SubmitOptions(TypedDict, total=False):
     max_attempts: int | None
     canary: int | None
     failure_limit: float | None
+    output_prefix: str | None
+    notify_url: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,8 @@ class AsyncBatchClient(AsyncCalls):
         max_attempts: int | None = None,
         canary: int | None = None,
         failure_limit: float | None = None,
+        output_prefix: str | None = None,
+        notify_url: str | None = None,
     ) -> BatchSubmissionResult:
         """Submit a batch. Once this answers, the batch is durable and runs to its end by itself."""
         request_id = requests.own_or_new_request_id(request_id)
@@ -114,7 +116,11 @@ class AsyncBatchClient(AsyncCalls):
             max_attempts=max_attempts,
             canary=canary,
             failure_limit=failure_limit,
+            output_prefix=output_prefix,
+            notify_url=notify_url,
         )
+        if requests.names_destination(options):
+            requests.check_destinations(options, (await self.server_info()).features)
         try:
             return await self._submit(options, items)
         except errors.ImagebatchError as error:

@@ -24,6 +24,7 @@ _OF_THE_SERVER = {
     "serve": "Run an Imagebatch server on this machine. Needs the package imagebatch.",
     "store": "Look after a stopped server's database and images. Needs the package imagebatch.",
     "token": "Say who may call a server: make, list and revoke tokens. Needs the package imagebatch.",
+    "webhook": "Make the secrets that notifications are signed with. Needs the package imagebatch.",
 }
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from imagebatch_client.texts import json_line, one_line, spaced
-from imagebatch_client.types import BatchItemStatus, BatchStatusResult, BatchWaiting, WaitingReason
+from imagebatch_client.types import BatchItemStatus, BatchNotification, BatchStatusResult, BatchWaiting, WaitingReason
 
 _WAITING = {
     WaitingReason.BEHIND_OTHERS: "behind other batches",
@@ -145,8 +145,17 @@ def status_lines(status: BatchStatusResult) -> str:
         "completed": local_time(status.completed_at),
         "expected end": expected_end(status),
         "time": mean,
+        "notification": "" if status.notification is None else notification(status.notification),
     }
     return "\n".join(f"{name:<13} {text}" for name, text in lines.items() if text)
+
+
+def notification(told: BatchNotification) -> str:
+    """Say how far a receiver was told of the batch's end."""
+    answer = "no answer" if told.last_http_status is None else f"the last answer was {told.last_http_status}"
+    text = f"{told.state.value}, {counted(told.attempts, 'attempt', 'attempts')}"
+    text += f", {answer}" if told.attempts else ""
+    return text if told.next_at is None else f"{text}; next {local_time(told.next_at)}"
 
 
 def as_json(value: Any) -> str:

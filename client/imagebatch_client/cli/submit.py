@@ -109,6 +109,13 @@ def submit(
             parser=options.share, metavar="SHARE", help="Skip the rest once this share (above 0, to 1) of items failed."
         ),
     ] = None,
+    output_prefix: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The bucket and prefix that images go to which the operation makes."),
+    ] = None,
+    notify_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where to post, signed, that the batch has ended.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help=f"Check, print the images, and send none. Not checked: {_UNCHECKED}.")
     ] = False,
@@ -149,6 +156,8 @@ def submit(
         "max_attempts": max_attempts,
         "canary": canary,
         "failure_limit": failure_limit,
+        "output_prefix": output_prefix,
+        "notify_url": notify_url,
     }
     with connect(ctx) as client:
         try:

@@ -98,13 +98,17 @@ class BatchClient(Calls):
         max_attempts: int | None = None,
         canary: int | None = None,
         failure_limit: float | None = None,
+        output_prefix: str | None = None,
+        notify_url: str | None = None,
     ) -> BatchSubmissionResult:
         """Submit a batch. Once this answers, the batch is durable and runs to its end by itself.
 
         `items` are read once and not all kept: more than fit one request are streamed. `request_id` makes a repeat
         safe; absent, one is made, and every error carries it. A submit that was cut is repeated here, except a streamed
         one whose `items` can be iterated only once, such as a generator's. `item_timeout` bounds one attempt of one
-        item (seconds, 0.1 to 3600; absent = 60).
+        item (seconds, 0.1 to 3600; absent = 60). `output_prefix` is a bucket's prefix that images go to which the
+        operation makes, `notify_url` where to post that the batch has ended; raises NotSupportedError if the server
+        has no such thing.
         """
         request_id = requests.own_or_new_request_id(request_id)
         options = requests.batch_options(
@@ -118,7 +122,11 @@ class BatchClient(Calls):
             max_attempts=max_attempts,
             canary=canary,
             failure_limit=failure_limit,
+            output_prefix=output_prefix,
+            notify_url=notify_url,
         )
+        if requests.names_destination(options):
+            requests.check_destinations(options, self.server_info().features)
         try:
             return self._submit(options, items)
         except errors.ImagebatchError as error:

@@ -60,6 +60,7 @@ class BatchOptions(_message.Message):
     CANARY_FIELD_NUMBER: _builtins.int
     FAILURE_LIMIT_FIELD_NUMBER: _builtins.int
     OUTPUT_PREFIX_FIELD_NUMBER: _builtins.int
+    NOTIFY_URL_FIELD_NUMBER: _builtins.int
     operation: _builtins.str
     """The operation's name, as ListOperations gives it. Required, 1 to 128 characters."""
     request_id: _builtins.str
@@ -83,6 +84,16 @@ class BatchOptions(_message.Message):
     `s3://bucket/results`, that the operator has opened to the tenant for writing (else INVALID_ARGUMENT), of 1 to 1,024
     characters. The image of an item is `<output_prefix>/<batch_id>/<item_index>.<ext>`; this service never removes it. A server
     that has this lists the feature `output_prefix`.
+    """
+    notify_url: _builtins.str
+    """Where to tell that the batch has ended: an https URL of 1 to 2,048 characters, without user name and password, that is
+    reachable from the public internet (http, and private networks, only as far as the operator has opened them). Each
+    time that the batch ends, after a retry too, it is sent a POST in the form of Standard Webhooks, signed with the
+    tenant's secret, which the operator makes (INVALID_ARGUMENT while there is none): `webhook-id` is the same at every
+    attempt, and any status of 2xx ends them; redirects are not followed. The body is JSON:
+    `{"type": "batch.ended", "timestamp": ..., "data": {"batch_id", "operation", "status", "total_items",
+    "processed_items", "successful_items", "failed_items", "skipped_items", "labels"}}`, and holds nothing of any item. A
+    server that has this lists the feature `notify_url`.
     """
     @_builtins.property
     def parameters(self) -> _struct_pb2.Struct:
@@ -113,10 +124,11 @@ class BatchOptions(_message.Message):
         canary: _builtins.int | None = ...,
         failure_limit: _builtins.float | None = ...,
         output_prefix: _builtins.str | None = ...,
+        notify_url: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_canary", b"_canary", "_failure_limit", b"_failure_limit", "_max_attempts", b"_max_attempts", "_output_prefix", b"_output_prefix", "_priority", b"_priority", "_request_id", b"_request_id", "canary", b"canary", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "max_attempts", b"max_attempts", "output_prefix", b"output_prefix", "parameters", b"parameters", "priority", b"priority", "request_id", b"request_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_canary", b"_canary", "_failure_limit", b"_failure_limit", "_max_attempts", b"_max_attempts", "_notify_url", b"_notify_url", "_output_prefix", b"_output_prefix", "_priority", b"_priority", "_request_id", b"_request_id", "canary", b"canary", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "max_attempts", b"max_attempts", "notify_url", b"notify_url", "output_prefix", b"output_prefix", "parameters", b"parameters", "priority", b"priority", "request_id", b"request_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_canary", b"_canary", "_failure_limit", b"_failure_limit", "_max_attempts", b"_max_attempts", "_output_prefix", b"_output_prefix", "_priority", b"_priority", "_request_id", b"_request_id", "canary", b"canary", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "output_prefix", b"output_prefix", "parameters", b"parameters", "priority", b"priority", "request_id", b"request_id", "skip_duplicates", b"skip_duplicates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_canary", b"_canary", "_failure_limit", b"_failure_limit", "_max_attempts", b"_max_attempts", "_notify_url", b"_notify_url", "_output_prefix", b"_output_prefix", "_priority", b"_priority", "_request_id", b"_request_id", "canary", b"canary", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "notify_url", b"notify_url", "operation", b"operation", "output_prefix", b"output_prefix", "parameters", b"parameters", "priority", b"priority", "request_id", b"request_id", "skip_duplicates", b"skip_duplicates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__canary: _TypeAlias = _typing.Literal["canary"]  # noqa: Y015
     _WhichOneofArgType__canary: _TypeAlias = _typing.Literal["_canary", b"_canary"]  # noqa: Y015
@@ -124,6 +136,8 @@ class BatchOptions(_message.Message):
     _WhichOneofArgType__failure_limit: _TypeAlias = _typing.Literal["_failure_limit", b"_failure_limit"]  # noqa: Y015
     _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
     _WhichOneofArgType__max_attempts: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts"]  # noqa: Y015
+    _WhichOneofReturnType__notify_url: _TypeAlias = _typing.Literal["notify_url"]  # noqa: Y015
+    _WhichOneofArgType__notify_url: _TypeAlias = _typing.Literal["_notify_url", b"_notify_url"]  # noqa: Y015
     _WhichOneofReturnType__output_prefix: _TypeAlias = _typing.Literal["output_prefix"]  # noqa: Y015
     _WhichOneofArgType__output_prefix: _TypeAlias = _typing.Literal["_output_prefix", b"_output_prefix"]  # noqa: Y015
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
@@ -136,6 +150,8 @@ class BatchOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__failure_limit) -> _WhichOneofReturnType__failure_limit | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_attempts) -> _WhichOneofReturnType__max_attempts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__notify_url) -> _WhichOneofReturnType__notify_url | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__output_prefix) -> _WhichOneofReturnType__output_prefix | None: ...
     @_typing.overload
@@ -983,6 +999,7 @@ class GetServerInfoResponse(_message.Message):
         - `json_values_only`: Structs are at most 30 levels deep, and hold finite numbers and Values of some kind only.
         - `limit_observed`: LIMIT_EXCEEDED for each limit, with `value` (the maximum) and `observed` in ErrorInfo.metadata; the first
           release gave INVALID_REQUEST for metadata, parameters and URLs, and what was observed as `value`.
+        - `notify_url`: BatchOptions.notify_url, BatchStatusResult.notification.
         - `output_prefix`: BatchOptions.output_prefix.
         - `pause_batch`: PauseBatch, ResumeBatch, BatchStatusResult.paused_at.
         - `previews`: BatchItemResult.preview_url, of items that end from now on.

@@ -204,6 +204,34 @@ WAITING_REASON_NUMBERS: Final = cast(
 )
 
 
+class NotificationState(StrEnum):
+    """Where the notification of a batch's end stands."""
+
+    PENDING = "pending"
+    """The receiver has not taken it yet; there will be another attempt."""
+
+    DELIVERED = "delivered"
+    """The receiver answered with a status of 2xx."""
+
+    FAILED = "failed"
+    """Given up: the receiver answered 410 (Gone), or took it at no attempt over a day."""
+
+
+NOTIFICATION_STATE_BY_NUMBER: Final[Mapping[int, NotificationState]] = {
+    1: NotificationState.PENDING,
+    2: NotificationState.DELIVERED,
+    3: NotificationState.FAILED,
+}
+NOTIFICATION_STATE_NUMBERS: Final = cast(
+    "Mapping[NotificationState, types_pb2.NotificationState.ValueType]",
+    {
+        NotificationState.PENDING: 1,
+        NotificationState.DELIVERED: 2,
+        NotificationState.FAILED: 3,
+    },
+)
+
+
 class BatchItemStatus(StrEnum):
     """Where an item stands. SUCCESS, FAILED and SKIPPED are outcomes; an item has at most one outcome at any time."""
 

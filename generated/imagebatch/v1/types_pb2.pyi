@@ -116,6 +116,34 @@ WAITING_REASON_STORE_AWAY: WaitingReason.ValueType  # 9
 """The store takes no outcomes at this time."""
 Global___WaitingReason: _TypeAlias = WaitingReason  # noqa: Y015
 
+class _NotificationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NotificationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NotificationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NOTIFICATION_STATE_UNSPECIFIED: _NotificationState.ValueType  # 0
+    """Never sent by a server."""
+    NOTIFICATION_STATE_PENDING: _NotificationState.ValueType  # 1
+    """The receiver has not taken it yet; there will be another attempt."""
+    NOTIFICATION_STATE_DELIVERED: _NotificationState.ValueType  # 2
+    """The receiver answered with a status of 2xx."""
+    NOTIFICATION_STATE_FAILED: _NotificationState.ValueType  # 3
+    """Given up: the receiver answered 410 (Gone), or took it at no attempt over a day."""
+
+class NotificationState(_NotificationState, metaclass=_NotificationStateEnumTypeWrapper):
+    """Where the notification of a batch's end stands."""
+
+NOTIFICATION_STATE_UNSPECIFIED: NotificationState.ValueType  # 0
+"""Never sent by a server."""
+NOTIFICATION_STATE_PENDING: NotificationState.ValueType  # 1
+"""The receiver has not taken it yet; there will be another attempt."""
+NOTIFICATION_STATE_DELIVERED: NotificationState.ValueType  # 2
+"""The receiver answered with a status of 2xx."""
+NOTIFICATION_STATE_FAILED: NotificationState.ValueType  # 3
+"""Given up: the receiver answered 410 (Gone), or took it at no attempt over a day."""
+Global___NotificationState: _TypeAlias = NotificationState  # noqa: Y015
+
 class _BatchItemStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -410,6 +438,7 @@ class BatchStatusResult(_message.Message):
     PAUSED_AT_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
     COMPLETION_RANGE_FIELD_NUMBER: _builtins.int
+    NOTIFICATION_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """The batch's id, a UUID of version 7."""
     status: Global___BatchStatus.ValueType
@@ -505,6 +534,12 @@ class BatchStatusResult(_message.Message):
         server that has this lists the feature `completion_range`.
         """
 
+    @_builtins.property
+    def notification(self) -> Global___BatchNotification:
+        """How far the receiver at `notify_url` has been told of the batch's last end. Only in what GetBatchStatus answers; absent
+        if there is no `notify_url`, or the batch has not ended yet.
+        """
+
     def __init__(
         self,
         *,
@@ -538,10 +573,11 @@ class BatchStatusResult(_message.Message):
         paused_at: _timestamp_pb2.Timestamp | None = ...,
         waiting: Global___BatchWaiting | None = ...,
         completion_range: Global___CompletionRange | None = ...,
+        notification: Global___BatchNotification | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "completion_range", b"completion_range", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "parameters", b"parameters", "paused_at", b"paused_at", "request_id", b"request_id", "started_at", b"started_at", "waiting", b"waiting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "completion_range", b"completion_range", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failure_limit", b"failure_limit", "item_timeout", b"item_timeout", "notification", b"notification", "parameters", b"parameters", "paused_at", b"paused_at", "request_id", b"request_id", "started_at", b"started_at", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "batch_id", b"batch_id", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "completion_range", b"completion_range", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failed_items", b"failed_items", "failure_counts", b"failure_counts", "failure_limit", b"failure_limit", "input_tokens", b"input_tokens", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "operation", b"operation", "output_tokens", b"output_tokens", "parameters", b"parameters", "paused_at", b"paused_at", "priority", b"priority", "processed_items", b"processed_items", "progress_percentage", b"progress_percentage", "request_id", b"request_id", "skipped_items", b"skipped_items", "started_at", b"started_at", "status", b"status", "success_rate", b"success_rate", "successful_items", b"successful_items", "total_items", b"total_items", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms", "_canary", b"_canary", "_failure_limit", b"_failure_limit", "_request_id", b"_request_id", "avg_processing_time_ms", b"avg_processing_time_ms", "batch_id", b"batch_id", "canary", b"canary", "cancel_requested_at", b"cancel_requested_at", "completed_at", b"completed_at", "completion_range", b"completion_range", "created_at", b"created_at", "estimated_completion_time", b"estimated_completion_time", "failed_items", b"failed_items", "failure_counts", b"failure_counts", "failure_limit", b"failure_limit", "input_tokens", b"input_tokens", "item_timeout", b"item_timeout", "labels", b"labels", "max_attempts", b"max_attempts", "notification", b"notification", "operation", b"operation", "output_tokens", b"output_tokens", "parameters", b"parameters", "paused_at", b"paused_at", "priority", b"priority", "processed_items", b"processed_items", "progress_percentage", b"progress_percentage", "request_id", b"request_id", "skipped_items", b"skipped_items", "started_at", b"started_at", "status", b"status", "success_rate", b"success_rate", "successful_items", b"successful_items", "total_items", b"total_items", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__avg_processing_time_ms: _TypeAlias = _typing.Literal["avg_processing_time_ms"]  # noqa: Y015
     _WhichOneofArgType__avg_processing_time_ms: _TypeAlias = _typing.Literal["_avg_processing_time_ms", b"_avg_processing_time_ms"]  # noqa: Y015
@@ -629,6 +665,44 @@ class BatchWaiting(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchWaiting: _TypeAlias = BatchWaiting  # noqa: Y015
+
+@_typing.final
+class BatchNotification(_message.Message):
+    """How far a receiver has been told that a batch has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    LAST_HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    NEXT_AT_FIELD_NUMBER: _builtins.int
+    state: Global___NotificationState.ValueType
+    """Where it stands."""
+    attempts: _builtins.int
+    """Attempts that were begun."""
+    last_http_status: _builtins.int
+    """The HTTP status that the last attempt was answered with; absent if none was, or none yet."""
+    @_builtins.property
+    def next_at(self) -> _timestamp_pb2.Timestamp:
+        """When the next attempt is due (UTC); absent unless the state is PENDING."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___NotificationState.ValueType = ...,
+        attempts: _builtins.int = ...,
+        last_http_status: _builtins.int | None = ...,
+        next_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_http_status", b"_last_http_status", "last_http_status", b"last_http_status", "next_at", b"next_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_http_status", b"_last_http_status", "attempts", b"attempts", "last_http_status", b"last_http_status", "next_at", b"next_at", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__last_http_status: _TypeAlias = _typing.Literal["last_http_status"]  # noqa: Y015
+    _WhichOneofArgType__last_http_status: _TypeAlias = _typing.Literal["_last_http_status", b"_last_http_status"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_http_status) -> _WhichOneofReturnType__last_http_status | None: ...
+
+Global___BatchNotification: _TypeAlias = BatchNotification  # noqa: Y015
 
 @_typing.final
 class BatchItemResult(_message.Message):

@@ -8,12 +8,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
 import stat
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from typing import Annotated
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from imagebatch_server.access.file_changes import exclusively
 from imagebatch_server.access.principal import TENANT, Principal, Role
 
 log = structlog.get_logger(__name__)
@@ -130,31 +129,7 @@ def changing(path: Path) -> Iterator[list[Caller]]:
 
     One at a time, and readers see the old file or the new one. Raises OSError, ValueError.
     """
-    path = path.resolve()  # a link stays one
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder: the file itself is replaced
+    with exclusively(path) as write:
         callers = list(read(path)) if path.exists() else []
         yield callers
-        _replace(path, _File(callers=tuple(callers)).model_dump_json(indent=2, exclude_none=True) + "\n")
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
-    written = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            if path.exists():
-                before = path.stat()
-                os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
-                os.fchown(file.fileno(), before.st_uid, before.st_gid)  # the server may be another user's
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        written.replace(path)
-    except BaseException:
-        written.unlink()
-        raise
+        write(_File(callers=tuple(callers)).model_dump_json(indent=2, exclude_none=True) + "\n")

@@ -28,6 +28,7 @@ from imagebatch_server.app.limits import call_limits, server_limits, usual_quota
 from imagebatch_server.app.memory import Memory, find_limit, give_memory_back
 from imagebatch_server.app.memory import share_out as share_memory
 from imagebatch_server.app.metrics import Metrics
+from imagebatch_server.app.notifications import open_notifications
 from imagebatch_server.app.objects import object_store_place, open_object_store, opened_buckets
 from imagebatch_server.app.onlookers import Onlookers
 from imagebatch_server.app.prices import token_prices
@@ -141,6 +142,7 @@ class Server:
         urls = image_urls(settings, signer, blobs)
         render = ResultRenderer(urls.url)
         buckets = opened_buckets(settings, quotas)
+        notifications = await opened.enter_async_context(open_notifications(settings, database, clock.now))
         object_rows = SqlObjectRows(database, quotas=quotas)
         images = incoming(settings, blobs, object_rows, quotas, signer, clock)
         followed = await self._open_executor(registry, buckets, blobs, images.reader, place)
@@ -171,7 +173,9 @@ class Server:
             servers,
             weight=lambda tenant: quotas(tenant).weight,
         )
-        self._recorder.listen(self._watchers, self._scheduler, Audience(news), *self._onlookers.of_commits)
+        self._recorder.listen(
+            self._watchers, self._scheduler, Audience(news), *notifications.notifiers, *self._onlookers.of_commits
+        )
         sweeper = self._sweeper(object_rows, blobs, clock)
         await sweeper.review_quarantine()  # before batches run that may need what is there
         janitor = self._janitor(batch_store, SqlTenantStore(database), sweeper, news, servers, clock)
@@ -186,6 +190,7 @@ class Server:
             max_items_per_submit=settings.max_items_per_submit,
             max_items_per_batch=settings.max_items_per_batch,
             buckets=buckets,
+            receivers=notifications.receivers,
             now=clock.now,
         )
         await opened.enter_async_context(running(self._recorder))
@@ -209,15 +214,25 @@ class Server:
             servers,
             clock.now,
         )
-        for loop in (
+        loops: tuple[Loop, ...] = (
             self._ownership,
             waiting,
             janitor,
-            FileWatch([*tenants_file.watched, *followed]),
-        ):
+            FileWatch([*tenants_file.watched, *followed, *notifications.followed]),
+            *notifications.notifiers,
+        )
+        for loop in loops:
             await opened.enter_async_context(running(loop))
 
-        batches = Batches(batch_store, outcome_store, news, self._scheduler.processing, clock.now, waiting.of)
+        batches = Batches(
+            batch_store,
+            outcome_store,
+            news,
+            self._scheduler.processing,
+            notifications.store,
+            clock.now,
+            waiting.of,
+        )
         catalog = Catalog(
             version("imagebatch"),
             registry.describe_all(),
@@ -230,6 +245,7 @@ class Server:
                 signs_uploads=images.awaited is not None,
                 signs_images=signer is not None or settings.object_store_url is not None,
                 opens_buckets=buckets is not None,
+                notifies=notifications.receivers is not None,
                 makes_previews=makes_previews(settings),
             ),
             token_prices(settings.token_prices, settings.token_currency),

@@ -50,7 +50,7 @@ def fetch_stage(settings: Settings, memory_bytes: int) -> tuple[FetchStage, Sequ
             ),
             allowed_hosts=settings.fetch_allowed_hosts,
             allowed_networks=[str(network) for network in settings.fetch_allowed_networks],
-            ca_pem="" if settings.fetch_ca_file is None else _certificates(settings.fetch_ca_file),
+            ca_pem=certificates(settings.fetch_ca_file),
             proxy=settings.fetch_proxy or "",
         ),
         headers=lambda: followed[0].value if followed else NO_HEADERS,
@@ -58,7 +58,10 @@ def fetch_stage(settings: Settings, memory_bytes: int) -> tuple[FetchStage, Sequ
     return stage, followed
 
 
-def _certificates(file: Path) -> str:
+def certificates(file: Path | None) -> str:
+    """Read the authorities that others' hosts are trusted by beside the system's. Raises CannotStart."""
+    if file is None:
+        return ""
     try:
         pem = file.read_text("ascii")
         if not pem.strip():

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def features(*, signs_uploads: bool, signs_images: bool, opens_buckets: bool, makes_previews: bool) -> Sequence[str]:
-    """List the features of a server by what it does: sign URLs, open others' buckets, make previews."""
+def features(
+    *, signs_uploads: bool, signs_images: bool, opens_buckets: bool, notifies: bool, makes_previews: bool
+) -> Sequence[str]:
+    """List the features of a server by what it does: sign URLs, open others' buckets, notify, make previews."""
     has = {
         "bucket_urls": opens_buckets,
         "create_upload_url": signs_uploads,
+        "notify_url": notifies,
         "output_prefix": opens_buckets,
         "previews": makes_previews,
         "signed_image_urls": signs_images,

@@ -411,6 +411,17 @@ class Settings(BaseSettings):
     fetch_allowed_networks: Annotated[
         tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], NoDecode, BeforeValidator(_listed)
     ] = Field(default=(), description="Networks, such as 10.1.0.0/16, likewise.")
+    webhook_secrets_file: Path | None = Field(
+        default=None,
+        description="The tenants' secrets by which notifications of ended batches are signed, made by `imagebatch "
+        "webhook`; it is read anew when it changes. Absent: nobody is notified.",
+    )
+    notify_allowed_networks: Annotated[
+        tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], NoDecode, BeforeValidator(_listed)
+    ] = Field(
+        default=(),
+        description="Private networks, such as 10.1.0.0/16, whose receivers may be notified, there by http too.",
+    )
     retention_s: Seconds | None = Field(
         default=None, gt=0, description="Time after which a batch that has ended is deleted; absent: never."
     )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from msgspec import structs
 
+from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.coalescing import CoalescedReads
 from imagebatch_server.batches.model import (
     Batch,
@@ -18,10 +19,12 @@ from imagebatch_server.batches.model import (
     FailureCluster,
     ItemFilter,
     ItemResult,
+    NotificationProgress,
     RetryRequest,
     Waiting,
 )
 from imagebatch_server.batches.ports.batches import BatchStore, OutcomeStore
+from imagebatch_server.batches.ports.notifications import NotificationStore
 from imagebatch_server.batches.ports.servers import News, NewsKind
 
 SEARCHES_AT_ONCE = 2
@@ -37,6 +40,7 @@ class Batches:
         outcomes: OutcomeStore,
         news: News,
         processing: Callable[[str], frozenset[int]],
+        notifications: NotificationStore,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         waiting: Callable[[Batch], Waiting | None] = lambda _batch: None,
     ) -> None:
@@ -49,6 +53,7 @@ class Batches:
         self._outcomes = outcomes
         self._news = news
         self._processing = processing
+        self._notifications = notifications
         self._searches = asyncio.Semaphore(SEARCHES_AT_ONCE)
         self._now = now
         self.waiting = waiting
@@ -56,6 +61,12 @@ class Batches:
     async def get(self, tenant: str, batch_id: str) -> Batch:
         """Read one batch; callers of one moment share a read. Raises BatchNotFound."""
         return await self._statuses.get((tenant, batch_id))
+
+    async def notification(self, batch: Batch) -> NotificationProgress | None:
+        """Read how far somebody was told of the batch's end; None if nobody is to be. Raises StoreUnavailable."""
+        if batch.options.notify_url is None or not lifecycle.is_terminal(batch.status):
+            return None
+        return await self._notifications.progress(batch.tenant, batch.batch_id)
 
     async def list(self, tenant: str, match: BatchFilter, limit: int, before_batch_id: str | None) -> Sequence[Batch]:
         """Read batches, newest first."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode, WaitingReason
+from imagebatch.v1.enums import BatchItemStatus, BatchStatus, ItemErrorCode, NotificationState, WaitingReason
 
 RESULT_OVERHEAD_BYTES = 640
 """Room for a result's ids, hashes, keys, times and numbers."""
@@ -42,6 +42,8 @@ class BatchOptions:
     """The share of failures past which the rest is skipped."""
     output_prefix: str | None = None
     """The URL of a bucket's prefix that the operation's images go to; absent: the service's own store."""
+    notify_url: str | None = None
+    """Where to tell that the batch has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,47 @@ class Batch:
     def processed_items(self) -> int:
         """Items that have an outcome."""
         return self.successful_items + self.failed_items + self.skipped_items
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One attempt to tell a receiver of one end of a batch."""
+
+    tenant: str
+    batch_id: str
+    last_sequence: int
+    """The batch's when it ended: it tells one end of a batch from another."""
+    notify_url: str
+    host: str
+    body: bytes
+    attempts: int
+    """How many were begun, this one included."""
+
+    @property
+    def webhook_id(self) -> str:
+        """What the receiver tells a repeat by."""
+        return f"msg_{self.batch_id}_{self.last_sequence}"
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationProgress:
+    """How far a receiver has been told of one end of a batch."""
+
+    state: NotificationState
+    attempts: int
+    last_http_status: int | None
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverAnswer:
+    """What one attempt to tell a receiver came to."""
+
+    status: int | None
+    """The HTTP status; None if there was no answer."""
+    retry_after_s: float | None
+    problem: str
+    """For the operator, if the status is not 2xx."""
 
 
 NOBODY = ""

@@ -27,6 +27,7 @@ from imagebatch_server.batches.janitor import Janitor
 from imagebatch_server.batches.model import Batch, BatchOptions, Item
 from imagebatch_server.batches.ports.batches import BatchStore, NewBatch
 from imagebatch_server.batches.ports.execution import OperationDirectory
+from imagebatch_server.batches.ports.notifications import Receivers
 from imagebatch_server.batches.ports.objects import BucketImages
 from imagebatch_server.batches.ports.servers import News, NewsKind
 from imagebatch_server.batches.quotas import QuotasOf
@@ -54,6 +55,7 @@ class Submission:
         max_items_per_submit: int,
         max_items_per_batch: int,
         buckets: BucketImages | None = None,
+        receivers: Receivers | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._batches = batches
@@ -66,6 +68,7 @@ class Submission:
         self._max_items_per_submit = max_items_per_submit
         self._max_items_per_batch = max_items_per_batch
         self._buckets = buckets
+        self._receivers = receivers
         self._now = now
         self.draining = False
         """Set when the server stops: nothing more is taken in."""
@@ -88,7 +91,7 @@ class Submission:
         _refuse_too_many("max_items_per_batch", len(new_items), self._max_items_per_batch)
         _refuse_too_many("max_items_per_submit", len(new_items), self._max_items_per_submit)
         images, violations = self._admission.check(new_items, start_index=0)
-        self._check_operation(options, [*self._output_violations(tenant, options), *violations])
+        self._check_operation(options, [*self._destination_violations(tenant, options), *violations])
         if images and (existing := await self._batches.find_request(batch)) is not None:
             return self._answer_again(existing)  # before its images are stored a second time
         items, objects = await self._admission.store(batch, new_items, images, start_index=0)
@@ -120,7 +123,7 @@ class Submission:
         first to end makes the batch. Raises what `submit` does; a stream that raises leaves nothing.
         """
         batch = self._begin(tenant, options, content_sha256, traceparent)
-        self._check_operation(options, self._output_violations(tenant, options))
+        self._check_operation(options, self._destination_violations(tenant, options))
         existing = await self._batches.find_request(batch)
         if existing is not None:
             return self._answer_again(existing)
@@ -171,13 +174,18 @@ class Submission:
             raise Draining
         return NewBatch(tenant, str(uuid_utils.uuid7()), options, self._now(), content_sha256, traceparent)
 
-    def _output_violations(self, tenant: str, options: BatchOptions) -> list[Violation]:
-        if options.output_prefix is None:
-            return []
-        if self._buckets is None:
-            raise NotSupported("output_prefix", "its images stay in its own store: leave output_prefix out")
-        problem = self._buckets.write_problem(tenant, options.output_prefix)
-        return [] if problem is None else [Violation("options.output_prefix", problem)]
+    def _destination_violations(self, tenant: str, options: BatchOptions) -> list[Violation]:
+        """Look at where its images are to go, and who is to be told of its end."""
+        problems: dict[str, str | None] = {}
+        if options.output_prefix is not None:
+            if self._buckets is None:
+                raise NotSupported("output_prefix", "its images stay in its own store: leave output_prefix out")
+            problems["options.output_prefix"] = self._buckets.write_problem(tenant, options.output_prefix)
+        if options.notify_url is not None:
+            if self._receivers is None:
+                raise NotSupported("notify_url", "watch the batch, or ask for its status: leave notify_url out")
+            problems["options.notify_url"] = self._receivers.problem(tenant, options.notify_url)
+        return [Violation(field, problem) for field, problem in problems.items() if problem is not None]
 
     def _check_operation(self, options: BatchOptions, item_violations: list[Violation]) -> None:
         try:

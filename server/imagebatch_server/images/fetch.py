@@ -114,7 +114,7 @@ class Fetcher:
         """
         self._guard = guard
         self._tls = trust(ca_pem)
-        self._proxy = _proxy(proxy)
+        self._proxy = proxy_options(proxy)
         self.headers = NO_HEADERS
         """What the operator has sent to hosts."""
         self._addresses: OrderedDict[str, Address] = OrderedDict()
@@ -283,7 +283,7 @@ class Fetcher:
         return socket.socket(family, kind, protocol)
 
 
-def _proxy(text: str) -> dict[str, Any]:
+def proxy_options(text: str) -> dict[str, Any]:
     """Tell the HTTP client of a proxy."""
     if not text:
         return {}

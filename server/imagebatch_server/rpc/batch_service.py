@@ -80,6 +80,7 @@ class BatchServicer:
         batch = await self._batches.get(call.tenant, parse.batch_id(request.batch_id))
         message = render.status(batch, with_parameters=True)
         render.add_waiting(message, self._batches.waiting(batch))
+        render.add_notification(message, await self._batches.notification(batch))
         return message
 
     async def GetBatchResults(self, request: batch_service_pb2.GetBatchResultsRequest, call: Call) -> bytes:

@@ -56,6 +56,7 @@ def options(message: batch_service_pb2.BatchOptions) -> BatchOptions:
         canary=message.canary if message.HasField("canary") else None,
         failure_limit=message.failure_limit if message.HasField("failure_limit") else None,
         output_prefix=message.output_prefix if message.HasField("output_prefix") else None,
+        notify_url=message.notify_url if message.HasField("notify_url") else None,
     )
 
 

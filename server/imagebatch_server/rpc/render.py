@@ -14,12 +14,22 @@ from imagebatch.v1.enums import (
     BATCH_ITEM_STATUS_NUMBERS,
     BATCH_STATUS_NUMBERS,
     ITEM_ERROR_CODE_NUMBERS,
+    NOTIFICATION_STATE_NUMBERS,
     WAITING_REASON_NUMBERS,
     ItemErrorCode,
 )
 from imagebatch_server import structs
 from imagebatch_server.batches import lifecycle
-from imagebatch_server.batches.model import Batch, DailyUsage, FailureCluster, Item, ItemResult, Outcome, Waiting
+from imagebatch_server.batches.model import (
+    Batch,
+    DailyUsage,
+    FailureCluster,
+    Item,
+    ItemResult,
+    NotificationProgress,
+    Outcome,
+    Waiting,
+)
 from imagebatch_server.rpc import wire
 from imagebatch_server.urls import without_credentials
 
@@ -126,6 +136,18 @@ def add_waiting(message: types_pb2.BatchStatusResult, waiting: Waiting | None) -
         message.waiting.detail = waiting.detail
         if waiting.until is not None:
             message.waiting.until.FromDatetime(waiting.until)
+
+
+def add_notification(message: types_pb2.BatchStatusResult, progress: NotificationProgress | None) -> None:
+    """Write how far somebody was told of the batch's end, if anybody is to be."""
+    if progress is None:
+        return
+    message.notification.state = NOTIFICATION_STATE_NUMBERS[progress.state]
+    message.notification.attempts = progress.attempts
+    if progress.last_http_status is not None:
+        message.notification.last_http_status = progress.last_http_status
+    if progress.next_at is not None:
+        message.notification.next_at.FromDatetime(progress.next_at)
 
 
 def usage(days: Iterable[DailyUsage]) -> batch_service_pb2.GetUsageResponse:

@@ -18,6 +18,7 @@ from imagebatch_server.store.dialects import insert_rows, time_value
 from imagebatch_server.store.failure_clusters import count_failures
 from imagebatch_server.store.items import recorded_statuses
 from imagebatch_server.store.keys import of_batch, parameters
+from imagebatch_server.store.notifications import insert_notification
 from imagebatch_server.store.tables import COUNTERS, FAILURE_CODES, RUNNING, UtcDateTime, batches, outcomes
 from imagebatch_server.store.tenant_rows import insert_objects
 from imagebatch_server.store.usage import Usage, add_usage
@@ -94,7 +95,10 @@ def _move_counters(
         return batch
     status = lifecycle.terminal_status(batch)
     connection.execute(_END, {**values, "end": status.value, "at": at})  # the row is locked: it is as it was answered
-    return replace(batch, status=status, completed_at=at, paused_at=None)
+    ended = replace(batch, status=status, completed_at=at, paused_at=None)
+    if ended.options.notify_url is not None:
+        insert_notification(connection, ended, at)
+    return ended
 
 
 def _moves(fresh: Sequence[Outcome]) -> dict[str, int]:

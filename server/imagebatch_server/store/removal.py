@@ -18,6 +18,7 @@ from imagebatch_server.store.tables import (
     batches,
     failure_clusters,
     items,
+    notifications,
     outcomes,
     retries,
 )
@@ -88,4 +89,6 @@ _SHRINK = update(batches).where(of_batch(batches)).values(total_items=bindparam(
 _REMOVE_FROM = [
     delete(table).where(of_batch(table), table.c.item_index >= bindparam("first")) for table in (outcomes, items)
 ]
-_REMOVE = [delete(table).where(of_batch(table)) for table in (batch_labels, retries, failure_clusters, batches)]
+_REMOVE = [
+    delete(table).where(of_batch(table)) for table in (batch_labels, retries, failure_clusters, notifications, batches)
+]

@@ -55,6 +55,9 @@ NUMBERED = text("sequence > 0")
 UNSUCCESSFUL = text("status <> 'success'")
 """Of `outcomes`: they are usually few, and looked for among many."""
 
+UNTOLD = text("state = 'pending'")
+"""Of `notifications`."""
+
 FAILURE_CODES = (
     ItemErrorCode.FETCH_FAILED,
     ItemErrorCode.FETCH_FORBIDDEN,
@@ -151,6 +154,7 @@ class BatchRow(SQLModel, table=True):
     traceparent: str | None = None
     waiting: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))
     rate_error: float | None = None
+    notify_url: str | None = None
 
 
 class BatchLabelRow(SQLModel, table=True):
@@ -260,6 +264,24 @@ class FailureClusterRow(SQLModel, table=True):
     count: int
     first_at: datetime = Field(sa_type=UtcDateTime)
     last_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class NotificationRow(SQLModel, table=True):
+    """What a receiver is to be told, or was told, of one end of a batch; the transaction that ended it wrote it."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (_partial_index("notifications_due", "next_at", where=UNTOLD.text),)
+
+    tenant: str = Field(primary_key=True)
+    batch_id: str = Field(primary_key=True)
+    last_sequence: int = Field(primary_key=True, sa_type=BigInteger)
+    notify_url: str
+    host: str
+    body: bytes
+    state: str
+    attempts: int
+    last_http_status: int | None
+    next_at: datetime | None = Field(sa_type=UtcDateTime)
 
 
 class ObjectRow(SQLModel, table=True):
@@ -378,6 +400,7 @@ retries = _table(RetryRow)
 items = _table(ItemRow)
 outcomes = _table(OutcomeRow)
 failure_clusters = _table(FailureClusterRow)
+notifications = _table(NotificationRow)
 objects = _table(ObjectRow)
 removed_objects = _table(RemovedObjectRow)
 usage = _table(UsageRow)

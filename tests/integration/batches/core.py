@@ -38,6 +38,7 @@ from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.migrate import migrate
 from imagebatch_server.store.news import SharedNews
+from imagebatch_server.store.notifications import SqlNotifications
 from imagebatch_server.store.object_rows import SqlObjectRows
 from imagebatch_server.store.outcomes import SqlOutcomeStore
 from imagebatch_server.store.tenants import SqlTenantStore
@@ -232,7 +233,10 @@ class Core:
         self.janitor = Janitor(
             self.batch_store, self.tenant_store, self.sweeper, self.news, retention=None, every_s=3_600.0
         )
-        self.batches = Batches(self.batch_store, self.outcomes, self.news, self.scheduler.processing)
+        self.notifications = SqlNotifications(database)
+        self.batches = Batches(
+            self.batch_store, self.outcomes, self.news, self.scheduler.processing, self.notifications
+        )
 
     async def submit(
         self, items: Sequence[Item], *, tenant: str = "default", at_hand: int = 0, **changes: object

@@ -179,14 +179,14 @@ def item(**fields: Any) -> types_pb2.BatchImageInput:
     return message
 
 
-def eventually(holds: Callable[[], object]) -> None:
+def eventually(holds: Callable[[], object], patience_s: float = 20.0) -> None:
     """Wait for a fact of another process that nothing announces."""
     tick = threading.Event()
-    for _ in range(2_000):
+    for _ in range(int(patience_s * 100)):
         if holds():
             return
         tick.wait(0.01)
-    raise AssertionError("it did not become true within 20 s")
+    raise AssertionError(f"it did not become true within {patience_s:g} s")
 
 
 def blobs(server: ServerProcess) -> set[Path]:

@@ -105,6 +105,11 @@ FIELDS = {
     "BatchOptions.output_prefix": stated(
         "of 1 to 1,024 characters", good=["s3://bucket/results"], bad=["", "s3://" + "x" * 1_020]
     ),
+    "BatchOptions.notify_url": stated(
+        "an https URL of 1 to 2,048 characters",
+        good=["https://a", "HTTP://a/" + "b" * 2_039],
+        bad=["", "a/b", "ftp://a", "https://a/" + "b" * 2_039],
+    ),
     "BatchImageInputs.items": stated("at least one", good=[[item(object_key="k")]], bad=[[]]),
     "SubmitBatchRequest.options": stated("Required", good=[batches.BatchOptions(operation="noop")], bad=[None]),
     "SubmitBatchRequest.items": stated(

@@ -19,6 +19,7 @@ MESSAGES: dict[type, Descriptor] = {
     types.BatchSubmissionResult: types_pb2.BatchSubmissionResult.DESCRIPTOR,
     types.CompletionRange: types_pb2.CompletionRange.DESCRIPTOR,
     types.BatchWaiting: types_pb2.BatchWaiting.DESCRIPTOR,
+    types.BatchNotification: types_pb2.BatchNotification.DESCRIPTOR,
     types.BatchStatusResult: types_pb2.BatchStatusResult.DESCRIPTOR,
     types.BatchItemResult: types_pb2.BatchItemResult.DESCRIPTOR,
     types.BatchResults: types_pb2.BatchResults.DESCRIPTOR,

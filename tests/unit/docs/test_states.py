@@ -8,11 +8,12 @@ from pathlib import Path
 
 from tests.unit.batches.samples import CREATED_AT, batch
 
-from imagebatch.v1.enums import BatchItemStatus, BatchStatus
+from imagebatch.v1.enums import BatchItemStatus, BatchStatus, WaitingReason
 from imagebatch_server.batches import lifecycle
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "states.md").read_text()
-OF_BATCHES, OF_ITEMS = PAGE.split("\n## An item\n")
+OF_BATCHES, REST = PAGE.split("\n## An item\n")
+OF_ITEMS, OF_WAITING = REST.split("\n## Why a batch waits\n")
 INVISIBLE = {"staged", "hidden"}
 
 
@@ -70,8 +71,14 @@ def test_the_terminal_status_is_what_lifecycle_says() -> None:
 
 
 def test_every_state_of_an_item_is_there() -> None:
-    states, moves, *_ = tables(OF_ITEMS)  # behind them, why a batch waits
+    states, moves = tables(OF_ITEMS)
     known = {status.value for status in BatchItemStatus}
     assert {state for state, *_ in states} == known
     for before, after, *_ in moves:
         assert names(before) | names(after) <= known
+
+
+def test_every_reason_to_wait_is_there() -> None:
+    (reasons,) = tables(OF_WAITING)
+    listed = [name for cell, _ in reasons for name in names(cell)]
+    assert sorted(listed) == sorted(reason.value.upper() for reason in WaitingReason)

@@ -1,0 +1,1 @@
+"""Notifications on their way to the receivers, as Standard Webhooks has them."""
