@@ -8,7 +8,7 @@ PIP = -m pip --quiet --disable-pip-version-check --no-input
 FAST_TESTS = $(wildcard tests/conformance tests/integration tests/unit)
 # The units, and a whole server: whether other versions of what we stand on work.
 SMOKE_TESTS = tests/unit tests/integration/server/test_mixed_batch.py tests/integration/server/test_serving.py
-IN_PARALLEL = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+IN_PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
 SLOWEST = --durations 25 --durations-min 5
 # What failed beside other tests, on processors that all wait for, runs once more, alone: a fault fails again.
 AGAIN_ALONE = .venv/bin/pytest -n 0 --last-failed --last-failed-no-failures none
@@ -38,7 +38,7 @@ test: .venv/.installed ## unit, integration and conformance tests
 	.venv/bin/pytest $(IN_PARALLEL) $(SLOWEST) $(FAST_TESTS) || $(AGAIN_ALONE) $(FAST_TESTS)
 
 faults: .venv/.installed ## break things: kills, full disks, hostile images
-	.venv/bin/pytest -n 2 --dist worksteal $(SLOWEST) tests/faults || $(AGAIN_ALONE) tests/faults
+	.venv/bin/pytest -n 3 --dist worksteal $(SLOWEST) tests/faults || $(AGAIN_ALONE) tests/faults
 
 soak: .venv/.installed ## the same for hours: SCALE=10 times as many kills, mutations and requests
 	IMAGEBATCH_FAULTS_SCALE=$(or $(SCALE),10) .venv/bin/pytest -n 2 --dist worksteal tests/faults

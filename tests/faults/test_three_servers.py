@@ -20,12 +20,15 @@ __all__ = ["postgres", "seaweed", "shared_store"]
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(3 * 60 * 60)]
 
+ROUNDS = 3
+"""Of each blow."""
+
 
 def test_nothing_is_lost_or_doubled_whatever_befalls_the_servers(
     shared_store: Store, tmp_path: Path, seed: int, scale: float, tell: Tell
 ) -> None:
     chance = random.Random(seed)
-    plan = [blow for blow in BLOWS for _ in range(round(scale))]
+    plan = [blow for blow in BLOWS for _ in range(round(ROUNDS * scale))]
     chance.shuffle(plan)
     tell(", ".join(f"{number} {blow}" for blow, number in Counter(plan).items()) + " of three servers")
     with fleet(shared_store, tmp_path, stop_grace_s="5") as made:

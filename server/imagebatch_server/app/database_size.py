@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from imagebatch_server.batches.errors import StoreUnavailable
 from imagebatch_server.store.database import Database
 from imagebatch_server.store.size import size_bytes
 
@@ -23,5 +24,7 @@ class DatabaseSize:
         """Measure it, and rest. Raises StoreUnavailable."""
         try:
             self.bytes = await self._database.read(size_bytes)
-        finally:
+        except StoreUnavailable:
             await asyncio.sleep(EVERY_S)
+            raise
+        await asyncio.sleep(EVERY_S)

@@ -54,6 +54,9 @@ REQUIRED: Mapping[str, dict[str, Any]] = {
 }
 """What a request needs beside ids to be looked at at all."""
 
+LISTING_OF = {"page_token": "ListBatches"}
+"""Where an id is in its place, if that is one rpc's alone."""
+
 OUR_OWN = (
     (re.compile(r'"value": "[\w+/]+"'), '"value": <what stands in debug>'),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uuid>"),
@@ -133,7 +136,7 @@ def requests(method: MethodDescriptor, ids: Ids) -> Iterator[tuple[str, Message]
         request = message_factory.GetMessageClass(method.input_type)()
         json_format.ParseDict(REQUIRED.get(method.name, {}), request)
         for field in method.input_type.fields:
-            if field.name in kinds:
+            if field.name in kinds and method.name == LISTING_OF.get(field.name, method.name):
                 put(request, (field,), getattr(ids, field.name))
         return request
 

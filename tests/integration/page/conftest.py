@@ -27,9 +27,9 @@ PATIENCE_MS = 20_000
 Opened: TypeAlias = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Run one Chromium for all tests of a process."""
+    """Run one Chromium for all tests of a file: while Playwright is there, no other test may run an event loop."""
     found = shutil.which("chromium")
     assert found is not None
     expect.set_options(timeout=PATIENCE_MS)

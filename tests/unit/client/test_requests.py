@@ -16,7 +16,10 @@ URL = "https://example.com/cat.jpg"
 
 def options(operation: str = "describe", **chosen: Any) -> batch_service_pb2.BatchOptions:
     absent: dict[str, Any] = dict.fromkeys(
-        ["parameters", "labels", "priority", "item_timeout", "max_attempts", "canary", "failure_limit"]
+        (
+            *("parameters", "labels", "priority", "item_timeout", "max_attempts", "canary", "failure_limit"),
+            *("output_prefix", "notify_url"),
+        )
     )
     arguments: dict[str, Any] = {"request_id": "r", "skip_duplicates": False} | absent | chosen
     return requests.batch_options(operation, **arguments)
@@ -37,7 +40,10 @@ def test_all_options_are_sent() -> None:
         max_attempts=4,
         canary=20,
         failure_limit=0.5,
+        output_prefix="s3://thumbnails/today",
+        notify_url="https://hooks.example.com/",
     )
+    assert (message.output_prefix, message.notify_url) == ("s3://thumbnails/today", "https://hooks.example.com/")
     assert message.parameters.fields["size"].number_value == 3
     assert dict(message.labels) == {"team": "maps"}
     assert message.item_timeout.ToMilliseconds() == 2500
