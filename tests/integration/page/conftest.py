@@ -71,7 +71,10 @@ def opened(chromium: Browser) -> Iterator[Opened]:
 @pytest.fixture(scope="session")
 def axe() -> str:
     """Read axe-core, which tells what assistive technology could not use."""
-    return (REPOSITORY / "server/page/node_modules/axe-core/axe.min.js").read_text()
+    script = REPOSITORY / "server/page/node_modules/axe-core/axe.min.js"
+    if not script.exists():
+        pytest.skip("axe-core is not installed: make check-page")
+    return script.read_text()
 
 
 @pytest.fixture
