@@ -243,6 +243,9 @@ def back_to(connection: Connection, revision: str) -> None:
         if name not in kept:
             connection.execute(text(f"DROP TABLE {name}"))
             continue
+        for index in inspect(connection).get_indexes(name):
+            if not set(index["column_names"]) <= kept[name]:  # SQLite drops no column that an index has
+                connection.execute(text(f"DROP INDEX {index['name']}"))
         for column in inspect(connection).get_columns(name):
             if column["name"] not in kept[name]:
                 connection.execute(text(f"ALTER TABLE {name} DROP COLUMN {column['name']}"))
