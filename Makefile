@@ -59,7 +59,7 @@ test-dist: .venv/.installed ## build the distributions, look into them, install 
 	.venv/bin/pytest tests/distributions
 
 test-deploy: .venv/.installed ## what deploy/ has: the image built and its server called, manifests, the unit, the composition
-	.venv/bin/pytest tests/deployment
+	.venv/bin/pytest $(or $(TESTS),tests/deployment)
 
 deploy-secrets: .venv/.installed ## make what deploy/compose.yaml needs: certificates, tokens, passwords, in deploy/secrets/
 	.venv/bin/python scripts/deployment_secrets.py deploy/secrets

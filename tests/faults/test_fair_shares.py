@@ -30,7 +30,7 @@ AT_ONCE = 50
 ITEMS_A_BATCH = 10
 FEW = 10
 MANY = "many"
-ROUNDS = 6
+ROUNDS = 12
 """Whether the bound holds shows in the first round, but for whatever else the machine does meanwhile."""
 FEWS = [f"few-{number}" for number in range(2 * ROUNDS)]
 """A tenant for each round: what one had before its turn, it would pay for in the next round."""
