@@ -8,14 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
-mpl.use("svg")
-mpl.rcParams["svg.hashsalt"] = "imagebatch"
-
-import matplotlib.pyplot as plt  # noqa: E402 - after the backend was chosen
-from matplotlib.figure import Figure  # noqa: E402
-
-from benchmarks.scale.model import (  # noqa: E402
+from benchmarks.scale.model import (
     DESCRIBE,
     THUMBNAIL,
     Costs,
@@ -26,6 +22,9 @@ from benchmarks.scale.model import (  # noqa: E402
     percentile,
     simulate,
 )
+
+mpl.use("svg")
+mpl.rcParams["svg.hashsalt"] = "imagebatch"
 
 FOLDER = Path(__file__).parents[2] / "docs" / "scale"
 SEED = 20261129

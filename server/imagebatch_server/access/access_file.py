@@ -21,7 +21,7 @@ from typing import Annotated
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from imagebatch_server.access.file_changes import exclusively
+from imagebatch_server.access.file_changes import exclusively, problems
 from imagebatch_server.access.principal import TENANT, Principal, Role
 
 log = structlog.get_logger(__name__)
@@ -105,7 +105,7 @@ def read(path: Path) -> Sequence[Caller]:
     try:
         callers = _File.model_validate_json(data).callers
     except ValidationError as error:
-        raise ValueError("; ".join(_problem(each["loc"], each["msg"]) for each in error.errors()[:5])) from None
+        raise ValueError(problems(error)) from None
     for field in ("name", "sha256", "certificate"):
         twice = [value for value, count in Counter(getattr(each, field) for each in callers).items() if count > 1]
         if [value for value in twice if value is not None]:
@@ -116,11 +116,6 @@ def read(path: Path) -> Sequence[Caller]:
 def read_known(path: Path) -> KnownCallers:
     """Read the entries for looking up. Raises OSError, ValueError."""
     return KnownCallers(read(path))
-
-
-def _problem(place: Sequence[int | str], message: str) -> str:
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
-    return f"{path or 'the file'}: {message.removeprefix('Value error, ')}"
 
 
 @contextmanager

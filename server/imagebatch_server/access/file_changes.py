@@ -1,4 +1,4 @@
-"""Changing a file that servers read by themselves: one at a time, and whole or not at all."""
+"""Files that servers read by themselves: changing one, whole or not at all, and what is wrong in one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from pydantic import ValidationError
 
 
 @contextmanager
@@ -44,3 +46,13 @@ def _replace(path: Path, text: str) -> None:
     except BaseException:
         written.unlink()
         raise
+
+
+def problems(error: ValidationError) -> str:
+    """Name the first things that are wrong in a file, and quote nothing of it."""
+    return "; ".join(_problem(each["loc"], each["msg"]) for each in error.errors()[:5])
+
+
+def _problem(place: Sequence[int | str], message: str) -> str:
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
+    return f"{path or 'the file'}: {message.removeprefix('Value error, ')}"

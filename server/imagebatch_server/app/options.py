@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import typer
+from pydantic import ValidationError
 
 from imagebatch_server.app.settings import Settings, env_name
 
@@ -15,3 +19,17 @@ def of_setting(setting: str) -> typer.models.OptionInfo:
         f"--{setting.replace('_', '-')}", help=f"{field.description} ({env_name(setting)}{default})", show_default=False
     )
     return option
+
+
+@contextmanager
+def telling(command: str) -> Iterator[None]:
+    """Tell what was wrong with what was typed (exit code 2), or with a file (1)."""
+    try:
+        yield
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        typer.echo(f"imagebatch {command}: {'; '.join(problems)}", err=True)
+        raise typer.Exit(2) from error
+    except (OSError, ValueError, OverflowError) as error:
+        typer.echo(f"imagebatch {command}: {error}", err=True)
+        raise typer.Exit(1) from error

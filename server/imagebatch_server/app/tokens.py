@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from imagebatch_server.access import access_file
 from imagebatch_server.access.access_file import Caller
 from imagebatch_server.access.principal import Role
-from imagebatch_server.app.options import of_setting
+from imagebatch_server.app.options import of_setting, telling
 from imagebatch_server.app.settings import Seconds, Settings
 
 token = typer.Typer(
@@ -45,7 +43,7 @@ def create(
       imagebatch token create ci --tenant acme --access-file callers.json
       (umask 077; imagebatch token create nightly --role reader --expires 30d > nightly.token)
     """
-    with _telling("create"):
+    with telling("token create"):
         made = access_file.new_token()
         caller = Caller(
             name=name,
@@ -69,7 +67,7 @@ def list_tokens(
     access_file_: _File = None,
 ) -> None:
     """List who may call, by tokens and by certificates."""
-    with _telling("list"):
+    with telling("token list"):
         callers = access_file.read(_path(access_file_))
     if as_json:
         for caller in callers:
@@ -87,7 +85,7 @@ def revoke(
     access_file_: _File = None,
 ) -> None:
     """Let names call no more. Servers that read the file end their open streams within 30 s."""
-    with _telling("revoke"):
+    with telling("token revoke"):
         path = _path(access_file_)
         with access_file.changing(path) as callers:
             known = {caller.name for caller in callers}
@@ -95,20 +93,6 @@ def revoke(
                 raise ValueError(f"{path} has no {', '.join(unknown)}; see `imagebatch token list`")
             callers[:] = [caller for caller in callers if caller.name not in names]
     typer.echo(f"Revoked: {', '.join(names)}.", err=True)
-
-
-@contextmanager
-def _telling(command: str) -> Iterator[None]:
-    """Tell what was wrong with what was typed, or with the file."""
-    try:
-        yield
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        typer.echo(f"imagebatch token {command}: {'; '.join(problems)}", err=True)
-        raise typer.Exit(2) from error
-    except (OSError, ValueError, OverflowError) as error:
-        typer.echo(f"imagebatch token {command}: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 def _path(given: str | None) -> Path:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from imagebatch_server.app.options import of_setting
+from imagebatch_server.app.options import of_setting, telling
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.webhooks import secrets_file
 from imagebatch_server.webhooks.secrets_file import TenantSecret
@@ -42,7 +39,7 @@ def create(tenant: _Tenant, webhook_secrets_file: _File = None) -> None:
       imagebatch submit photos/ -o describe --notify-url https://hooks.example.com/imagebatch
     """
     now = datetime.now(UTC).replace(microsecond=0)
-    with _telling("create"):
+    with telling("webhook create"):
         made = TenantSecret(tenant=tenant, secret=new_secret(), created_at=now)
         path = _path(webhook_secrets_file)
         with secrets_file.changing(path) as secrets:
@@ -64,7 +61,7 @@ def create(tenant: _Tenant, webhook_secrets_file: _File = None) -> None:
 @webhook.command("list")
 def list_secrets(webhook_secrets_file: _File = None) -> None:
     """List which tenants have secrets, and since when. The secrets are not shown."""
-    with _telling("list"):
+    with telling("webhook list"):
         secrets = secrets_file.read(_path(webhook_secrets_file))
     for each in sorted(secrets, key=lambda each: (each.tenant, each.created_at)):
         until = "" if each.expires_at is None else f", signs until {_time(each.expires_at)}"
@@ -74,27 +71,13 @@ def list_secrets(webhook_secrets_file: _File = None) -> None:
 @webhook.command("revoke")
 def revoke(tenant: _Tenant, webhook_secrets_file: _File = None) -> None:
     """Forget all secrets of a tenant: its notifications wait, and no submit may ask for more."""
-    with _telling("revoke"):
+    with telling("webhook revoke"):
         path = _path(webhook_secrets_file)
         with secrets_file.changing(path) as secrets:
             if not any(each.tenant == tenant for each in secrets):
                 raise ValueError(f"{path} has no secret of {tenant}; see `imagebatch webhook list`")
             secrets[:] = [each for each in secrets if each.tenant != tenant]
     typer.echo(f"Revoked: all secrets of {tenant}.", err=True)
-
-
-@contextmanager
-def _telling(command: str) -> Iterator[None]:
-    """Tell what was wrong with what was typed, or with the file."""
-    try:
-        yield
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        typer.echo(f"imagebatch webhook {command}: {'; '.join(problems)}", err=True)
-        raise typer.Exit(2) from error
-    except (OSError, ValueError) as error:
-        typer.echo(f"imagebatch webhook {command}: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 def _path(given: str | None) -> Path:

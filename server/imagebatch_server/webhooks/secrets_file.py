@@ -17,7 +17,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from imagebatch_server.access.file_changes import exclusively
+from imagebatch_server.access.file_changes import exclusively, problems
 from imagebatch_server.access.principal import TENANT
 from imagebatch_server.webhooks.signing import key_of
 
@@ -57,12 +57,7 @@ def read(path: Path) -> Sequence[TenantSecret]:
     try:
         return _File.model_validate_json(data).secrets
     except ValidationError as error:
-        raise ValueError("; ".join(_problem(each["loc"], each["msg"]) for each in error.errors()[:5])) from None
-
-
-def _problem(place: Sequence[int | str], message: str) -> str:
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
-    return f"{path or 'the file'}: {message.removeprefix('Value error, ')}"
+        raise ValueError(problems(error)) from None
 
 
 @contextmanager
