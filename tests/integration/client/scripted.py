@@ -171,6 +171,11 @@ def status(
     )
 
 
+def listed(*batches: types_pb2.BatchStatusResult) -> Attempt:
+    """Answer a page of these batches, the only one."""
+    return Attempt([batch_service_pb2.ListBatchesResponse(batches=batches)])
+
+
 def outcome(sequence: int, index: int | None = None) -> types_pb2.BatchItemResult:
     result = types_pb2.BatchItemResult(
         item_id=f"item-{sequence}",

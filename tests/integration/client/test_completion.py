@@ -75,3 +75,29 @@ def test_a_profile_is_completed(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[profiles.home]\n[profiles.hotel]\n[profiles.work]\n")
     found = completed("imagebatch --profile ho", IMAGEBATCH_CONFIG=str(tmp_path / "config.toml"))
     assert found == ["home", "hotel"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_completes_verbs(shell: str) -> None:
+    script = subprocess.run(
+        [*COMMAND, "--show-completion", shell],
+        env=environment(_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "_IMAGEBATCH_COMPLETE" in script.stdout, script.stderr
+    done = subprocess.run(
+        COMMAND,
+        env=environment(
+            _IMAGEBATCH_COMPLETE=f"complete_{shell}",
+            COMP_WORDS="imagebatch ca",
+            COMP_CWORD="1",
+            _TYPER_COMPLETE_ARGS="imagebatch ca",
+            _TYPER_COMPLETE_FISH_ACTION="get-args",
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "cancel" in done.stdout
