@@ -17,11 +17,24 @@ FITTED = 64
 
 def held_out(folder: Path) -> list[Photograph]:
     """List the photographs, and which of the eighty things are marked in them. Raises FileNotFoundError."""
-    paths = sorted((folder / "images" / "val2017").glob("*.jpg"))[FITTED:]
+    paths = _part(folder, "val2017")[FITTED:]
     if not paths:
         raise FileNotFoundError(f"{folder} has no images/val2017/*.jpg beyond the first {FITTED}")
-    labels = folder / "object_detection" / "labels" / "val2017"
-    return [Photograph(path, _marked(labels / f"{path.stem}.txt"), "coco") for path in paths]
+    return [_photograph(folder, it) for it in paths]
+
+
+def fitted(folder: Path) -> list[Photograph]:
+    """Do the same of those that the curves in `calibration.py` were fitted on."""
+    return [_photograph(folder, it) for it in [*_part(folder, "train2017"), *_part(folder, "val2017")[:FITTED]]]
+
+
+def _part(folder: Path, name: str) -> list[Path]:
+    return sorted((folder / "images" / name).glob("*.jpg"))
+
+
+def _photograph(folder: Path, path: Path) -> Photograph:
+    labels = folder / "object_detection" / "labels" / path.parent.name / f"{path.stem}.txt"
+    return Photograph(path, _marked(labels), "coco")
 
 
 def _marked(path: Path) -> frozenset[str]:

@@ -29,6 +29,8 @@ class Photograph:
     path: Path
     shows: frozenset[str]
     package: str
+    judged: frozenset[str] = frozenset()
+    """Words that were looked for in just this one, there or not, where its collection looks for others."""
 
 
 def photographs() -> list[Photograph]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from imagebatch_vision.describe.labels import Term, load_vocabulary
+from imagebatch_vision.describe.labels import load_vocabulary
 from imagebatch_vision.describe.things import THINGS
 
 Verdict = Literal["right", "near", "wrong"]
@@ -40,6 +40,6 @@ class Judge:
         """Whether these words, all that a collection knows, are enough to judge the name."""
         return any(name in self._wider[it] or it in self._wider[name] for it in known)
 
-    def says_something(self, term: Term) -> bool:
+    def says_something(self, name: str) -> bool:
         """Not only that it is an animal, a vehicle, food."""
-        return term.name not in self._widest
+        return name not in self._widest

@@ -63,10 +63,15 @@ class Reading:
     condition: str
     height_px: int
     characters: int
-    error_rate: float
-    """Edits (insert, remove, replace a character) by characters."""
+    edits: Sequence[int]
+    """Of each page: characters inserted, removed or replaced."""
     seconds: float
     """A page."""
+
+    @property
+    def error_rate(self) -> float:
+        """Edits by characters."""
+        return sum(self.edits) / self.characters
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,8 @@ class Gate:
 
     height_share: float
     """Of the picture's height."""
-    photographs: int
-    found: int
-    """In so many the words were read, three letters of four right."""
+    read: Sequence[bool]
+    """Of each photograph: whether the words were read, three letters of four right."""
 
 
 class Bench:
@@ -93,24 +97,22 @@ class Bench:
         for height_px in HEIGHTS_PX:
             pages = [self._page(height_px, _FACES[number % len(_FACES)]) for number in range(PAGES)]
             for condition, change in CONDITIONS.items():
-                edits = characters = 0
+                edits = []
                 started_at = time.perf_counter()
                 for text, page in pages:
-                    read = " ".join(self._read(change(page)).visible_text or [])
-                    edits += distance(text, read)
-                    characters += len(text)
+                    edits.append(distance(text, " ".join(self._read(change(page)).visible_text or [])))
                 seconds = (time.perf_counter() - started_at) / len(pages)
-                yield Reading(condition, height_px, characters, edits / characters, seconds)
+                yield Reading(condition, height_px, sum(len(text) for text, _ in pages), edits, seconds)
 
     def gate(self, photographs: Sequence[Photograph]) -> Iterable[Gate]:
         """Words drawn into photographs, at several sizes."""
         for share in (1 / 40, 1 / 25, 1 / 15, 1 / 8):
-            found = 0
+            found = []
             for photograph in photographs:
                 words = " ".join(self._random.sample(["GARDEN", "EXIT", "MARKET", "STATION", "MUSEUM", "HOTEL"], 2))
                 read = " ".join(self._read(_drawn(photograph, words, share)).visible_text or [])
-                found += _holds(read, words)
-            yield Gate(share, len(photographs), found)
+                found.append(_holds(read, words))
+            yield Gate(share, found)
 
     def _read(self, picture: PillowImage.Image) -> DescribeOutput:
         stream = io.BytesIO()

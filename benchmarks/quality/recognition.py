@@ -90,7 +90,7 @@ class Bench:
         tally.stated.append((statement.confidence, verdict == "right"))
 
     def _rank(self, tally: Tally, guesses: Sequence[Suggestion], photograph: Photograph) -> None:
-        telling = [it.term.name for it in guesses if self._judge.says_something(it.term)][:5]
+        telling = [it.term.name for it in guesses if self._judge.says_something(it.term.name)][:5]
         right = [self._verdict(name, photograph) == "right" for name in telling]
         tally.guessable += 1
         tally.top1 += any(right[:1])

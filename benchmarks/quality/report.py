@@ -60,10 +60,10 @@ def recognition(tallies: dict[str, Tally]) -> str:
     for name, it in tallies.items():
         said, plain, total = it.statements, it.plain, sum(it.statements.values())
         shares = " | ".join(
-            f"{said[verdict]} ({_share(said[verdict], total)})" for verdict in ("right", "near", "wrong")
+            f"{said[verdict]} ({share(said[verdict], total)})" for verdict in ("right", "near", "wrong")
         )
         bare = " / ".join(str(plain[verdict]) for verdict in ("right", "near", "wrong"))
-        top = f"{_share(it.top1, it.guessable)} | {_share(it.top5, it.guessable)}"
+        top = f"{share(it.top1, it.guessable)} | {share(it.top5, it.guessable)}"
         rows.append(f"| {name} | {it.photographs} | {it.named} | {total} | {shares} | {bare} | {top} |")
     drawings = ", ".join(f"{it.drawings} {name}" for name, it in tallies.items())
     note = (
@@ -101,7 +101,7 @@ def second_looks(tallies: dict[str, Tally]) -> str:
         cells = []
         for agreed in (True, False):
             right, total = it.checked[agreed, True], it.checked[agreed, True] + it.checked[agreed, False]
-            cells.append(f"{total} | {_share(right, total)}")
+            cells.append(f"{total} | {share(right, total)}")
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return "## The second look (`cross_check`)\n\n" + "\n".join(rows) + "\n"
 
@@ -115,7 +115,7 @@ def reading(pages: Iterable[Reading], gates: Sequence[Gate]) -> str:
     ]
     found = ["| height of the letters | photographs | words read |", "|---|---|---|"]
     found += [
-        f"| 1/{1 / it.height_share:.0f} of the picture | {it.photographs} | {_share(it.found, it.photographs)} |"
+        f"| 1/{1 / it.height_share:.0f} of the picture | {len(it.read)} | {share(sum(it.read), len(it.read))} |"
         for it in gates
     ]
     return "\n".join([
@@ -143,5 +143,6 @@ def costs(measured: dict[str, Cost]) -> str:
     return "## Cost\n\n" + "\n".join(rows) + "\n"
 
 
-def _share(part: int, whole: int) -> str:
+def share(part: int, whole: int) -> str:
+    """Write a part of a whole in percent."""
     return f"{part / whole:.0%}" if whole else "none"

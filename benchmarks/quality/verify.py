@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,11 +79,12 @@ class Row:
     check: str
     case: str
     is_claim_right: bool
-    verdicts: Counter[str]
+    verdicts: Sequence[str]
+    """Of each image."""
 
     def __str__(self) -> str:
-        total = sum(self.verdicts.values())
-        shares = [f"{self.verdicts[it] / total:.0%}" for it in ("supported", "contradicted", "cannot_tell")]
+        total, counted = len(self.verdicts), Counter(self.verdicts)
+        shares = [f"{counted[it] / total:.0%}" for it in ("supported", "contradicted", "cannot_tell")]
         cells = [self.check, self.case, "right" if self.is_claim_right else "wrong", str(total), *shares]
         return f"| {' | '.join(cells)} |"
 
@@ -106,10 +107,10 @@ class Bench:
         yield from self._label()
 
     def _row(self, check: str, case: str, right: bool, asked: Iterable[tuple[bytes, Mapping[str, Any]]]) -> Row:
-        verdicts: Counter[str] = Counter()
+        verdicts: list[str] = []
         for data, expected in asked:
             answer = self._tester.run(data, {"expect": expected}, declared_type="image/jpeg").output
-            verdicts.update(it["verdict"] for it in answer["checks"] if it["name"] == check)
+            verdicts.extend(it["verdict"] for it in answer["checks"] if it["name"] == check)
         return Row(check, case, right, verdicts)
 
     def _integrity(self) -> Iterable[Row]:

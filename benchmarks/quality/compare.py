@@ -1,0 +1,72 @@
+"""Two versions of `describe` and `verify` beside each other, on the same images, with McNemar's test.
+
+    python -m benchmarks.quality.compare [--old COMMIT] [--coco FOLDER] [--classes FOLDER ...]
+
+The old one is taken out of the repository, the new one is the tree as it is; both use the libraries that are installed.
+The packages' photographs have to be there (`python -m benchmarks.quality.fetch`); of the others see `coco.py` and
+`classes.py`. `--only describe` leaves out text and `verify`, `--half fitted` takes the photographs for finding rules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.quality import beside, chapters, classes, coco
+from benchmarks.quality.fetch import Photograph, photographs
+from benchmarks.quality.versions import Version
+from imagebatch_vision.describe.things import THINGS
+
+OLD = "751df0b"
+
+
+@dataclass(frozen=True)
+class Set:
+    """Photographs, and all the words that the set's markings use: None where any was."""
+
+    name: str
+    photographs: Sequence[Photograph]
+    known: Sequence[str] | None
+
+
+def sets(coco_folder: Path | None, folders: Sequence[Path], half: str) -> list[Set]:
+    """List what is there, the held-out half of it or the fitted one. Raises FileNotFoundError."""
+    held_out = half == "held-out"
+    listed = [Set("of packages", photographs(), None)] if held_out else []
+    words = [thing.name for thing in THINGS]
+    if coco_folder is not None:
+        some = coco.held_out(coco_folder) if held_out else coco.fitted(coco_folder)
+        listed.append(Set(f"COCO, {half}", some, words))
+    for folder in folders:
+        some = [it for it in classes.photographs(folder) if classes.is_held_out(it.path) == held_out]
+        listed.append(Set(f"classes, {classes.kind(folder)}, {half}", some, ()))
+    return listed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.compare", description="Compare two versions.")
+    parser.add_argument("--old", default=OLD, metavar="COMMIT", help="the version to compare with (%(default)s)")
+    parser.add_argument("--coco", type=Path, metavar="FOLDER", help="COCO's photographs and markings, see coco.py")
+    parser.add_argument("--classes", type=Path, action="append", default=[], metavar="FOLDER", help="see classes.py")
+    parser.add_argument("--half", choices=("held-out", "fitted"), default="held-out")
+    parser.add_argument("--only", choices=("describe",), help="leave out text and verify, and RESULTS.md as it is")
+    arguments = parser.parse_args()
+    old, new = Version.of_commit(arguments.old), Version.of_tree()
+    chosen = sets(arguments.coco, arguments.classes, arguments.half)
+    paths = [it.path for one in chosen for it in one.photographs]
+    answers = old.described(paths), new.described(paths)
+    parts = [beside.described([beside.Compared.of(it.name, it.photographs, it.known, *answers) for it in chosen])]
+    if arguments.only is None:
+        parts.append(beside.read(old.answers("read"), new.answers("read")))
+        parts.append(beside.found(old.answers("find"), new.answers("find")))
+        parts.append(beside.verified(old.answers("verify"), new.answers("verify")))
+        command = f"python -m benchmarks.quality.compare --old {arguments.old} ..."
+        chapters.write(chapters.BESIDE, "\n".join([beside.head(command, arguments.old), *parts]))
+    sys.stdout.write("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
