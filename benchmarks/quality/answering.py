@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Recording:
 
 def described(paths: Iterable[Path]) -> Iterable[Mapping[str, Any]]:
     """Describe photographs, their text apart: what is stated, what was guessed, and what the models had said."""
-    chosen, weighed = Recording(operation, "choose"), Recording(Recogniser, "_weigh")
+    chosen, weighed = Recording(operation, "choose"), _weighing()
     describe, parameters = Describe(), DescribeParameters(read_text="never")
     describe.load()
     for path in paths:
@@ -59,19 +59,35 @@ def described(paths: Iterable[Path]) -> Iterable[Mapping[str, Any]]:
             "medium": output.medium,
             "description": output.description,
             "confidence": output.confidence_score,
-            "statements": [
-                {"name": it.name, "words": it.hedged, "confidence": it.confidence, "plain": it.hedged == it.words}
-                for it in chosen.answer
-            ],
-            "guesses": [
-                [it.term.name, it.confidence] for it in recognition.suggestions if it.confidence >= LEAST_GUESS
-            ],
-            "sight": _sight(*weighed.arguments) if weighed.arguments else None,
+            **said(recognition, chosen.answer),
+            "sight": _sight(weighed.arguments) if weighed.arguments else None,
         }
 
 
-def _sight(_recogniser: Any, shares: Any, scores: Any, found: Any, faces: Any) -> Mapping[str, Any]:
+def said(recognition: Any, statements: Iterable[Any]) -> Mapping[str, Any]:
+    """Put into JSON what is stated and what was guessed."""
+    return {
+        "statements": [
+            {"name": it.name, "words": it.hedged, "confidence": it.confidence, "plain": it.hedged == it.words}
+            for it in statements
+        ],
+        "guesses": [[it.term.name, it.confidence] for it in recognition.suggestions if it.confidence >= LEAST_GUESS],
+    }
+
+
+def _weighing() -> Recording:
+    """Record what is weighed, in whichever place this version does it."""
+    try:
+        from imagebatch_vision.describe.weighing import Weighing
+    except ModuleNotFoundError:
+        return Recording(Recogniser, "_weigh")
+    return Recording(Weighing, "weigh")
+
+
+def _sight(arguments: Sequence[Any]) -> Mapping[str, Any]:
     """Put what the models said of one photograph, all that the weighing knows, into JSON."""
+    _, *parts = arguments
+    shares, scores, found, faces = parts if len(parts) > 1 else vars(parts[0]).values()
     return {
         "shares": [float(f"{it:.5g}") for it in shares],
         "scores": [float(f"{it:.5g}") for it in scores],

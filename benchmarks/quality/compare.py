@@ -4,7 +4,8 @@
 
 The old one is taken out of the repository, the new one is the tree as it is; both use the libraries that are installed.
 The packages' photographs have to be there (`python -m benchmarks.quality.fetch`); of the others see `coco.py` and
-`classes.py`. `--only describe` leaves out text and `verify`, `--half fitted` takes the photographs for finding rules.
+`classes.py`. `--only describe` leaves out text and `verify`, `--half fitted` takes the photographs for finding rules,
+and `--rules` asks no model of the new version: its rules weigh what the old one's models said, in seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.quality import beside, chapters, classes, coco
+from benchmarks.quality import beside, chapters, classes, coco, sights
 from benchmarks.quality.fetch import Photograph, photographs
 from benchmarks.quality.versions import Version
 from imagebatch_vision.describe.things import THINGS
@@ -53,13 +54,15 @@ def main() -> None:
     parser.add_argument("--classes", type=Path, action="append", default=[], metavar="FOLDER", help="see classes.py")
     parser.add_argument("--half", choices=("held-out", "fitted"), default="held-out")
     parser.add_argument("--only", choices=("describe",), help="leave out text and verify, and RESULTS.md as it is")
+    parser.add_argument("--rules", action="store_true", help="try the rules on the old version's models' answers")
     arguments = parser.parse_args()
     old, new = Version.of_commit(arguments.old), Version.of_tree()
     chosen = sets(arguments.coco, arguments.classes, arguments.half)
     paths = [it.path for one in chosen for it in one.photographs]
-    answers = old.described(paths), new.described(paths)
+    before = old.described(paths)
+    answers = before, sights.weighed_anew(before) if arguments.rules else new.described(paths)
     parts = [beside.described([beside.Compared.of(it.name, it.photographs, it.known, *answers) for it in chosen])]
-    if arguments.only is None:
+    if arguments.only is None and not arguments.rules:
         parts.append(beside.read(old.answers("read"), new.answers("read")))
         parts.append(beside.found(old.answers("find"), new.answers("find")))
         parts.append(beside.verified(old.answers("verify"), new.answers("verify")))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from imagebatch_vision.describe.calibration import TAGGED_FROM
 from imagebatch_vision.describe.labels import load_vocabulary
 from imagebatch_vision.describe.reader import Line
-from imagebatch_vision.describe.recogniser import RecognisedThing, Recognition
 from imagebatch_vision.describe.statements import Statement
+from imagebatch_vision.describe.weighing import RecognisedThing, Recognition
 
 _SUBJECT_AREA = 0.5
 """Something that covers so much of the picture is its subject."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from imagebatch_vision.describe.output import Box, FoundFace, FoundObject, Point, TextLine
 from imagebatch_vision.describe.reader import Line
-from imagebatch_vision.describe.recogniser import Recognition
+from imagebatch_vision.describe.weighing import Recognition
 
 
 def objects_of(recognition: Recognition) -> list[FoundObject]:

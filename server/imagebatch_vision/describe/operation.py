@@ -31,9 +31,10 @@ from imagebatch_vision.describe.reader import (
     closer_look,
     gains_by_closer_look,
 )
-from imagebatch_vision.describe.recogniser import Recogniser, Recognition
+from imagebatch_vision.describe.recogniser import Recogniser
 from imagebatch_vision.describe.sentence import Findings, Sentence, compose
 from imagebatch_vision.describe.statements import Statement, choose
+from imagebatch_vision.describe.weighing import Recognition
 
 _PAGE_FROM_SHARE = 0.10
 _PAGE_FROM_BOXES = 4

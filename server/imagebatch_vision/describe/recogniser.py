@@ -1,74 +1,24 @@
-"""What a photograph shows: the answers of classifier, detector and face finder weighed against each other."""
+"""What a photograph shows: classifier, detector and face finder are asked, and their answers weighed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from imagebatch_vision.describe import calibration, classifier, detector, faces
-from imagebatch_vision.describe.calibration import Confidences, Suggestion
+from imagebatch_vision.describe import classifier, detector, faces
 from imagebatch_vision.describe.classifier import Classifier
-from imagebatch_vision.describe.detector import Detector, Found
-from imagebatch_vision.describe.faces import Face, FaceFinder
-from imagebatch_vision.describe.labels import Vocabulary
-from imagebatch_vision.describe.places import Box
-from imagebatch_vision.describe.things import PERSON, THINGS, Thing
+from imagebatch_vision.describe.detector import Detector
+from imagebatch_vision.describe.faces import FaceFinder
+from imagebatch_vision.describe.things import PERSON
+from imagebatch_vision.describe.weighing import Recognition, Sight, Weighing
 
 _FAR_PX, _NEAR_PX = 416, 256
 """Small things need the larger picture, things that fill the frame are told better in the smaller one."""
 _SECOND_SIGHT_PX = 320
 _FACES_FROM_SCORE = 0.15
 """Below this score of its likeliest person no photograph of 192 showed a face."""
-_LEAST_SUGGESTED = 0.01
-_MANY_FROM = 4
-_PLACES = ("building", "landscape")
-"""Kinds that people are in; they are not taken for people."""
-
-
-@dataclass(frozen=True)
-class RecognisedThing:
-    """One kind of thing in the picture."""
-
-    thing: Thing
-    confidence: float
-    count: int
-    """How many: 1 for one or more, 2 and 3 where so many were counted, `several` says the rest."""
-    several: bool
-    """There are two or more, uncounted."""
-    many: bool
-    """As `several`, four or more of them found."""
-    area: float
-    """The share of the picture that the largest of them covers."""
-    kind: str | None
-    """The classifier's term that covers it and narrower ones, such as `dog` for breeds."""
-
-
-@dataclass(frozen=True)
-class Located:
-    """One thing in one place."""
-
-    thing: Thing
-    confidence: float
-    """Of there being such a thing in the picture."""
-    box: Box
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """What one look at a photograph gave."""
-
-    suggestions: Sequence[Suggestion]
-    """Every term with a probability to speak of, most confident first."""
-    seen: Sequence[RecognisedThing]
-    """Things in their places, most confident first."""
-    faces: Sequence[Face] = ()
-    """Those that were found where there are people, best first."""
-    objects: Sequence[Located] = ()
-    """Each thing in its place, of the kinds that are more likely there than not."""
 
 
 class Recogniser:
@@ -79,7 +29,7 @@ class Recogniser:
         self._detector = Detector()
         self._faces = FaceFinder()
         self.vocabulary = self._classifier.vocabulary
-        self._links = Links(self.vocabulary)
+        self._weighing = Weighing(self.vocabulary)
         self.model_sha256s: Mapping[str, str] = {
             classifier.MODEL_NAME: self._classifier.model_sha256,
             detector.MODEL_NAME: self._detector.model_sha256,
@@ -91,155 +41,13 @@ class Recogniser:
         far, near = self._detector.find(image, _FAR_PX), self._detector.find(image, _NEAR_PX)
         scores = (far.best + near.best) * np.float32(0.5)
         found_faces = self._faces.find(image) if scores[PERSON] >= _FACES_FROM_SCORE else []
-        return self._weigh(self._classifier.terms(image), scores, far.found, found_faces)
+        return self._weighing.weigh(Sight(self._classifier.terms(image), scores, far.found, found_faces))
 
     def look_from_other_views(self, image: Image.Image) -> Recognition:
         """Do the same from other views, all mirrored: a second opinion that costs 0.1 s."""
         mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         found = self._detector.find(mirrored, _SECOND_SIGHT_PX)
         found_faces = self._faces.find(mirrored) if found.best[PERSON] >= _FACES_FROM_SCORE else []
-        return self._weigh(self._classifier.terms_of_other_views(image), found.best, found.found, found_faces)
-
-    def _weigh(
-        self,
-        shares: npt.NDArray[np.float32],
-        scores: npt.NDArray[np.float32],
-        found: Sequence[Found],
-        found_faces: Sequence[Face],
-    ) -> Recognition:
-        areas = np.zeros(len(THINGS), dtype=np.float32)
-        for it in found:
-            areas[it.thing] = max(areas[it.thing], it.box.area)
-        things, terms = self._links.weigh(shares, scores, areas)
-        rivalry = calibration.rivalry(self._links.strongest_rival(terms), float(areas[PERSON]))
-        faces_scores = [it.score for it in found_faces]
-        things[PERSON] = calibration.of_person(float(scores[PERSON]), max(faces_scores, default=0.0), rivalry)
-        terms[self._links.known[PERSON]] = things[PERSON]
-        suggested = [Suggestion(*it) for it in zip(self.vocabulary.terms, map(float, terms), strict=True)]
-        named = {it.term.name for it in suggested}
-        suggested += [
-            Suggestion(thing.term, float(confidence))
-            for thing, confidence in zip(THINGS, things, strict=True)
-            if thing.name not in named and thing.known_as is None
-        ]
-        likely = [it for it in suggested if it.confidence >= _LEAST_SUGGESTED]
-        seen = [
-            recognise_thing(index, float(things[index]), found, faces_scores)
-            for index in range(len(THINGS))
-            if things[index] >= calibration.STATED_FROM
-        ]
-        return Recognition(
-            suggestions=sorted(likely, key=lambda it: (-it.confidence, -it.term.depth, it.term.name)),
-            seen=sorted(seen, key=lambda it: (-it.confidence, -it.area)),
-            faces=found_faces,
-            objects=_located(things, found),
+        return self._weighing.weigh(
+            Sight(self._classifier.terms_of_other_views(image), found.best, found.found, found_faces)
         )
-
-
-def recognise_thing(
-    index: int, confidence: float, found: Sequence[Found], faces_scores: Sequence[float]
-) -> RecognisedThing:
-    """Count one of THINGS by its boxes and, of people, by faces."""
-    boxes = [it for it in found if it.thing == index]
-    faces_of_it = faces_scores if index == PERSON else ()
-    sure = max(
-        sum(it.score >= calibration.SURE_BOX_FROM for it in boxes),
-        sum(it >= calibration.CLEAR_FACE_FROM for it in faces_of_it),
-    )
-    is_counted = len(boxes) == len(faces_of_it) and 1 <= len(faces_of_it) < _MANY_FROM
-    several = not is_counted and sure >= 2
-    limit = calibration.COUNT if is_counted and len(boxes) > 1 else calibration.SEVERAL if several else 1.0
-    return RecognisedThing(
-        thing=THINGS[index],
-        confidence=min(confidence, limit),
-        count=len(boxes) if is_counted else 1,
-        several=several,
-        many=several and sure >= _MANY_FROM,
-        area=max((it.box.area for it in _clear(boxes)), default=0.0),
-        kind=THINGS[index].known_as,
-    )
-
-
-def _clear(boxes: Sequence[Found]) -> Sequence[Found]:
-    """Leave out of boxes of one thing, best first, those with less than half the best one's score."""
-    return [it for it in boxes if it.score >= boxes[0].score / 2]
-
-
-def _located(things: Confidences, found: Sequence[Found]) -> Sequence[Located]:
-    """Say where the things are that are more likely there than not, most confident first."""
-    located = [
-        Located(THINGS[index], float(things[index]), it.box)
-        for index in range(len(THINGS))
-        if things[index] >= calibration.TAGGED_FROM
-        for it in _clear([it for it in found if it.thing == index])
-    ]
-    return sorted(located, key=lambda it: -it.confidence)
-
-
-class Links:
-    """Which terms of the classifier and which things of the detector speak for each other."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        places = {term.name: place for place, term in enumerate(vocabulary.terms)}
-        self.known = [-1 if thing.known_as is None else places[thing.known_as] for thing in THINGS]
-        """The place of each thing's own term, -1 where it has none."""
-        names = [(thing.known_as, *thing.wider) for thing in THINGS]
-        self._speaks_for = np.array([[term.name in it for it in names] for term in vocabulary.terms])
-        """Which things (columns) are cases of a term (row)."""
-        covers = list(map(frozenset, vocabulary.classes_of_term))
-        self._within = [
-            (place, np.array([other for other, classes in enumerate(covers) if classes < covers[place]], dtype=np.intp))
-            for place in self.known
-            if place >= 0
-        ]
-        """The terms that each thing's own term covers: of the dog all breeds."""
-        narrow_first = sorted(range(len(covers)), key=lambda place: len(covers[place]))
-        members = [(it, [other for other, classes in enumerate(covers) if classes < covers[it]]) for it in narrow_first]
-        own = {place for place in self.known if place >= 0}
-        self._members = [
-            (it, np.array(narrower, dtype=np.intp)) for it, narrower in members if narrower and it not in own
-        ]
-        """The narrower terms of each wider one that is no thing of its own."""
-        single = np.array([term.is_class for term in vocabulary.terms])
-        self._is_other = np.array(
-            [
-                single & np.array([place < 0 or not classes <= covers[place] for classes in covers])
-                for place in self.known
-            ]
-        )
-        """The classes (columns) that are something else than a thing (row)."""
-        told_apart = frozenset().union(*(covers[it] for it in own), *(covers[places[it]] for it in _PLACES))
-        self._is_rival = np.array(
-            [
-                term.is_stated and not classes & told_apart
-                for term, classes in zip(vocabulary.terms, covers, strict=True)
-            ]
-        )
-        """The terms of things that the detector, which has no word for them, may take for a person."""
-
-    def strongest_rival(self, terms: Confidences) -> float:
-        """Answer the probability of the likeliest thing that the detector may take for a person."""
-        return float(terms[self._is_rival].max())
-
-    def weigh(
-        self, shares: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], areas: npt.NDArray[np.float32]
-    ) -> tuple[Confidences, Confidences]:
-        """Answer the probabilities of things and of terms.
-
-        From the classifier's shares, the detector's scores and the share of the picture that its boxes cover.
-        """
-        best = np.where(self._speaks_for, scores, 0.0).max(axis=1)
-        is_linked = self._speaks_for.any(axis=1)
-        terms = np.where(is_linked, calibration.of_both(shares, best), calibration.of_class(shares))
-        conflicts = calibration.conflict(np.where(self._is_other, shares, 0.0).max(axis=1), areas)
-        things = calibration.of_thing(scores, conflicts)
-        for index, place in enumerate(self.known):
-            if place >= 0:
-                one = slice(index, index + 1)
-                things[one] = calibration.of_both(shares[[place]], scores[one], conflicts[one])
-                terms[place] = things[index]
-        for place, narrower in self._within:  # no breed without its dog
-            terms[narrower] = np.minimum(terms[narrower], terms[place])
-        for place, narrower in self._members:  # no cat without an animal
-            terms[place] = max(terms[place], terms[narrower].max())
-        return things, terms

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from imagebatch_vision.describe.calibration import PLAIN_FROM, SURE_FROM, Suggestion, most_telling
 from imagebatch_vision.describe.labels import Vocabulary
-from imagebatch_vision.describe.recogniser import RecognisedThing, Recognition
+from imagebatch_vision.describe.weighing import RecognisedThing, Recognition
 
 _MOST_EXTRAS = 3
 _LEAST_AREA = 0.004

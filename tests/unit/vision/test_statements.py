@@ -14,9 +14,9 @@ from imagebatch_vision.describe.faces import Face
 from imagebatch_vision.describe.labels import Vocabulary, load_vocabulary
 from imagebatch_vision.describe.places import Box
 from imagebatch_vision.describe.reader import Line
-from imagebatch_vision.describe.recogniser import Links, RecognisedThing, Recognition, recognise_thing
 from imagebatch_vision.describe.statements import Statement, choose
 from imagebatch_vision.describe.things import PERSON, THINGS
+from imagebatch_vision.describe.weighing import Links, RecognisedThing, Recognition, recognise_thing
 
 FACE = Face(0.9, Box(0.4, 0.1, 0.6, 0.3))
 
