@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -23,7 +24,10 @@ from imagebatch_server.operations.base import ItemContext, MeteredOutput, Stored
 
 
 class Troubled(Scripted):
-    """`scripted`; and `flake` fails the first time as a provider does that is busy: the file at `marker` remembers."""
+    """`scripted`; and `flake` fails the first time as a provider does that is busy: the file at `marker` remembers.
+
+    `parricide` kills what the worker is a child of: a server, or a node's agent.
+    """
 
     name: ClassVar[str] = "troubled"
 
@@ -31,6 +35,8 @@ class Troubled(Scripted):
         if item.metadata.get("do") == "sleep":
             threading.Event().wait(item.metadata["seconds"])  # not `time.sleep`, which fails under libfaketime
             return Nothing()
+        if item.metadata.get("do") == "parricide":
+            os.kill(os.getppid(), signal.SIGKILL)
         if item.metadata.get("do") != "flake":
             return super().run(image, parameters, item)
         marker = Path(item.metadata["marker"])

@@ -24,11 +24,14 @@ from tests.faults.fleet import BLOWS, Fleet, events, fleet, postgres
 from tests.faults.operations import OPERATIONS
 from tests.faults.stores import Store
 from tests.faults.trouble import live_through
+from tests.integration.server import pictures
+from tests.integration.server.calls import Raw, eventually, item
 from tests.object_servers import SeaweedServer
 from tests.postgres import PostgresServer
 from tests.ray_cluster import Network, RayCluster, RayNode, ray_cluster
 from tests.server import REPOSITORY, ServerProcess, plugin
 
+from imagebatch.v1 import types_pb2
 from imagebatch_server.store.tables import outcomes
 
 __all__ = ["postgres"]
@@ -40,6 +43,9 @@ AWAY_S = 6.0
 
 ROUNDS = 1
 """Of each trouble in CI, which has forty minutes for everything; `make soak` has ten times as many."""
+
+NEIGHBOURS = 8
+HEALING_S = 300.0
 
 WITHOUT_FAULTS_OF_THEIR_OWN = ("tiny", "short", "failing", "quick", "slow", "repeating")
 
@@ -105,6 +111,7 @@ class Blows:
         self.acts: dict[str, Callable[[], Awaitable[None]]] = {
             "agent killed": partial(self._killed, "ray::Agent"),
             "raylet killed": self._raylet_killed,
+            "node killed": self._node_killed,
             "head killed": self._head_killed,
             "node frozen": self._frozen,
             "driver killed": self._driver_killed,
@@ -127,6 +134,9 @@ class Blows:
             _kill(process)
         await asyncio.sleep(self._chance.uniform(0, 2))
         await asyncio.to_thread(node.kill)
+
+    async def _node_killed(self) -> None:
+        await asyncio.to_thread(self._any_node().kill)
 
     async def _head_killed(self) -> None:
         for process in self._cluster.head.named("gcs_server"):
@@ -187,6 +197,31 @@ def test_a_child_that_is_killed_costs_no_more_than_without_a_cluster(
     tell(f"a Ray cluster of two nodes: {rounds} children killed")
     troubles = [blows.child_killed] * rounds
     live_through(troubles, servers.servers, servers.store, tmp_path, seed, tell, web_host=_host(network))
+
+
+def test_an_item_that_kills_its_agent_each_time_pays_and_nobody_else(servers: Fleet, tell: Tell) -> None:
+    first, second = (Raw(server.address) for server in servers.servers)
+    picture = first.upload(pictures.drawn()).object_key
+    asleep = [item(object_key=picture, metadata={"do": "sleep", "seconds": 0.2}) for _ in range(NEIGHBOURS)]
+    killer = item(object_key=picture, metadata={"do": "parricide"})
+
+    beside = second.submit(asleep, operation="troubled").batch_id
+    batch = first.submit([*asleep, killer, *asleep], operation="troubled", max_attempts=2).batch_id
+    results = {result.item_index: result for result in _ended(first, batch)}
+    paid = results.pop(NEIGHBOURS)
+    assert (paid.error_code, paid.attempts) == (types_pb2.ITEM_ERROR_CODE_WORKER_CRASHED, 2), paid
+    others = [*results.values(), *_ended(second, beside)]
+    assert {(result.error_code, result.attempts) for result in others} == {(0, 1)}
+    assert len(others) == 3 * NEIGHBOURS
+    tell(f"an item of two attempts: {_lost(servers.servers)}; {len(others)} others succeeded at once")
+    for raw in (first, second):
+        raw.close()
+
+
+def _ended(raw: Raw, batch_id: str) -> Sequence[types_pb2.BatchItemResult]:
+    """Wait for the end, however often agents have to come up again before."""
+    eventually(lambda: raw.status(batch_id).HasField("completed_at"), patience_s=HEALING_S)
+    return raw.watch_to_end(batch_id).results
 
 
 def _restoring(cluster: RayCluster, act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:

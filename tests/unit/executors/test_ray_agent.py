@@ -12,6 +12,7 @@ from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches.model import AttemptResult, Dispatch, Item, Outcome
 from imagebatch_server.batches.ports.execution import DispatchEvents
 from imagebatch_server.executors.protocol.cluster import (
+    Alone,
     Event,
     Fetched,
     Finished,
@@ -95,8 +96,13 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Agent:
     return Agent(HOME, {"CPU": 2.0})
 
 
-def parcels(*numbers: int, url: str | None = None) -> bytes:
-    return encode([Parcel(number, _dispatch(number, url)) for number in numbers])
+def parcels(*numbers: int, url: str | None = None, goes_alone: bool = False) -> bytes:
+    return encode([Parcel(number, _dispatch(number, url), goes_alone) for number in numbers])
+
+
+def held() -> list[int]:
+    """List what the executor has."""
+    return [dispatch.item.item_index for dispatch in Executor.last.held]
 
 
 def _dispatch(index: int, url: str | None) -> Dispatch:
@@ -122,6 +128,41 @@ async def test_a_server_is_told_of_its_own_dispatches_in_order(agent: Agent) -> 
     assert [type(event) for event in events] == [Underway, Finished]
     assert {event.number for event in events} == {7}
     assert (await reported(agent, "other", 1)).events == []
+
+
+async def test_one_that_goes_alone_has_the_node_to_itself_once_its_server_knows(agent: Agent) -> None:
+    for server in ("one", "other"):
+        await agent.attach(server, 1)
+    await agent.take("one", 1, parcels(1))
+    await agent.take("other", 1, parcels(2, goes_alone=True))
+    await agent.take("one", 1, parcels(3, 4))
+    assert held() == [1]
+    report = await reported(agent, "one", 1)
+    assert report.lanes["workers"].stored == 3, "nothing more is wanted meanwhile"
+
+    Executor.last.end(Executor.last.held[0])
+    assert (await reported(agent, "other", 1)).events == [Alone(2)]
+    assert held() == []
+    assert (await reported(agent, "other", 1)).events == []
+    assert held() == [2]
+
+    Executor.last.end(Executor.last.held[0])
+    assert held() == [3, 4]
+    assert (await reported(agent, "other", 1)).lanes["workers"].stored == 3
+
+
+async def test_those_that_go_alone_follow_one_another_and_one_that_is_dropped_makes_way(agent: Agent) -> None:
+    await agent.attach("one", 1)
+    await agent.take("one", 1, parcels(1, 2, 3, goes_alone=True))
+    await agent.drop("one", 1, [1, 3])
+    assert (await reported(agent, "one", 1)).events == [Alone(1), Alone(2)]
+    await reported(agent, "one", 1)
+    assert held() == [2]
+    await agent.take("one", 1, parcels(4))
+    await agent.attach("one", 2)
+    assert held() == []
+    await agent.take("one", 2, parcels(5))
+    assert held() == [5]
 
 
 async def test_a_new_session_forgets_what_the_old_one_had(agent: Agent) -> None:

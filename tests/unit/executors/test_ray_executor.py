@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imagebatch.v1.enums import BatchItemStatus
+from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
 from imagebatch_server.batches.errors import CannotStart
 from imagebatch_server.batches.model import AttemptResult, Dispatch, Item, Outcome
+from imagebatch_server.executors.attempts.strikes import MOST_STRIKES, STRIKES_TO_GO_ALONE
 from imagebatch_server.executors.protocol.cluster import (
+    Alone,
     Connected,
     Drop,
     Event,
@@ -25,6 +27,7 @@ from imagebatch_server.executors.protocol.cluster import (
     NodeLost,
     NodeRefused,
     NodeUp,
+    Parcel,
     Report,
     Slow,
     StartDriver,
@@ -90,8 +93,12 @@ class Driver:
 
     def given(self, node: str) -> dict[int, int]:
         """By the item's index, the number by which a node last got it."""
+        return {index: parcel.number for index, parcel in self.parcels(node).items()}
+
+    def parcels(self, node: str) -> dict[int, Parcel]:
+        """By the item's index, what a node last got."""
         gives = [message for message in self.told if isinstance(message, Give) and message.node == node]
-        return {parcel.dispatch.item.item_index: parcel.number for give in gives for parcel in give.parcels}
+        return {parcel.dispatch.item.item_index: parcel for give in gives for parcel in give.parcels}
 
 
 class Cluster:
@@ -242,6 +249,78 @@ async def test_a_fetch_gives_its_slot_back_once_however_many_nodes_it_takes(clus
     cluster.report("second", second, [Slow(number), Fetched(number), success(number, 1)])
     assert cluster.events.heard == [("slow", 1), ("fetched", 1), ("started", 1)]
     assert len(cluster.events.results) == 1
+
+
+class Killer:
+    """A node whose agent dies again and again."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._session = cluster.up("node")
+        self.deaths = 0
+
+    async def given(self, *indexes: int) -> dict[int, Parcel]:
+        """Wait until the agent has these, and nothing else."""
+        driver = self._cluster.driver
+        await _until(lambda: {*indexes} <= driver.parcels("node").keys())
+        return {index: driver.parcels("node")[index] for index in indexes}
+
+    def leave_alone(self, parcel: Parcel) -> None:
+        self._cluster.report("node", self._session, [Alone(parcel.number)])
+
+    def end(self, parcel: Parcel) -> None:
+        self._cluster.report("node", self._session, [success(parcel.number, parcel.dispatch.item.item_index)])
+
+    def die(self, *, agent_died: bool = True) -> None:
+        self.deaths += 1
+        self._cluster.driver.told.clear()
+        self._cluster.driver.say(NodeLost("node", self._session, "it died", agent_died))
+        self._session = self._cluster.up("node")
+
+
+async def test_what_agents_die_of_goes_alone_and_pays_in_the_end_and_nobody_else(cluster: Cluster) -> None:
+    node = Killer(cluster)
+    culprit, neighbour = dispatch(1, url="https://images.example/1.png"), dispatch(2)
+    for one in (culprit, neighbour):
+        cluster.executor.submit(one)
+    for _ in range(STRIKES_TO_GO_ALONE):
+        given = await node.given(1, 2)
+        assert not any(parcel.goes_alone for parcel in given.values())
+        node.die()
+    assert all(parcel.goes_alone for parcel in (await node.given(1, 2)).values())
+
+    for _ in range(10):  # what waits for others to leave has not killed it
+        node.die()
+        await node.given(1, 2)
+    given = await node.given(1, 2)
+    node.leave_alone(given[2])
+    node.end(given[2])
+    while not any(result.dispatch is culprit for result in cluster.events.results):
+        node.leave_alone((await node.given(1))[1])
+        node.die()
+    assert node.deaths == MOST_STRIKES + 10
+
+    first, last = cluster.events.results
+    assert (first.dispatch, first.outcome.status) == (neighbour, BatchItemStatus.SUCCESS)
+    assert (last.outcome.error_code, last.outcome.attempts) == (ItemErrorCode.WORKER_CRASHED, 1)
+    assert last.transient, "it has its other attempts"
+    assert cluster.events.heard == [("fetched", 1)]
+
+    cluster.executor.submit(dispatch(1))  # its next attempt is known for what it is
+    given = await node.given(1)
+    assert given[1].goes_alone
+    node.leave_alone(given[1])
+    node.die()
+    assert len(cluster.events.results) == 3
+
+
+async def test_nobody_pays_for_nodes_that_die_however_many(cluster: Cluster) -> None:
+    node = Killer(cluster)
+    cluster.executor.submit(dispatch(1))
+    for _ in range(3 * MOST_STRIKES):
+        assert not (await node.given(1))[1].goes_alone
+        node.die(agent_died=False)
+    assert cluster.events.results == []
 
 
 async def test_what_no_worker_has_is_withdrawn_at_the_node_too(cluster: Cluster) -> None:

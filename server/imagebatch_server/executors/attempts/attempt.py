@@ -10,9 +10,8 @@ from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.batches.model import AttemptResult, Dispatch, Outcome, StoredObject
 from imagebatch_server.executors.attempts.backlog import Backlog
+from imagebatch_server.executors.attempts.strikes import STRIKES_TO_GO_ALONE
 from imagebatch_server.executors.protocol.messages import Done
-
-_STRIKES_TO_GO_ALONE = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +48,7 @@ class Attempt:
     @property
     def goes_alone(self) -> bool:
         """Whether a child is to have nothing else begun with it: if it dies again, this attempt pays."""
-        return self.suspected or self.strikes >= _STRIKES_TO_GO_ALONE
+        return self.suspected or self.strikes >= STRIKES_TO_GO_ALONE
 
     @property
     def runs_for_s(self) -> float:

@@ -43,9 +43,6 @@ LEAST_RUN_S = 0.1
 SILENCE_S = 60.0
 """How long a child may take to come up, or to begin with a chunk."""
 
-MOST_STRIKES = 5
-"""Children that may die with the same item next and none begun; then it pays, for something in it must be why."""
-
 
 @dataclass(frozen=True)
 class ChildSettings:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagebatch_server.executors.attempts.attempt import Attempt
+from imagebatch_server.executors.attempts.strikes import MOST_STRIKES
 from imagebatch_server.executors.processes import failures
 from imagebatch_server.executors.processes.child_session import (
     LEAST_RUN_S,
-    MOST_STRIKES,
     ChildSession,
     ChildSettings,
     SessionEvents,

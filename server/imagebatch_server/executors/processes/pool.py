@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -11,6 +10,7 @@ import structlog
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError
 from imagebatch_server.executors.attempts.attempt import Attempt
+from imagebatch_server.executors.attempts.strikes import Culprits
 from imagebatch_server.executors.attempts.worker_pool import PoolEvents, WorkersCannotStart
 from imagebatch_server.executors.processes.child_session import ChildSettings
 from imagebatch_server.executors.processes.load_breaker import LoadBreaker
@@ -21,9 +21,6 @@ from imagebatch_server.executors.protocol.messages import Done
 log = structlog.get_logger(__name__)
 
 _FAILED_STARTS = 3
-
-_MOST_CULPRITS = 1_024
-"""Items that are remembered for having taken a child down."""
 
 
 class LocalPool:
@@ -40,7 +37,7 @@ class LocalPool:
         # To a concurrent child each item goes by itself, as soon as there is room.
         most_items = {} if settings.concurrency is None else {"most_items": 1}
         self._ready = ReadyQueue(self._pace, chunk_items or {}, **most_items)
-        self._culprits: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._culprits = Culprits()
         self._workers = [Worker(settings, self._load_breaker, self, self._start_failed) for _ in range(workers)]
         self._supervisors: list[asyncio.Task[None]] = []
         self._first_up: asyncio.Future[None] | None = None
@@ -112,7 +109,7 @@ class LocalPool:
     def add(self, attempt: Attempt) -> None:
         """Let an attempt wait for a child; its image is here."""
         self._begin()
-        if self._culprits and (attempt.dispatch.batch_id, attempt.dispatch.item.item_index) in self._culprits:
+        if self._culprits.have(attempt.dispatch):
             attempt.suspected = True
         self._ready.add(attempt)
 
@@ -165,14 +162,8 @@ class LocalPool:
 
     def failed(self, attempt: Attempt, error: ItemError, run_s: float) -> None:
         if error.code is ItemErrorCode.WORKER_CRASHED:
-            self._remember(attempt)
+            self._culprits.remember(attempt.dispatch)
         self._events.failed(attempt, error, run_s)
-
-    def _remember(self, attempt: Attempt) -> None:
-        """Let its next attempts go alone from the start: there need be no more deaths to find out who it was."""
-        self._culprits[attempt.dispatch.batch_id, attempt.dispatch.item.item_index] = None
-        if len(self._culprits) > _MOST_CULPRITS:
-            self._culprits.popitem(last=False)
 
     def returned(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:

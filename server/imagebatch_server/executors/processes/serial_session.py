@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import islice
 
 from imagebatch_server.executors.attempts.attempt import Attempt
+from imagebatch_server.executors.attempts.strikes import MOST_STRIKES
 from imagebatch_server.executors.processes import failures
 from imagebatch_server.executors.processes.child_session import (
     LEAST_RUN_S,
-    MOST_STRIKES,
     SILENCE_S,
     ChildSession,
     ChildSettings,

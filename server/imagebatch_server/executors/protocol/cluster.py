@@ -44,6 +44,8 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
 
     number: int
     dispatch: Dispatch
+    goes_alone: bool = False
+    """Whether the node is to run nothing else beside it."""
 
 
 class Give(Message):
@@ -92,6 +94,8 @@ class NodeLost(Message):
     node: str
     session: int
     why: str
+    agent_died: bool = False
+    """Whether the agent has ended and its node has not: something that it ran may be why."""
 
 
 class NodeRefused(Message):
@@ -132,6 +136,12 @@ class Slow(Message):
     number: int
 
 
+class Alone(Message):
+    """Nothing else is at the node but this one, which goes alone; it runs once the next report is asked for."""
+
+    number: int
+
+
 class Underway(Message):
     """A worker began with it."""
 
@@ -149,7 +159,7 @@ class Finished(Message):
     retry_after_s: float | None = None
 
 
-Event = Fetched | Answered | Slow | Underway | Finished
+Event = Fetched | Answered | Slow | Alone | Underway | Finished
 
 
 class LaneState(msgspec.Struct, array_like=True, gc=False):

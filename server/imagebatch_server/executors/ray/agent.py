@@ -21,6 +21,7 @@ import structlog
 from imagebatch_server.batches.model import AttemptResult, Dispatch
 from imagebatch_server.batches.ports.execution import DispatchEvents, Executor
 from imagebatch_server.executors.protocol.cluster import (
+    Alone,
     Answered,
     Event,
     Fetched,
@@ -34,6 +35,7 @@ from imagebatch_server.executors.protocol.cluster import (
     decode_parcels,
     encode,
 )
+from imagebatch_server.executors.ray.gate import Gate
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +87,8 @@ class _Session:
         self.fetching: Counter[str] = Counter()
         """Dispatches whose images are given by URL and that are not slow, by lane."""
         self.slow: set[int] = set()
+        self.alone: list[int] = []
+        """Dispatches of which the last report said that they are alone."""
 
     def tell(self, event: Event) -> None:
         self.events.append(event)
@@ -138,6 +142,7 @@ class Agent(DispatchEvents):
         self._opening: asyncio.Task[str | None] | None = None
         self._opened = AsyncExitStack()
         self._executor: NodeExecutor
+        self._gate = Gate(self._go_in, self._announce)
         self._nodes = 1
         self._asked_at = time.monotonic()
 
@@ -162,7 +167,7 @@ class Agent(DispatchEvents):
         for parcel in decode_parcels(parcels):
             session.hold(parcel.number, parcel.dispatch)
             self._of[id(parcel.dispatch)] = session, parcel.number
-            self._executor.submit(parcel.dispatch)
+            self._gate.come(parcel.dispatch, alone=parcel.goes_alone)
 
     async def drop(self, server: str, number: int, numbers: list[int]) -> None:
         """Forget dispatches; what a worker has of them may run all the same."""
@@ -181,6 +186,9 @@ class Agent(DispatchEvents):
         if session is None:
             return None
         self._asked_at = session.asked_at = time.monotonic()
+        for one in session.alone:
+            if one in session.dispatches:
+                self._gate.told(session.dispatches[one])
         session.is_asking = True
         try:
             try:
@@ -193,6 +201,7 @@ class Agent(DispatchEvents):
             session.is_asking = False
         self._asked_at = session.asked_at = time.monotonic()
         events = session.take_events()
+        session.alone = [event.number for event in events if isinstance(event, Alone)]
         return encode(Report(events, self._lanes(session), self._executor.alive, self._executor.restarts))
 
     # What the executor reports.
@@ -217,6 +226,7 @@ class Agent(DispatchEvents):
             return
         session, number = self._of.pop(id(result.dispatch))
         session.let_go(number)
+        self._gate.leave(result.dispatch)
         session.tell(
             Finished(number, result.outcome, result.objects, result.transient, result.busy, result.retry_after_s)
         )
@@ -225,6 +235,14 @@ class Agent(DispatchEvents):
         """Have every server told."""
         for session in self._sessions.values():
             session.has_events.set()
+
+    # What the gate lets in.
+
+    def _go_in(self, dispatch: Dispatch) -> None:
+        self._executor.submit(dispatch)
+
+    def _announce(self, dispatch: Dispatch) -> None:
+        self._tell(dispatch, Alone)
 
     def _tell(self, dispatch: Dispatch, kind: Callable[[int], Event]) -> None:
         if id(dispatch) in self._of:
@@ -279,15 +297,21 @@ class Agent(DispatchEvents):
         dispatch = session.let_go(number)
         if dispatch is not None:
             del self._of[id(dispatch)]
-            self._executor.forget(dispatch)
+            if self._gate.leave(dispatch):
+                self._executor.forget(dispatch)
 
     def _lanes(self, session: _Session) -> dict[str, LaneState]:
         """Tell how much of each lane is the server's: what it has there, and its share of what is free."""
         sharers = max(1, len(self._sessions))
+        is_shut = self._gate.is_shut
+
+        def share(room: int) -> int:
+            return 0 if is_shut else -(-max(0, room) // sharers)
+
         return {
             lane: LaneState(
-                stored=session.stored[lane] + -(-self._executor.room(lane) // sharers),
-                fetched=session.fetching[lane] + -(-max(0, self._executor.room_to_fetch(lane)) // sharers),
+                stored=session.stored[lane] + share(self._executor.room(lane)),
+                fetched=session.fetching[lane] + share(self._executor.room_to_fetch(lane)),
                 first_turn_ms=self._executor.first_turn_ms(lane),
                 last_turn_ms=self._executor.last_turn_ms(lane),
             )

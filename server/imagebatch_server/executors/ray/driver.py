@@ -13,10 +13,11 @@ import os
 import socket
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorDiedError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from imagebatch_server.backoff import Backoff
@@ -175,7 +176,7 @@ class _Link:
                 await asyncio.sleep(_REFUSED_S)
             except (RayError, TimeoutError, OSError, ValueError) as error:
                 was_up = self.session is not None
-                self._lose(_words(error))
+                self._lose(_words(error), agent_died=was_up and await self._has_died(error))
                 if not was_up and not isinstance(error, RayActorError):
                     self._driver.send(NodeRefused(self._node, self._host, _words(error)))
                 await asyncio.sleep(backoff.next_s())
@@ -243,9 +244,17 @@ class _Link:
                 raise ConnectionResetError("the agent had to forget the session")
             self._driver.send(Heard(self._node, self.session, report))
 
-    def _lose(self, why: str) -> None:
+    async def _has_died(self, error: Exception) -> bool:
+        """Whether the agent has ended on a node that lives; one whose node has died too can't be reached at first."""
+        if not isinstance(error, ActorDiedError):
+            return False
+        with suppress(TimeoutError):
+            return self._node in await asyncio.wait_for(asyncio.to_thread(_nodes), _ANSWER_S)
+        return False
+
+    def _lose(self, why: str, *, agent_died: bool = False) -> None:
         if self.session is not None:
-            self._driver.send(NodeLost(self._node, self.session, why))
+            self._driver.send(NodeLost(self._node, self.session, why, agent_died))
         self.session = None
 
 

@@ -11,11 +11,15 @@ from itertools import count
 import structlog
 from msgspec import MsgspecError
 
+from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.backoff import Backoff
 from imagebatch_server.batches.errors import CannotStart
-from imagebatch_server.batches.model import AttemptResult, Dispatch
+from imagebatch_server.batches.model import AttemptResult, Dispatch, Outcome
 from imagebatch_server.batches.ports.execution import DispatchEvents
+from imagebatch_server.executors.attempts.strikes import MOST_STRIKES, Culprits
+from imagebatch_server.executors.processes import failures
 from imagebatch_server.executors.protocol.cluster import (
+    Alone,
     Answered,
     Connected,
     Drop,
@@ -37,6 +41,7 @@ from imagebatch_server.executors.protocol.cluster import (
 from imagebatch_server.executors.protocol.frames import BadFrame
 from imagebatch_server.executors.ray.driver_session import DriverSession
 from imagebatch_server.executors.ray.node import Flight, Node
+from imagebatch_server.trace_context import log_fields
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +65,9 @@ class RayExecutor:
 
     What a node has that is lost goes to another, as the same attempt: nobody is charged for it. Each time a dispatch is
     given to a node it has another number there, so that what a lost one still says counts for nothing.
+
+    Only an agent that dies by itself may have died of what it ran, and so has struck all of it. What was struck twice
+    goes alone, and what agents go on dying of then has to pay.
     """
 
     def __init__(
@@ -94,6 +102,7 @@ class RayExecutor:
         self._waiting: OrderedDict[int, Flight] = OrderedDict()
         """Those that no node has, likewise."""
         self._parcels: defaultdict[Node, list[Parcel]] = defaultdict(list)
+        self._culprits = Culprits()
         self._gone_restarts = 0
         self._refused: dict[str, str] = {}
         self._ended = asyncio.Event()
@@ -138,7 +147,7 @@ class RayExecutor:
 
     def submit(self, dispatch: Dispatch) -> None:
         """Take one attempt."""
-        flight = Flight(dispatch)
+        flight = Flight(dispatch, strikes=MOST_STRIKES - 1 if self._culprits.have(dispatch) else 0)
         self._flights[id(dispatch)] = flight
         self._place(flight)
 
@@ -205,7 +214,7 @@ class RayExecutor:
         node.add(flight)
         if not self._parcels:
             asyncio.get_running_loop().call_later(_GATHER_S, self._give)
-        self._parcels[node].append(Parcel(flight.number, flight.dispatch))
+        self._parcels[node].append(Parcel(flight.number, flight.dispatch, flight.goes_alone))
 
     def _give(self) -> None:
         parcels, self._parcels = self._parcels, defaultdict(list)
@@ -238,7 +247,7 @@ class RayExecutor:
         elif isinstance(message, NodeLost):
             node = self._nodes.get(message.node)
             if node is not None and node.session == message.session:
-                self._lose([node], message.why)
+                self._lose([node], message.why, agent_died=message.agent_died)
         elif isinstance(message, NodeRefused):
             self._refuse(message)
         elif isinstance(message, Heard):
@@ -272,16 +281,42 @@ class RayExecutor:
         if self._first_word is not None and not self._first_word.done():
             self._first_word.set_result(refusal)
 
-    def _lose(self, nodes: Sequence[Node], why: str) -> None:
-        """Give what they had to others, as if it had never been with them."""
+    def _lose(self, nodes: Sequence[Node], why: str, *, agent_died: bool = False) -> None:
+        """Give what they had to others, as if it had never been with them; unless agents died of it again and again."""
         for node in nodes:
             del self._nodes[node.name]
             self._parcels.pop(node, None)
             self._gone_restarts += node.restarts
             log.warning("ray.node_lost", node=node.name, host=node.host, why=why, items=len(node.flights))
         for flight in [flight for node in nodes for flight in node.flights.values()]:
-            flight.node, flight.is_slow, flight.has_begun = None, False, False
-            self._place(flight)
+            if agent_died:
+                flight.strike()
+            flight.node, flight.is_slow, flight.is_alone, flight.has_begun = None, False, False, False
+            if flight.strikes < MOST_STRIKES:
+                self._place(flight)
+            else:
+                self._charge(flight)
+
+    def _charge(self, flight: Flight) -> None:
+        dispatch = flight.dispatch
+        self._culprits.remember(dispatch)
+        error = failures.crash("took the agent of its node down")
+        log.warning(
+            "item.worker_lost",
+            batch_id=dispatch.batch_id,
+            item_index=dispatch.item.item_index,
+            operation=dispatch.operation,
+            attempt=dispatch.attempt,
+            why=error.message,
+            **log_fields(dispatch.traceparent),
+        )
+        self._let_go(flight)
+        if flight.is_fetched and not flight.was_fetched:
+            self._events.fetched(dispatch)
+        outcome = Outcome(
+            dispatch.item.item_index, BatchItemStatus.FAILED, error.code, error.message, attempts=dispatch.attempt
+        )
+        self._events.finished(AttemptResult(dispatch, outcome, transient=error.transient))
 
     def _report(self, heard: Heard) -> None:
         node = self._nodes.get(heard.node)
@@ -320,6 +355,8 @@ class RayExecutor:
             node.is_slow(flight)
             if not flight.was_fetched:
                 self._events.fetch_is_slow(dispatch)
+        elif isinstance(event, Alone):
+            flight.is_alone = True
         elif not flight.has_begun:
             flight.has_begun = True
             self._events.started(dispatch)

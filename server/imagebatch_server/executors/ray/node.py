@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagebatch_server.batches.model import Dispatch
+from imagebatch_server.executors.attempts.strikes import STRIKES_TO_GO_ALONE
 from imagebatch_server.executors.protocol.cluster import LaneState
 
 
@@ -26,6 +27,20 @@ class Flight:
     """Whether a worker has it."""
     was_fetched: bool = False
     """Whether the slot of its fetch was given back, which happens once."""
+    strikes: int = 0
+    """Agents that died while they had it, and of what goes alone only those that had nothing else."""
+    is_alone: bool = False
+    """Whether its node has nothing else."""
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether a node is to run nothing else beside it."""
+        return self.strikes >= STRIKES_TO_GO_ALONE
+
+    def strike(self) -> None:
+        """Note that an agent died that had it, unless it went alone and others had not yet left it so."""
+        if self.is_alone or not self.goes_alone:
+            self.strikes += 1
 
     @property
     def is_fetched(self) -> bool:
@@ -95,7 +110,7 @@ class Node:
         """Take a dispatch from it."""
         self._count(flight, -1)
         del self.flights[flight.number]
-        flight.node, flight.is_slow = None, False
+        flight.node, flight.is_slow, flight.is_alone = None, False, False
 
     def is_slow(self, flight: Flight) -> None:
         """Count the fetch no more: it lends its place."""
