@@ -37,6 +37,13 @@ _QUICK = {
 """How soon Ray notices what is gone: seconds rather than minutes, but longer than a test freezes a node."""
 
 
+_AGENTS_PORTS = (
+    *("--metrics-export-port", "--runtime-env-agent-port"),
+    *("--dashboard-agent-listen-port", "--dashboard-agent-grpc-port"),
+)
+"""Of the processes beside a raylet, which gives up if they do not tell their ports in 15 s, unless it is given them."""
+
+
 class RayNode:
     """One node: `ray start --block` and all that it starts."""
 
@@ -44,6 +51,7 @@ class RayNode:
         self._command = [
             *within,
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
+            "--include-log-monitor=false",
             *options,
         ]
         self._environment = environment
@@ -52,9 +60,10 @@ class RayNode:
 
     def spawn(self) -> None:
         """Start it, and wait for nothing."""
+        command = [*self._command, *(f"{name}={free_port()}" for name in _AGENTS_PORTS)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+                command, env=self._environment, stdout=log, stderr=log, start_new_session=True
             )
 
     def wait(self) -> None:
