@@ -308,7 +308,10 @@ class Server:
         self._executor: Executor
         if settings.ray_address is not None:
             store_id = await asyncio.to_thread(object_store_place(settings, place.folder.objects).id)
-            self._executor = self._onlookers.watched(cluster_executor(settings, registry, place.claim.owner, store_id))
+            on_cluster = cluster_executor(
+                settings, registry, place.claim.owner, store_id, self._metrics.fetches.fetched
+            )
+            self._executor = self._onlookers.watched(on_cluster)
             return ()
         fetcher, followed = execution.fetch_stage(settings, self._memory.fetch)
         await fetcher.start()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imagebatch_server.app.image_urls import makes_previews
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.batches.errors import CannotStart
+from imagebatch_server.executors.executor import OnFetch
 from imagebatch_server.executors.lanes import Lane, with_resources
 from imagebatch_server.executors.protocol.cluster import Home
 from imagebatch_server.operations.registry import OperationRegistry
@@ -32,7 +33,9 @@ RAY_NAMES = {"num_gpus": "GPU"}
 """What Ray calls resources that operations call otherwise."""
 
 
-def cluster_executor(settings: Settings, registry: OperationRegistry, server: str, store_id: str | None) -> RayExecutor:
+def cluster_executor(
+    settings: Settings, registry: OperationRegistry, server: str, store_id: str | None, on_fetch: OnFetch
+) -> RayExecutor:
     """Make it. Raises CannotStart where Ray is not installed."""
     address = settings.ray_address or ""
     if find_spec("ray") is None:
@@ -47,6 +50,7 @@ def cluster_executor(settings: Settings, registry: OperationRegistry, server: st
         server,
         lambda operation, parameters: lane(registry, operation, parameters),
         lambda: home(settings, registry, store_id),
+        on_fetch,
         one_node=settings.object_store_url is None,
     )
 

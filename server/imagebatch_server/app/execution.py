@@ -82,7 +82,7 @@ def executor(
     blobs: BlobStore,
     reader: BlobReader,
     sharers: Callable[[], int],
-    on_fetch: OnFetch = lambda _code, _took_s, _size_bytes: None,
+    on_fetch: OnFetch,
     lanes: Mapping[str, int] | None = None,
     lane: Callable[[str, bytes | None], str] | None = None,
 ) -> Lanes:

@@ -20,6 +20,7 @@ from imagebatch_server.app.objects import object_store_place, open_object_store,
 from imagebatch_server.app.settings import Settings, settings_with
 from imagebatch_server.app.tenants_file import TenantsFile
 from imagebatch_server.batches.errors import CannotStart, StoreUnavailable
+from imagebatch_server.executors.executor import OnFetch
 from imagebatch_server.executors.lanes import Lane, Lanes, with_resources
 from imagebatch_server.executors.protocol.cluster import Home
 from imagebatch_server.executors.ray.agent import Refusal
@@ -29,7 +30,11 @@ _MOST_WORKERS = 256
 
 
 async def open_node(
-    home: Home, resources: Mapping[str, float], opened: AsyncExitStack, nodes: Callable[[], int]
+    home: Home,
+    resources: Mapping[str, float],
+    opened: AsyncExitStack,
+    nodes: Callable[[], int],
+    on_fetch: OnFetch,
 ) -> Lanes:
     """Make the executor of a node that Ray says has these resources; `opened` closes what it stands on.
 
@@ -61,6 +66,7 @@ async def open_node(
         blobs,
         blobs,
         nodes,
+        on_fetch,
         lanes=_lanes(registry, resources, settings.workers),
         lane=lambda operation, parameters: lane(registry, operation, parameters),
     )

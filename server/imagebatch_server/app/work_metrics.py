@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from imagebatch.v1.enums import ItemErrorCode
+from imagebatch_server.batches.model import Dispatch
 
 FETCH_TIMES_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 TRANSACTION_TIMES_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
@@ -28,8 +29,8 @@ class FetchMetrics:
         )
         self._bytes = Counter("imagebatch_fetched_bytes", "Bytes of images that were fetched.", registry=registry)
 
-    def fetched(self, code: ItemErrorCode | None, took_s: float, size_bytes: int) -> None:
-        """Count a fetch that has ended."""
+    def fetched(self, _dispatch: Dispatch, code: ItemErrorCode | None, took_s: float, size_bytes: int) -> None:
+        """Count a fetch that has ended. An `OnFetch`."""
         self._fetches.labels("success" if code is None else code.value).inc()
         self._seconds.observe(took_s)
         self._bytes.inc(size_bytes)

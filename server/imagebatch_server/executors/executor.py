@@ -28,7 +28,7 @@ from imagebatch_server.trace_context import log_fields
 
 log = structlog.get_logger(__name__)
 
-OnFetch: TypeAlias = Callable[[ItemErrorCode | None, float, int], None]
+OnFetch: TypeAlias = Callable[[Dispatch, ItemErrorCode | None, float, int], None]
 """Hears how a fetch ended: the error's code, if it failed, the time it took (seconds) and the image's bytes."""
 
 _STORED_AHEAD_S = 2 * CHUNK_S
@@ -54,7 +54,7 @@ class PooledExecutor:
         max_ready_bytes: int,
         resolve: Callable[[str, bytes | None], str] = lambda operation, _: operation,
         chunk_items: Mapping[str, int] | None = None,
-        on_fetch: OnFetch = lambda _code, _took_s, _size_bytes: None,
+        on_fetch: OnFetch = lambda _dispatch, _code, _took_s, _size_bytes: None,
     ) -> None:
         """Take what all attempts need.
 
@@ -231,7 +231,7 @@ class PooledExecutor:
         self._hold(attempt, data)
         attempt.image_bytes = len(data)
         if attempt.dispatch.item.image_url is not None:
-            self._on_fetch(None, attempt.fetch_s, len(data))
+            self._on_fetch(attempt.dispatch, None, attempt.fetch_s, len(data))
             self._events.answered(attempt.dispatch)
         if attempt.backlog is None:
             self._count(attempt, self._fetched_backlog)
@@ -240,7 +240,7 @@ class PooledExecutor:
 
     def not_got(self, attempt: Attempt, error: ItemError) -> None:
         if attempt.dispatch.item.image_url is not None:
-            self._on_fetch(error.code, attempt.fetch_s, 0)
+            self._on_fetch(attempt.dispatch, error.code, attempt.fetch_s, 0)
             if error.code in (ItemErrorCode.FETCH_FAILED, ItemErrorCode.TOO_LARGE) and not error.transient:
                 self._events.answered(attempt.dispatch)
         self._finish(attempt, attempt.failure(error))

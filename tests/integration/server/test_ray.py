@@ -22,6 +22,9 @@ from imagebatch.v1 import batch_service_pb2, types_pb2
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 
+METRICS = f"127.0.0.1:{free_port()}"
+
+
 class Sparking(Noop):
     """Take half of a spark."""
 
@@ -60,7 +63,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
 
 @pytest.fixture(scope="module")
 def server(cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with running_server(tmp_path_factory.mktemp("server") / "data", _settings(cluster), ON_CLUSTER) as running:
+    settings = _settings(cluster) | {"metrics_address": METRICS}
+    with running_server(tmp_path_factory.mktemp("server") / "data", settings, ON_CLUSTER) as running:
         yield running
 
 
@@ -91,6 +95,10 @@ def test_images_of_every_origin_are_run_on_the_node(raw: Raw, host: Web) -> None
     assert {one.item_id: one.attempts for one in results.values()} | {"kill": 2} == {
         one.item_id: 2 if one.item_id == "kill" else 1 for one in results.values()
     }
+    with urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=10) as answer:
+        told = answer.read().decode().splitlines()
+    for outcome in ("success", "fetch_failed", "fetch_forbidden"):
+        assert f'imagebatch_fetches_total{{outcome="{outcome}"}} 1.0' in told
 
 
 def test_an_operation_runs_there_and_its_image_can_be_read_here(

@@ -8,13 +8,15 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from imagebatch.v1.enums import BatchItemStatus
+from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
 from imagebatch_server.batches.model import AttemptResult, Dispatch, Item, Outcome
 from imagebatch_server.batches.ports.execution import DispatchEvents
+from imagebatch_server.executors.executor import OnFetch
 from imagebatch_server.executors.protocol.cluster import (
     Alone,
     Event,
     Fetched,
+    FetchEnded,
     Finished,
     Home,
     Parcel,
@@ -36,7 +38,8 @@ class Executor:
 
     last: Executor
 
-    def __init__(self) -> None:
+    def __init__(self, on_fetch: OnFetch) -> None:
+        self.on_fetch = on_fetch
         self.held: list[Dispatch] = []
         self.events: DispatchEvents
         Executor.last = self
@@ -79,13 +82,21 @@ class Executor:
 
 
 async def opener(
-    home: Home, resources: Mapping[str, float], opened: AsyncExitStack, nodes: Callable[[], int]
+    home: Home,
+    resources: Mapping[str, float],
+    opened: AsyncExitStack,
+    nodes: Callable[[], int],
+    on_fetch: OnFetch,
 ) -> Executor:
-    return Executor()
+    return Executor(on_fetch)
 
 
 async def refusing(
-    home: Home, resources: Mapping[str, float], opened: AsyncExitStack, nodes: Callable[[], int]
+    home: Home,
+    resources: Mapping[str, float],
+    opened: AsyncExitStack,
+    nodes: Callable[[], int],
+    on_fetch: OnFetch,
 ) -> Executor:
     raise Refusal("other packages are here")
 
@@ -197,10 +208,12 @@ async def test_a_slow_fetch_lends_its_place(agent: Agent) -> None:
     Executor.last.events.fetch_is_slow(held)
     report = await reported(agent, "one", 1)
     assert (report.events, report.lanes["workers"].fetched) == ([Slow(1)], 3)
+    Executor.last.on_fetch(held, ItemErrorCode.FETCH_FAILED, 0.5, 0)
     Executor.last.events.fetched(held)
     Executor.last.end(held)
     report = await reported(agent, "one", 1)
-    assert ([type(event) for event in report.events], report.lanes["workers"].fetched) == ([Fetched, Finished], 3)
+    assert report.events[0] == FetchEnded(1, ItemErrorCode.FETCH_FAILED, 0.5, 0)
+    assert ([type(event) for event in report.events[1:]], report.lanes["workers"].fetched) == ([Fetched, Finished], 3)
 
 
 async def test_what_is_dropped_is_forgotten_by_the_executor(agent: Agent) -> None:

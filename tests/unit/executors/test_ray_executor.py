@@ -18,6 +18,7 @@ from imagebatch_server.executors.protocol.cluster import (
     Drop,
     Event,
     Fetched,
+    FetchEnded,
     Finished,
     FromDriver,
     Give,
@@ -104,8 +105,11 @@ class Driver:
 class Cluster:
     def __init__(self, *, one_node: bool = False) -> None:
         self.events = Heeded()
+        self.fetches: list[tuple[object, ...]] = []
         self.executor = RayExecutor(
-            "head:1", "here", "server", lambda _operation, _parameters: "workers", lambda: HOME, one_node=one_node
+            *("head:1", "here", "server", lambda _operation, _parameters: "workers", lambda: HOME),
+            on_fetch=lambda *fetch: self.fetches.append(fetch),
+            one_node=one_node,
         )
         self._starting: asyncio.Task[None]
         self._sessions = 0
@@ -249,6 +253,16 @@ async def test_a_fetch_gives_its_slot_back_once_however_many_nodes_it_takes(clus
     cluster.report("second", second, [Slow(number), Fetched(number), success(number, 1)])
     assert cluster.events.heard == [("slow", 1), ("fetched", 1), ("started", 1)]
     assert len(cluster.events.results) == 1
+
+
+async def test_every_fetch_of_a_node_is_told(cluster: Cluster) -> None:
+    session = cluster.up("first")
+    one = dispatch(1, url="https://images.example/1.png")
+    cluster.executor.submit(one)
+    await _until(lambda: cluster.driver.given("first"))
+    number = cluster.driver.given("first")[1]
+    cluster.report("first", session, [FetchEnded(number, None, 0.5, 700), Fetched(number), success(number, 1)])
+    assert cluster.fetches == [(one, None, 0.5, 700)]
 
 
 class Killer:

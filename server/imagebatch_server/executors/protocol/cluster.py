@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.model import Dispatch, Outcome, StoredObject
 from imagebatch_server.executors.protocol.messages import Message
 
@@ -130,6 +131,15 @@ class Answered(Message):
     number: int
 
 
+class FetchEnded(Message):
+    """A fetch of its image has ended, as an `OnFetch` hears it."""
+
+    number: int
+    code: ItemErrorCode | None
+    took_s: float
+    size_bytes: int
+
+
 class Slow(Message):
     """The image takes long to come."""
 
@@ -159,7 +169,7 @@ class Finished(Message):
     retry_after_s: float | None = None
 
 
-Event = Fetched | Answered | Slow | Alone | Underway | Finished
+Event = Fetched | Answered | FetchEnded | Slow | Alone | Underway | Finished
 
 
 class LaneState(msgspec.Struct, array_like=True, gc=False):

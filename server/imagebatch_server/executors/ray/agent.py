@@ -18,13 +18,16 @@ from typing import Any, Protocol
 import ray
 import structlog
 
+from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.model import AttemptResult, Dispatch
 from imagebatch_server.batches.ports.execution import DispatchEvents, Executor
+from imagebatch_server.executors.executor import OnFetch
 from imagebatch_server.executors.protocol.cluster import (
     Alone,
     Answered,
     Event,
     Fetched,
+    FetchEnded,
     Finished,
     Home,
     LaneState,
@@ -68,7 +71,7 @@ class NodeExecutor(Executor, Protocol):
         """List the lanes there are; an operation whose lane is not among them can't run here."""
 
 
-Opener = Callable[[Home, dict[str, float], AsyncExitStack, Callable[[], int]], Any]
+Opener = Callable[[Home, dict[str, float], AsyncExitStack, Callable[[], int], OnFetch], Any]
 """Opens a node's executor; raises Refusal."""
 
 
@@ -215,6 +218,9 @@ class Agent(DispatchEvents):
     def started(self, dispatch: Dispatch) -> None:
         self._tell(dispatch, Underway)
 
+    def fetch_ended(self, dispatch: Dispatch, code: ItemErrorCode | None, took_s: float, size_bytes: int) -> None:
+        self._tell(dispatch, lambda number: FetchEnded(number, code, took_s, size_bytes))
+
     def fetch_is_slow(self, dispatch: Dispatch) -> None:
         if id(dispatch) in self._of:
             session, number = self._of[id(dispatch)]
@@ -255,7 +261,9 @@ class Agent(DispatchEvents):
         module, _, name = self._home.opener.partition(":")
         try:
             opener: Opener = getattr(importlib.import_module(module), name)
-            self._executor = await opener(self._home, self._resources, self._opened, lambda: self._nodes)
+            self._executor = await opener(
+                self._home, self._resources, self._opened, lambda: self._nodes, self.fetch_ended
+            )
             await self._executor.start(self)
             self._opened.push_async_callback(self._executor.stop, 0.0)
         except Exception as error:  # whatever it is, servers are told and the node is not used

@@ -17,6 +17,7 @@ from imagebatch_server.batches.errors import CannotStart
 from imagebatch_server.batches.model import AttemptResult, Dispatch, Outcome
 from imagebatch_server.batches.ports.execution import DispatchEvents
 from imagebatch_server.executors.attempts.strikes import MOST_STRIKES, Culprits
+from imagebatch_server.executors.executor import OnFetch
 from imagebatch_server.executors.processes import failures
 from imagebatch_server.executors.protocol.cluster import (
     Alone,
@@ -25,6 +26,7 @@ from imagebatch_server.executors.protocol.cluster import (
     Drop,
     Event,
     Fetched,
+    FetchEnded,
     Finished,
     FromDriver,
     Give,
@@ -77,6 +79,7 @@ class RayExecutor:
         server: str,
         lane: Callable[[str, bytes | None], str],
         home: Callable[[], Home],
+        on_fetch: OnFetch,
         *,
         one_node: bool,
     ) -> None:
@@ -89,6 +92,7 @@ class RayExecutor:
         self._server = server
         self._lane = lane
         self._home = home
+        self._on_fetch = on_fetch
         self._one_node = one_node
         self._events: DispatchEvents
         self._driver: DriverSession | None = None
@@ -349,6 +353,8 @@ class RayExecutor:
             if not flight.was_fetched:
                 flight.was_fetched = True
                 self._events.fetched(dispatch)
+        elif isinstance(event, FetchEnded):
+            self._on_fetch(dispatch, event.code, event.took_s, event.size_bytes)
         elif isinstance(event, Answered):
             self._events.answered(dispatch)
         elif isinstance(event, Slow):
