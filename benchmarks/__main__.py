@@ -17,6 +17,7 @@ from benchmarks.machine import this_machine
 from benchmarks.measure import FULL, QUICK, Report, Scale
 from benchmarks.report import page
 from benchmarks.rows import (
+    before,
     browser,
     client,
     delay,
@@ -45,8 +46,8 @@ from benchmarks.rows import (
 ROWS = {
     row.ROW: row
     for row in (
-        throughput, million, peers, latency, replay, delay, news, servers, ray, spread, pages, export, watchers, http,
-        browser, stream, fetching, estimate, describe, client, security, tracing, startup,
+        throughput, before, million, peers, latency, replay, delay, news, servers, ray, spread, pages, export, watchers,
+        http, browser, stream, fetching, estimate, describe, client, security, tracing, startup,
     )
 }  # fmt: skip
 RESULTS = kept.FOLDER / "RESULTS.md"

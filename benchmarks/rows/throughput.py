@@ -33,7 +33,7 @@ async def measure(scale: Scale, report: Report) -> None:
 @asynccontextmanager
 async def our_server(store: str) -> AsyncIterator[Ours]:
     """Our server on one of STORES."""
-    with data_folder() as folder, _database(store) as url:
+    with data_folder() as folder, database(store) as url:
         async with serving(folder, database_url=url) as ours:
             yield ours
 
@@ -64,7 +64,7 @@ async def _measure(scale: Scale, report: Report, items: int, store: str) -> None
     how = f"bare driver ({STORES[store]}) and bare gRPC streams of the same bytes"
     with line_of(report, ROW, figure):
         async with our_server(store) as ours:
-            with data_folder() as folder, _database(store) as database_url:
+            with data_folder() as folder, database(store) as database_url:
                 url = database_url or f"sqlite:///{folder / 'bare.db'}"
                 create_tables(url)
                 async with bare_server(folder) as bare:
@@ -115,6 +115,7 @@ def _bare_round(bare: BareServer, ours: Ours, url: str, items: int, *, converted
 
 
 @contextmanager
-def _database(store: str) -> Any:
+def database(store: str) -> Any:
+    """Provide the URL of an empty database of one of STORES; None for SQLite, which the server makes itself."""
     with nullcontext() if store == "sqlite" else running_postgres() as new_database:
         yield None if new_database is None else new_database()

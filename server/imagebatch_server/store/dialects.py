@@ -1,23 +1,22 @@
-"""All that differs between SQLite and PostgreSQL: connections, transactions, bulk inserts, and what errors mean."""
+"""What differs between SQLite and PostgreSQL: connections, transactions, and what errors mean."""
 
 from __future__ import annotations
 
 import os
 import re
 import socket
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
-from functools import cache
-from itertools import chain
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.pool import QueuePool
 
 from imagebatch_server.batches.errors import StoreUnavailable
+from imagebatch_server.store import driver
 from imagebatch_server.store.silence import Silence
 from imagebatch_server.store.tables import UtcDateTime
 
@@ -58,13 +57,6 @@ _SET_UP_OTHERWISE = (
     "unable to open",
 )
 """Words of databases that no waiting will make reachable."""
-
-ROWS_A_STATEMENT = (256, 64, 16, 4, 1)
-"""How many rows one statement inserts into SQLite: as many as there are of the largest size first.
-
-The driver gives up the interpreter's lock once a statement, and while another thread computes, it waits 5 ms to have it
-back. Row by row a thousand rows took over a second next to a busy event loop; so they take 30 ms.
-"""
 
 _TIME = UtcDateTime()
 
@@ -113,20 +105,6 @@ async def notifications(url: URL, channel: str, every_s: float) -> AsyncGenerato
                     yield notification.payload
     except psycopg.Error as error:
         raise StoreUnavailable(str(error).splitlines()[0], may_pass=True) from error
-
-
-def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert whole rows by the driver's fastest way. Values stand in the order of the table's columns.
-
-    They go to the driver as they are: times must come from `time_value`.
-    """
-    if not rows:
-        return
-    if connection.dialect.name == "postgresql":
-        _copy(connection, table, rows)
-    else:
-        for statement, parameters in _insert_statements(table, rows):
-            connection.exec_driver_sql(statement, parameters)
 
 
 def time_value(connection: Connection, at: datetime) -> Any:
@@ -205,7 +183,7 @@ def _sqlite_engine(url: URL, silence: Silence, *, size: int, writes: bool) -> En
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A deferred transaction that upgrades to writing fails at once, whatever the timeout.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver.execute(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 
@@ -280,47 +258,3 @@ def _session(url: URL) -> dict[str, Any]:
         **KEEPALIVES,
         "options": " ".join(options).strip(),
     }
-
-
-def _insert_statements(
-    table: Table, rows: Sequence[tuple[Any, ...]]
-) -> Iterator[tuple[str, Sequence[tuple[Any, ...]]]]:
-    """Statements and their parameters, which insert the rows in order."""
-    first = 0
-    for size in ROWS_A_STATEMENT:
-        after = len(rows) - (len(rows) - first) % size
-        if first < after:
-            groups = [tuple(chain.from_iterable(rows[start : start + size])) for start in range(first, after, size)]
-            yield _insert_statement(table, size), groups
-        first = after
-
-
-@cache
-def _insert_statement(table: Table, size: int) -> str:
-    columns, row = ", ".join(table.columns.keys()), f"({', '.join('?' * len(table.columns))})"
-    return f"INSERT INTO {table.name} ({columns}) VALUES {', '.join([row] * size)}"  # noqa: S608 - names of our tables
-
-
-def _copy(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    driver_connection: Any = connection.connection.driver_connection
-    statement, types = _copy_statement(table)
-    try:
-        with driver_connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.set_types(types)
-            for row in rows:
-                copy.write_row(row)
-    except connection.dialect.loaded_dbapi.Error as error:
-        if driver_connection.closed:
-            connection.invalidate(error)
-        # As SQLAlchemy would raise it, had it run the statement.
-        kind = connection.dialect.loaded_dbapi.Error
-        raise DBAPIError.instance(
-            statement, None, error, kind, connection_invalidated=connection.invalidated, dialect=connection.dialect
-        ) from error
-
-
-@cache
-def _copy_statement(table: Table) -> tuple[str, list[str]]:
-    dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    types = [column.type.compile(dialect).lower() for column in table.columns]
-    return f"COPY {table.name} ({', '.join(table.columns.keys())}) FROM STDIN (FORMAT BINARY)", types

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from imagebatch_server.batches.model import Item, StoredObject
 from imagebatch_server.store import rows
-from imagebatch_server.store.dialects import insert_rows
+from imagebatch_server.store.driver import Prepared, insert_rows
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.tables import items, objects
 from imagebatch_server.store.tenant_rows import insert_objects
@@ -46,6 +46,9 @@ def _declared(connection: Connection, tenant: str, new_items: Sequence[Item]) ->
     """
     named = {item.object_key for item in new_items if item.object_key is not None and item.declared_type is None}
     declared: dict[str, str] = {}
+    if len(named) == 1:
+        row = _UPLOAD.run(connection, {"of_tenant": tenant, "of_object_key": named.pop()}).one_or_none()
+        declared = {row.object_key: row.content_type} if row is not None and row.content_type else {}
     # In one order, so that two submissions or a sweep never lock two objects crosswise.
     for part in in_parts(sorted(named)):
         uploads = connection.execute(_UPLOADS, {"of_tenant": tenant, "object_keys": part})
@@ -78,13 +81,14 @@ def _marked_one(item: Item, first_with: dict[bytes, int]) -> Item:
     return item if first == item.item_index else structs.replace(item, duplicate_of_index=first)
 
 
-_UPLOADS = (
+_OF_TENANT = (
     select(objects.c.object_key, objects.c.content_type)
-    .where(
-        objects.c.tenant == bindparam("of_tenant"), objects.c.object_key.in_(bindparam("object_keys", expanding=True))
-    )
-    .order_by(objects.c.object_key)
+    .where(objects.c.tenant == bindparam("of_tenant"))
     .with_for_update(read=True, key_share=True)
+)
+_UPLOAD = Prepared(_OF_TENANT.where(objects.c.object_key == bindparam("of_object_key")))
+_UPLOADS = _OF_TENANT.where(objects.c.object_key.in_(bindparam("object_keys", expanding=True))).order_by(
+    objects.c.object_key
 )
 _FIRST_WITH = select(items.c.content_key, items.c.item_index).where(
     of_batch(items),

@@ -14,7 +14,8 @@ from imagebatch_server.batches import lifecycle
 from imagebatch_server.batches.model import Batch, Outcome, StoredObject
 from imagebatch_server.batches.ports.batches import BatchCommit
 from imagebatch_server.store import rows
-from imagebatch_server.store.dialects import insert_rows, time_value
+from imagebatch_server.store.dialects import time_value
+from imagebatch_server.store.driver import Prepared, insert_rows, together
 from imagebatch_server.store.failure_clusters import count_failures
 from imagebatch_server.store.items import recorded_statuses
 from imagebatch_server.store.keys import of_batch, parameters
@@ -32,6 +33,7 @@ def record(
     new_outcomes: list[tuple[Any, ...]] = []
     new_objects: list[StoredObject] = []
     used: list[tuple[Batch, Usage]] = []
+    ends: list[Mapping[str, Any]] = []
     completed_at = time_value(connection, at)
     # In the order of their ids, so that two servers never lock two batches crosswise.
     for commit in sorted(commits, key=lambda commit: (commit.tenant, commit.batch_id)):
@@ -42,6 +44,9 @@ def record(
             continue
         moves = _moves(fresh)
         batch = _move_counters(connection, commit, len(fresh), moves, at)
+        if batch is not None and batch.processed_items == batch.total_items:
+            batch = _ended(connection, batch, at)
+            ends.append({**parameters(key), "epoch": commit.owner_epoch, "end": batch.status.value, "at": at})
         recorded[key] = batch
         if batch is None:
             continue
@@ -56,8 +61,11 @@ def record(
             named = {key for outcome in fresh for key in (outcome.stored_object_key, outcome.preview_object_key)}
             new_objects += [stored for stored in commit.objects if stored.object_key in named]
     insert_objects(connection, new_objects)
-    insert_rows(connection, outcomes, new_outcomes)
-    add_usage(connection, used, at)
+    with together(connection, rows=len(new_outcomes)):
+        for values in ends:
+            _END.run(connection, values)  # the row is locked: it is as it was answered
+        insert_rows(connection, outcomes, new_outcomes)
+        add_usage(connection, used, at)
     return [recorded[commit.tenant, commit.batch_id] for commit in commits]
 
 
@@ -84,18 +92,18 @@ def _move_counters(
     values = {**parameters(key), "epoch": commit.owner_epoch}
     rate, error = commit.speed or (None, None)
     moved = {"by_last_sequence": count, "rate": rate, "error": error, "at": at, **moves}
-    if commit.started_at is None:
-        row = connection.execute(_MOVE, {**values, **moved}).one_or_none()
-    else:
-        row = connection.execute(_MOVE_AND_START, {**values, **moved, "start": commit.started_at}).one_or_none()
-    if row is None:
-        return None
-    batch = rows.to_batch(row)
-    if batch.processed_items < batch.total_items:
-        return batch
-    status = lifecycle.terminal_status(batch)
-    connection.execute(_END, {**values, "end": status.value, "at": at})  # the row is locked: it is as it was answered
-    ended = replace(batch, status=status, completed_at=at, paused_at=None)
+    with together(connection):  # with what begins the transaction
+        if commit.started_at is None:
+            answer = _MOVE.run(connection, {**values, **moved})
+        else:
+            answer = _MOVE_AND_START.run(connection, {**values, **moved, "start": commit.started_at})
+    row = answer.one_or_none()
+    return None if row is None else rows.to_batch(row)
+
+
+def _ended(connection: Connection, batch: Batch, at: datetime) -> Batch:
+    """Answer a batch whose last outcome has come as it ends, and note whom to tell of that."""
+    ended = replace(batch, status=lifecycle.terminal_status(batch), completed_at=at, paused_at=None)
     if ended.options.notify_url is not None:
         insert_notification(connection, ended, at)
     return ended
@@ -139,15 +147,18 @@ _IS_OWNED = and_(of_batch(batches), batches.c.owner_epoch == bindparam("epoch"))
 _LOCK = select(batches.c.batch_id).where(of_batch(batches)).with_for_update()
 _OWNED = select(batches).where(_IS_OWNED, text("visible"))
 _UPDATE = update(batches).where(_IS_OWNED, RUNNING)
-_MOVE = (
+_MOVED = (
     _UPDATE.values(
         {counter: batches.c[counter] + bindparam(f"by_{counter}") for counter in ("last_sequence", *COUNTERS)}
     )
     .values(outcomes_per_s=bindparam("rate"), rate_error=bindparam("error"), rated_at=bindparam("at"))
     .returning(batches)
 )
-_MOVE_AND_START = _MOVE.values(
-    started_at=func.coalesce(batches.c.started_at, bindparam("start", type_=UtcDateTime())),
-    status=BatchStatus.PROCESSING.value,
+_MOVE = Prepared(_MOVED)
+_MOVE_AND_START = Prepared(
+    _MOVED.values(
+        started_at=func.coalesce(batches.c.started_at, bindparam("start", type_=UtcDateTime())),
+        status=BatchStatus.PROCESSING.value,
+    )
 )
-_END = _UPDATE.values(status=bindparam("end"), completed_at=bindparam("at"), paused_at=None)
+_END = Prepared(_UPDATE.values(status=bindparam("end"), completed_at=bindparam("at"), paused_at=None))

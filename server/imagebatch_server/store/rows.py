@@ -45,9 +45,9 @@ _ERROR_CODES = {code.value: code for code in ItemErrorCode}
 _item_values = attrgetter(*[column.name for column in items.columns if column.name not in ("tenant", "batch_id")])
 
 
-def to_batch(row: Row[Any]) -> Batch:
-    """Read a row of `batches`."""
-    columns = row._mapping
+def to_batch(row: Any) -> Batch:
+    """Read a row of `batches`, whose values have the names of its columns."""
+    counts = ((code.value, getattr(row, code.value)) for code in FAILURE_CODES)
     return Batch(
         tenant=row.tenant,
         batch_id=row.batch_id,
@@ -70,7 +70,7 @@ def to_batch(row: Row[Any]) -> Batch:
         successful_items=row.successful_items,
         failed_items=row.failed_items,
         skipped_items=row.skipped_items,
-        failure_counts={code.value: columns[code.value] for code in FAILURE_CODES if columns[code.value]},
+        failure_counts={name: count for name, count in counts if count},
         processing_time_ms=row.processing_time_ms,
         timed_items=row.timed_items,
         input_tokens=row.input_tokens,

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from imagebatch_server.batches.model import Batch, DailyUsage
 from imagebatch_server.store.dialects import INSERTS
+from imagebatch_server.store.driver import Prepared
 from imagebatch_server.store.tables import usage
 from imagebatch_server.store.tenant_rows import OF_NO_DELETED_TENANT
 
@@ -33,8 +34,8 @@ def add_usage(connection: Connection, recorded: Iterable[tuple[Batch, Usage]], a
             sums.setdefault((batch.tenant, batch.options.operation), Counter()).update(used._asdict())
     if sums:
         day = at.astimezone(UTC).date()
-        rows = [{"tenant": key[0], "day": day, "operation": key[1], **row} for key, row in sorted(sums.items())]
-        connection.execute(_ADD[connection.dialect.name], rows)
+        for (tenant, operation), added in sorted(sums.items()):
+            _ADD.run(connection, {"tenant": tenant, "day": day, "operation": operation, **added})
 
 
 def read_usage(connection: Connection, tenant: str, day_from: date, day_before: date) -> Sequence[DailyUsage]:
@@ -45,13 +46,15 @@ def read_usage(connection: Connection, tenant: str, day_from: date, day_before: 
 
 _SUMS = Usage._fields
 _INSERT = {dialect: insert(usage) for dialect, insert in INSERTS.items()}
-_ADD = {
-    dialect: insert.on_conflict_do_update(
-        index_elements=["tenant", "day", "operation"],
-        set_={name: usage.c[name] + insert.excluded[name] for name in _SUMS},
-    )
-    for dialect, insert in _INSERT.items()
-}
+_ADD = Prepared(
+    {
+        dialect: insert.on_conflict_do_update(
+            index_elements=["tenant", "day", "operation"],
+            set_={name: usage.c[name] + insert.excluded[name] for name in _SUMS},
+        )
+        for dialect, insert in _INSERT.items()
+    }
+)
 _READ = (
     select(usage.c.day, usage.c.operation, *[usage.c[name] for name in _SUMS])
     .where(

@@ -41,7 +41,7 @@ SUCCESS = {"statuses": ["success"]}
 KEYS = {"object_keys": ["a", "b"]}
 
 QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
-    (tenant_rows._COUNT_RUNNING, KEY, "batches_running"),
+    (tenant_rows._COUNT_RUNNING.statement, KEY, "batches_running"),
     (submit._OF_REQUEST, {**KEY, "of_request_id": "r"}, "batches_request_id"),
     (batches._RUNNING, {}, "batches_running"),
     (batches._TAKE_OVER["sqlite"], {"new_owner": "two", "operations": ["describe"]}, "batches_running"),
