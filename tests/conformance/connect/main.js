@@ -77,8 +77,9 @@ const items = Array.from({ length: asked.items }, (_, n) => ({ objectKey: asked.
 const { batchId } = await batches.submitBatch({ options: { operation: "scripted", labels: { from: asked.transport } }, items });
 const done = await watched({ batchId });
 const page = await batches.getBatchResults({ batchId, limit: 3 });
+// Its one item runs into its time again and again; once the batch is cancelled, it holds the worker for a second at most.
 const slow = await batches.submitBatch({
-  options: { operation: "scripted" },
+  options: { operation: "scripted", itemTimeout: { seconds: 1n }, maxAttempts: 10 },
   items: [{ objectKey: asked.object_key, metadata: { do: "sleep", seconds: 20 } }],
 });
 const expired = await failure(() => watched({ batchId: slow.batchId }, { timeoutMs: 300 }));
