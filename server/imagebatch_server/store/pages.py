@@ -12,12 +12,11 @@ from sqlalchemy import Connection
 
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server.batches.model import Batch, ItemFilter, ItemResult
-from imagebatch_server.store import results
+from imagebatch_server.store import results, search
 from imagebatch_server.store.batch_row import read_batch
 from imagebatch_server.store.item_ids import named_indexes
 from imagebatch_server.store.items import recorded_indexes, recorded_statuses, unrecorded_indexes
 from imagebatch_server.store.keys import BatchKey
-from imagebatch_server.store.search import found_indexes
 
 RECORDED = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKIPPED)
 
@@ -25,10 +24,31 @@ RECORDED = (BatchItemStatus.SUCCESS, BatchItemStatus.FAILED, BatchItemStatus.SKI
 def page(
     connection: Connection, key: BatchKey, match: ItemFilter, offset: int, limit: int, max_bytes: int
 ) -> tuple[Batch, int, Sequence[ItemResult]]:
-    """Read a page in index order, with the batch and the number of matches. Raises BatchNotFound."""
+    """Read a page in index order, with the batch and the number of matches, no text being looked for.
+
+    Raises BatchNotFound.
+    """
     batch = read_batch(connection, key)
     total, indexes = _matching(connection, key, batch, match, offset, limit)
     return batch, total, results.at_indexes(connection, key, indexes, max_bytes)
+
+
+def searched(connection: Connection, key: BatchKey, match: ItemFilter, first: int) -> tuple[Sequence[int], int | None]:
+    """Look for a text in a part of a batch, from index `first` on: what matches, and where to look next, if anywhere.
+
+    Raises BatchNotFound.
+    """
+    batch = read_batch(connection, key)
+    found = search.indexes_with_text(connection, key, batch, match, _with_outcome(_wanted(match)), first)
+    following = first + search.ITEMS_A_PART
+    return found, following if following < batch.total_items else None
+
+
+def at(
+    connection: Connection, key: BatchKey, indexes: Sequence[int], max_bytes: int
+) -> tuple[Batch, Sequence[ItemResult]]:
+    """Read a batch, and some of its items in index order. Raises BatchNotFound."""
+    return read_batch(connection, key), results.at_indexes(connection, key, indexes, max_bytes)
 
 
 def after(connection: Connection, key: BatchKey, sequence: int, limit: int, max_bytes: int) -> Sequence[ItemResult]:
@@ -47,12 +67,9 @@ def _matching(
     connection: Connection, key: BatchKey, batch: Batch, match: ItemFilter, offset: int, limit: int
 ) -> tuple[int, Sequence[int]]:
     """How many items match, and the indexes of those on the page."""
-    wanted = set(match.statuses or (BatchItemStatus.PENDING, *RECORDED))
-    if not match.include_failed:
-        wanted.discard(BatchItemStatus.FAILED)
-    if match.error_codes or match.text is not None:
-        with_outcome = [status.value for status in RECORDED if status in wanted]
-        return found_indexes(connection, key, batch, match, with_outcome, offset, limit)
+    wanted = _wanted(match)
+    if match.error_codes:
+        return search.found_indexes(connection, key, batch, match, _with_outcome(wanted), offset, limit)
     if match.item_ids:
         named = named_indexes(connection, key, batch, match.item_ids)
         statuses = recorded_statuses(connection, key, named)
@@ -72,7 +89,17 @@ def _matching(
     if not unwanted:
         return total, everything[offset : offset + limit]
     if BatchItemStatus.PENDING in unwanted:
-        recorded = [status.value for status in RECORDED if status in wanted]
-        return total, recorded_indexes(connection, key, recorded, offset, limit)
+        return total, recorded_indexes(connection, key, _with_outcome(wanted), offset, limit)
     hidden = [status.value for status in unwanted]
     return total, unrecorded_indexes(connection, key, everything, offset, limit, statuses=hidden)
+
+
+def _wanted(match: ItemFilter) -> set[BatchItemStatus]:
+    wanted = set(match.statuses or (BatchItemStatus.PENDING, *RECORDED))
+    if not match.include_failed:
+        wanted.discard(BatchItemStatus.FAILED)
+    return wanted
+
+
+def _with_outcome(wanted: set[BatchItemStatus]) -> Sequence[str]:
+    return [status.value for status in RECORDED if status in wanted]

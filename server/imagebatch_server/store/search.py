@@ -1,6 +1,7 @@
 """Items by what came of them: an error code, or a text in a message or an output.
 
-No index has the texts, so all outcomes that the other conditions leave are read, in parts that a reader can hold.
+No index has the texts, so all outcomes that the other conditions leave are read. For a large batch that takes seconds,
+so it is done in parts: others have their turn in between, and where the caller has gone, none follows.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Select, and_, bindparam, cast, func, or_, select
 
 from imagebatch.v1.enums import BatchItemStatus
 from imagebatch_server import structs
@@ -17,6 +18,9 @@ from imagebatch_server.store.item_ids import named_indexes
 from imagebatch_server.store.keys import BatchKey, of_batch, parameters
 from imagebatch_server.store.results import ROWS_A_READ
 from imagebatch_server.store.tables import UNSUCCESSFUL, outcomes
+
+ITEMS_A_PART = 20_000
+"""Of one read that looks for a text: some tenths of a second at most."""
 
 
 def found_indexes(
@@ -28,7 +32,31 @@ def found_indexes(
     offset: int,
     limit: int,
 ) -> tuple[int, list[int]]:
-    """How many outcomes match, and the indexes of those on the page; `statuses` are those that may."""
+    """How many outcomes have one of the error codes, and the indexes of those on the page.
+
+    `statuses` are those that may.
+    """
+    chosen = _chosen(connection, key, batch, match, statuses)
+    values = {**parameters(key), "skipped": offset, "most": limit}
+    total = connection.execute(select(func.count()).select_from(outcomes).where(chosen), values).scalar_one()
+    page = select(outcomes.c.item_index).where(chosen).order_by(outcomes.c.item_index)
+    indexes = connection.execute(page.offset(bindparam("skipped")).limit(bindparam("most")), values).scalars()
+    return total, list(indexes)
+
+
+def indexes_with_text(
+    connection: Connection, key: BatchKey, batch: Batch, match: ItemFilter, statuses: Sequence[str], first: int
+) -> list[int]:
+    """Find the outcomes that match, text included, among `ITEMS_A_PART` items from index `first` on, in index order."""
+    text = match.text or ""
+    chosen = _chosen(connection, key, batch, match, statuses)
+    last = first + ITEMS_A_PART - 1
+    return list(_with_text(connection, key, and_(chosen, outcomes.c.item_index <= last), text, first))
+
+
+def _chosen(
+    connection: Connection, key: BatchKey, batch: Batch, match: ItemFilter, statuses: Sequence[str]
+) -> ColumnElement[bool]:
     conditions: list[Any] = [outcomes.c.status.in_(statuses)]
     if match.error_codes:
         conditions += [UNSUCCESSFUL, outcomes.c.error_code.in_([code.value for code in match.error_codes])]
@@ -36,26 +64,17 @@ def found_indexes(
         conditions.append(UNSUCCESSFUL)
     if match.item_ids:
         conditions.append(outcomes.c.item_index.in_(named_indexes(connection, key, batch, match.item_ids)))
-    chosen = and_(of_batch(outcomes), *conditions)
-    if match.text is None:
-        values = {**parameters(key), "skipped": offset, "most": limit}
-        total = connection.execute(select(func.count()).select_from(outcomes).where(chosen), values).scalar_one()
-        page = select(outcomes.c.item_index).where(chosen).order_by(outcomes.c.item_index)
-        indexes = connection.execute(page.offset(bindparam("skipped")).limit(bindparam("most")), values).scalars()
-        return total, list(indexes)
-    total, page_indexes = 0, []
-    for index in _with_text(connection, key, chosen, match.text):
-        if offset <= total < offset + limit:
-            page_indexes.append(index)
-        total += 1
-    return total, page_indexes
+    return and_(of_batch(outcomes), *conditions)
 
 
-def _with_text(connection: Connection, key: BatchKey, chosen: ColumnElement[bool], text: str) -> Iterator[int]:
-    """Find the chosen outcomes with a text, in index order."""
+def _with_text(
+    connection: Connection, key: BatchKey, chosen: ColumnElement[bool], text: str, first: int
+) -> Iterator[int]:
+    """Find the chosen outcomes with a text, in index order, from an index on."""
     holds = _holder(text)
-    query = _texts(chosen, connection.dialect.name)
-    values = {**parameters(key), "after": -1, "most": ROWS_A_READ, "text": _escaped(text)}
+    dialect = connection.dialect.name
+    query = _texts(chosen, dialect)
+    values = {**parameters(key), "after": first - 1, "most": ROWS_A_READ, "text": _LOOKED_FOR[dialect](text)}
     while True:
         rows = connection.execute(query, values).all()
         for index, message, output in rows:
@@ -79,9 +98,7 @@ def _holder(text: str) -> Callable[[str], bool]:
 
 def _texts(chosen: ColumnElement[bool], dialect: str) -> Select[Any]:
     columns = outcomes.c.item_index, outcomes.c.error_message, outcomes.c.output_data
-    query = select(*columns).where(chosen, outcomes.c.item_index > bindparam("after"))
-    if dialect == "postgresql":
-        query = query.where(_MAY_HOLD)
+    query = select(*columns).where(chosen, outcomes.c.item_index > bindparam("after"), _MAY_HOLD[dialect])
     return query.order_by(outcomes.c.item_index).limit(bindparam("most"))
 
 
@@ -96,8 +113,23 @@ def _lowered(data: ColumnElement[Any]) -> ColumnElement[str]:
     return func.lower(func.encode(data, "escape"))
 
 
-# PostgreSQL sends no more outputs than those whose bytes hold the text somewhere; SQLite's are here already.
-_MAY_HOLD = or_(
-    func.strpos(_lowered(outcomes.c.output_data), bindparam("text")) > 0,
-    func.strpos(_lowered(func.convert_to(outcomes.c.error_message, "UTF8")), bindparam("text")) > 0,
-)
+def _lowered_bytes(data: ColumnElement[Any]) -> ColumnElement[bytes]:
+    return cast(func.lower(data), LargeBinary)
+
+
+# The databases hand over no more outputs than those whose bytes hold the text somewhere; they look for it without the
+# interpreter's lock. SQLite's lower() and instr() go by lengths, where LIKE would end at the first zero byte.
+_MAY_HOLD = {
+    "postgresql": or_(
+        func.strpos(_lowered(outcomes.c.output_data), bindparam("text")) > 0,
+        func.strpos(_lowered(func.convert_to(outcomes.c.error_message, "UTF8")), bindparam("text")) > 0,
+    ),
+    "sqlite": or_(
+        func.instr(_lowered_bytes(outcomes.c.output_data), bindparam("text", type_=LargeBinary())) > 0,
+        func.instr(_lowered_bytes(outcomes.c.error_message), bindparam("text", type_=LargeBinary())) > 0,
+    ),
+}
+_LOOKED_FOR: dict[str, Callable[[str], Any]] = {
+    "postgresql": _escaped,
+    "sqlite": lambda text: text.encode().lower(),
+}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from tests.integration.ports.values import TENANT, failed, made, record, skipped
 from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
 from imagebatch_server import structs
 from imagebatch_server.batches.model import Batch, ItemFilter
-from imagebatch_server.store import search
+from imagebatch_server.store import pages, search
 from imagebatch_server.store.batches import SqlBatchStore
 from imagebatch_server.store.outcomes import SqlOutcomeStore
 
@@ -25,10 +28,12 @@ OUTPUTS: dict[int, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True, params=[2, 250])
-def rows_a_read(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However a read is cut into parts, it answers the same."""
-    monkeypatch.setattr(search, "ROWS_A_READ", request.param)
+@pytest.fixture(autouse=True, params=[(2, 3), (250, 20_000)], ids=["small parts", "large parts"])
+def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a search is cut into parts, it answers the same."""
+    rows, items = request.param
+    monkeypatch.setattr(search, "ROWS_A_READ", rows)
+    monkeypatch.setattr(search, "ITEMS_A_PART", items)
 
 
 async def mixed(batches: SqlBatchStore, outcomes: SqlOutcomeStore) -> Batch:
@@ -110,3 +115,26 @@ async def test_filters_combine(
     batches: SqlBatchStore, outcomes: SqlOutcomeStore, match: ItemFilter, found: list[int]
 ) -> None:
     assert await indexes(outcomes, await mixed(batches, outcomes), match) == found
+
+
+async def test_a_search_ends_with_its_caller(
+    batches: SqlBatchStore, outcomes: SqlOutcomeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody waits for leaves the store to others after the part that is being read."""
+    monkeypatch.setattr(search, "ITEMS_A_PART", 1)
+    batch, read, loop = await mixed(batches, outcomes), list[int](), asyncio.get_running_loop()
+    whole = pages.searched
+
+    @wraps(whole)
+    def searched(connection: Any, key: Any, match: ItemFilter, first: int) -> Any:
+        read.append(first)
+        if first == 2:
+            loop.call_soon_threadsafe(asked.cancel)
+        return whole(connection, key, match, first)
+
+    monkeypatch.setattr(pages, "searched", searched)
+    asked = asyncio.create_task(outcomes.page(TENANT, batch.batch_id, ItemFilter(text="car"), 0, 100))
+    with suppress(asyncio.CancelledError):
+        await asked
+    await batches.get(TENANT, batch.batch_id)
+    assert read == [0, 1, 2]
