@@ -52,11 +52,14 @@ async def measure(scale: Scale, report: Report) -> None:
                 "paused once": (_paced, 5_000, _pause),
             }
             for name, (submit, items, beside) in workloads.items():
-                for _ in range(scale.long_rounds - 1):
+                of_it: tuple[list[bool], list[float]] = ([], [])
+                for _ in range(scale.long_rounds):
                     found = await _followed(ours, await submit(ours, items // share), beside)
-                    holds += found[0]
-                    widths += found[1]
-                    _add(report, name, *found)
+                    of_it[0].extend(found[0])
+                    of_it[1].extend(found[1])
+                _add(report, name, *of_it)
+                holds += of_it[0]
+                widths += of_it[1]
     _add(report, "all of these", holds, widths)
 
 
@@ -117,7 +120,7 @@ async def _nothing(_ours: Ours, _batch: BatchSubmissionResult) -> None:
 
 async def _others(ours: Ours, batch: BatchSubmissionResult) -> None:
     """Have other batches come, which take half of the workers for a second or two each, until the batch has ended."""
-    draw = random.Random(7)
+    draw = random.Random(batch.batch_id)
     while not (await ours.client.get_status(batch.batch_id)).is_terminal():
         await ours.client.submit("paced", ours.inputs(draw.randint(50, 250)))
         await asyncio.sleep(draw.uniform(1.0, 5.0))

@@ -23,11 +23,8 @@ OUTCOMES_FOR_ESTIMATE = 20
 OUTCOMES_TO_JUDGE = 20
 """From so many outcomes on `failure_limit` is judged, where no canary says otherwise."""
 
-_T_80 = 1.415
-"""Student's t within which four of five fall, at seven degrees of freedom: the rate's error is of eight parts."""
-
 DRIFT = 0.1
-"""By this part the rest of a batch goes otherwise than its last minute, besides chance; as the benchmark found it."""
+"""By this part the rest of a batch goes otherwise than all that is known of it; the row `estimate` holds it to that."""
 
 MOST_OFF = 0.6
 """A range is never wider than this makes it: where less is known, it says nothing."""
@@ -103,18 +100,14 @@ def estimated_completion_time(batch: Batch, now: datetime) -> datetime | None:
 def completion_range(batch: Batch, now: datetime) -> tuple[datetime, datetime] | None:
     """Tell between which times the batch ends, in four cases of five, where there is an estimate.
 
-    The time for n more outcomes at a rate r is about normal around n / r (renewal theory: Cox, Renewal Theory, 3.3).
-    Its variance has that of the rate, which was measured over a window, and that of the outcomes to come, which is the
-    window's by as much as they take longer or shorter; and there is what will be otherwise than in the last minute.
+    The rate may be off by as much as earlier ones of the batch were (`rate.Rate`), and the rest may go otherwise than
+    anything before.
     """
     if estimated_completion_time(batch, now) is None or batch.outcomes_per_s is None or batch.rated_at is None:
         return None
     rate = batch.outcomes_per_s
     left_s = max((batch.total_items - batch.processed_items) / rate, 0.001)
-    window_s = min(batch.processed_items / rate, RATE_WINDOW_S)
-    error = batch.rate_error or 0.0
-    off = _T_80 * math.sqrt(error**2 * (1.0 + window_s / left_s) + DRIFT**2)
-    off = min(off, MOST_OFF)
+    off = min(math.hypot(batch.rate_error or 0.0, DRIFT), MOST_OFF)
     last_s = max((avg_processing_time_ms(batch) or 0) / 1000.0, LEAST_LAST_S)  # the items that are in work at the end
     earliest = batch.rated_at + timedelta(seconds=left_s / (1.0 + off))
     latest = batch.rated_at + timedelta(seconds=left_s / (1.0 - off) + last_s)

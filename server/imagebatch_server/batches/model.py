@@ -247,7 +247,7 @@ class Batch:
     traceparent: str | None = None
     """The span of its submit, as W3C Trace Context writes it: its items belong to that trace."""
     rate_error: float | None = None
-    """The standard error of `outcomes_per_s`, as a part of it."""
+    """By what part `outcomes_per_s` may be off."""
     waiting: Waiting | None = None
     """Why items wait, as its owner wrote a second ago or so; it says nothing of a batch that is paused or has ended."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections import deque
 from collections.abc import Callable
@@ -10,21 +9,40 @@ from typing import NamedTuple
 
 from imagebatch_server.batches import lifecycle
 
-PARTS = 8
-"""Into so many the time is cut: few enough that each is longer than what lets one outcome come with another."""
-
 JUDGED_EVERY_S = 1.0
+
+JUDGED_FROM_S = 3.0
+"""A rate that was taken over less tells of runs of outcomes more than of the batch, and is held against nothing."""
+
+JUDGED_SHARE = 0.7
+"""So many rates of a batch were off by no more than is told; with `lifecycle.DRIFT`, four of five ranges hold."""
+
+ERROR_AT_FIRST = 0.3
+"""While no rate can be held against what came."""
 
 
 class Speed(NamedTuple):
-    """Outcomes a second, and by what part of it that may be off: its standard error."""
+    """Outcomes a second, and by what part of it that may be off."""
 
     outcomes_per_s: float
     rate_error: float
 
 
+class _Told(NamedTuple):
+    """A rate as it was, when, and how many outcomes there were by then."""
+
+    at: float
+    total: int
+    outcomes_per_s: float
+
+
 class Rate:
-    """Outcomes a second over the last minute, from when the first item was dispatched, or else the first one ended."""
+    """Outcomes a second over the last minute, from when the first item was dispatched, or else the first one ended.
+
+    How far it may be off is what came of the rates of that minute: of each, the part by which the batch has gone
+    faster or slower since. So nothing is taken for granted about how outcomes depend on each other, or on what else
+    runs (as in conformal prediction: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World).
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, is_begun: bool = False) -> None:
         """`is_begun`: items run from now on; else those that are counted first began before."""
@@ -33,7 +51,8 @@ class Rate:
         self._counts: deque[tuple[float, int]] = deque()
         self._in_window = 0
         self._total = 0
-        self._error = 0.0
+        self._told: deque[_Told] = deque()
+        self._error = ERROR_AT_FIRST
         self._judged_at = float("-inf")
 
     def add(self, count: int) -> Speed | None:
@@ -50,19 +69,19 @@ class Rate:
         if self._total < lifecycle.OUTCOMES_FOR_ESTIMATE or not self._in_window:
             return None
         window_s = max(min(now - self._started, lifecycle.RATE_WINDOW_S), 0.001)
+        rate = self._in_window / window_s
         if now - self._judged_at >= JUDGED_EVERY_S:
             self._judged_at = now
-            self._error = self._standard_error(now, window_s)
-        return Speed(self._in_window / window_s, self._error)
+            self._error = self._judged(now)
+            if window_s >= JUDGED_FROM_S:
+                self._told.append(_Told(now, self._total, rate))
+        return Speed(rate, self._error)
 
-    def _standard_error(self, now: float, window_s: float) -> float:
-        """Find the rate's standard error, as a part of it, by the method of batch means.
-
-        Outcomes come in runs and depend on each other, so not they but the counts of longer parts of the time are
-        taken for independent (Law, Simulation Modeling and Analysis, 5th ed., 9.5.3).
-        """
-        parts = [0] * PARTS
-        for at, count in self._counts:
-            parts[min(int((at - now + window_s) / window_s * PARTS), PARTS - 1)] += count
-        mean = statistics.fmean(parts)
-        return statistics.stdev(parts) / mean / PARTS**0.5 if mean else 0.0
+    def _judged(self, now: float) -> float:
+        """Find by what part most of the rates of the last minute were off from what has come since."""
+        while self._told and now - self._told[0].at > lifecycle.RATE_WINDOW_S:
+            self._told.popleft()
+        off = sorted(
+            abs((self._total - told.total) / (now - told.at) / told.outcomes_per_s - 1.0) for told in self._told
+        )
+        return off[min(int(JUDGED_SHARE * len(off)), len(off) - 1)] if off else ERROR_AT_FIRST
