@@ -33,6 +33,7 @@ from benchmarks.rows import (
     peers,
     ray,
     replay,
+    search,
     security,
     servers,
     spread,
@@ -46,8 +47,8 @@ from benchmarks.rows import (
 ROWS = {
     row.ROW: row
     for row in (
-        throughput, before, million, peers, latency, replay, delay, news, servers, ray, spread, pages, export, watchers,
-        http, browser, stream, fetching, estimate, describe, client, security, tracing, startup,
+        throughput, before, million, peers, latency, replay, delay, news, servers, ray, spread, pages, search, export,
+        watchers, http, browser, stream, fetching, estimate, describe, client, security, tracing, startup,
     )
 }  # fmt: skip
 RESULTS = kept.FOLDER / "RESULTS.md"

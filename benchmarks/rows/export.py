@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import csv
 import sys
+import time
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import work
-from benchmarks.measure import Line, Mark, Report, Round, Scale, Series, interleave
+from benchmarks.measure import Line, Mark, Report, Scale, Series
 from benchmarks.ours import Ours
 from benchmarks.rows.finished import serving_finished
 from benchmarks.rows.folders import data_folder
 
 ROW = "export"
-RATE, CPU, PEAK = "items/s", "us of client CPU an item", "MiB"
+RATE, CPU, AT_FIRST, LATER, ITEMS = "items/s", "us of client CPU an item", "first", "later", "items"
 FORMATS = ("jsonl", "csv", "parquet")
 READ = "read"
-FIGURES = {RATE: "rate", CPU: "the client's processor time", PEAK: "the client's peak memory"}
-CONSTANT = Mark(at_most=1.2)
+FLAT = Mark(at_most=1.1)
+SAVED_ITEMS = 10_000
+"""An export that is repeated may read so many again."""
 
 _CHILD = """
 import json, re, sys, time
@@ -31,62 +35,107 @@ from pathlib import Path
 from imagebatch_client import BatchClient
 
 address, batch_id, path = sys.argv[1:]
+began, most, told = None, {"first": 0, "later": 0}, 0
+
+def look(items, total):
+    global began, told
+    began = items if began is None else began
+    resident_kib = int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+    name = "first" if items <= total // 10 else "later"
+    most[name] = max(most[name], resident_kib / 1024)
+    if items >= total // 2 and not told:
+        told = items
+        print(items, flush=True)
+
 with BatchClient(address) as client:
     started_at = time.perf_counter()
     if path:
-        items = client.export(batch_id, path, replace=True).items
+        done = client.export(batch_id, path, replace=True, on_export=lambda now: look(now.items, now.total_items))
+        items = done.items
     else:
-        items = sum(1 for _ in client.get_all_results(batch_id, page_size=1000))
+        total, items = client.get_status(batch_id).total_items, 0
+        for _ in client.get_all_results(batch_id, page_size=1000):
+            items += 1
+            if items % 1000 == 0:
+                look(items, total)
     took_s, cpu_s = time.perf_counter() - started_at, time.process_time()
-peak_kib = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-cpu_us = cpu_s / items * 1e6
-print(json.dumps({"items/s": items / took_s, "us of client CPU an item": cpu_us, "MiB": peak_kib / 1024}))
+print(json.dumps({"items/s": items / took_s, "us of client CPU an item": cpu_s / items * 1e6, "began": began, **most}))
 """
 """A process of its own, whose memory is the export's alone; without a path it reads the same pages and keeps nothing.
 
-Of its own memory: getrusage also counts what the process had before its program was loaded, which is the benchmark's.
+It says when it is half-way, and at the end what it took.
 """
 
 
 async def measure(scale: Scale, report: Report) -> None:
-    few, many = scale.replay_items, scale.page_batch_items
+    items = scale.page_batch_items
     with data_folder() as folder:
-        async with serving_finished(folder, few) as (ours, batch_id):
-            found = await interleave(
-                {each: _export(ours, batch_id, folder, each, few) for each in (*FORMATS, READ)}, scale.long_rounds
-            )
+        async with serving_finished(folder, items) as (ours, batch_id):
+            await against(report, ours, batch_id, folder, items)
+
+
+async def against(report: Report, ours: Ours, batch_id: str, folder: Path, items: int) -> None:
+    """Export a batch that a server holds, in each format."""
     beside = "the same pages read by our client, and thrown away"
+    read = await _exported(ours, batch_id, "")
     for each in FORMATS:
-        for unit, what in FIGURES.items():
-            figure = f"{few:,} items as {each}, SQLite: {what}"
-            report.add(Line(ROW, figure, unit, found[each][unit], beside, found[READ][unit]))
-    with data_folder() as folder:
-        async with serving_finished(folder, many) as (ours, batch_id):
-            for each in FORMATS:
-                once = await _export(ours, batch_id, folder, each, many)()
-                for unit, what in FIGURES.items():
-                    mark = CONSTANT if unit == PEAK else None
-                    figure = f"{many:,} items as {each}, SQLite: {what}"
-                    report.add(
-                        Line(ROW, figure, unit, Series([once[unit]]), f"of {few:,} items", found[each][unit], mark)
-                    )
+        path = folder / f"out.{each}"
+        found = await _exported(ours, batch_id, str(path))
+        work.check(_ANSWERS[each](path), items)
+        figure = f"{items:,} items as {each}, SQLite"
+        report.add(Line(ROW, f"{figure}: rate", RATE, found[RATE], beside, read[RATE]))
+        report.add(Line(ROW, f"{figure}: the client's processor time", CPU, found[CPU], beside, read[CPU]))
+        memory = f"{figure}: the client's memory (RSS), most in the last nine tenths"
+        report.add(Line(ROW, memory, "MiB", found[LATER], "most in the first tenth", found[AT_FIRST], FLAT))
+    path = folder / "out.parquet"
+    figure = f"{items:,} rows of Python values to Parquet, by PyArrow alone in portions of {SAVED_ITEMS:,}"
+    report.add(Line(ROW, figure, RATE, await asyncio.to_thread(_by_pyarrow, path), beside, read[RATE]))
+    await _resumed(report, ours, batch_id, path, items)
 
 
-def _export(ours: Ours, batch_id: str, folder: Path, kind: str, items: int) -> Round:
-    async def run() -> Mapping[str, float]:
-        path = folder / f"out.{kind}"
-        arguments = (ours.process.address, batch_id, "" if kind == READ else str(path))
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _CHILD, *arguments, stdout=asyncio.subprocess.PIPE
-        )
-        printed, _ = await child.communicate()
-        if child.returncode:
-            raise work.WrongResults(f"the export ended with code {child.returncode}")
-        if kind != READ:
-            work.check(_ANSWERS[kind](path), items)
-        return msgspec.json.decode(printed, type=dict[str, float])
+async def _resumed(report: Report, ours: Ours, batch_id: str, path: Path, items: int) -> None:
+    """Kill an export half-way and repeat it: it reads little again, and the file is the same."""
+    again = path.with_name(f"again{path.suffix}")
+    child = await _started(ours, batch_id, str(again))
+    if child.stdout is None:
+        raise RuntimeError("the export prints nothing")
+    reached = int(await child.stdout.readline())
+    child.kill()
+    await child.wait()
+    found = await _exported(ours, batch_id, str(again))
+    if again.read_bytes() != path.read_bytes():
+        raise work.WrongResults("an export that was killed and repeated is not the same file")
+    read_again = Series([max(reached - found["began"].median + 1_000, 0.0)])
+    figure = f"{items:,} items as {path.suffix[1:]}, killed half-way and repeated: read again"
+    report.add(Line(ROW, figure, ITEMS, read_again, "saved at one time", Series([SAVED_ITEMS]), Mark(at_most=1.2)))
 
-    return run
+
+async def _exported(ours: Ours, batch_id: str, path: str) -> Mapping[str, Series]:
+    child = await _started(ours, batch_id, path)
+    printed, _ = await child.communicate()
+    if child.returncode:
+        raise work.WrongResults(f"the export ended with code {child.returncode}")
+    found = msgspec.json.decode(printed.splitlines()[-1], type=dict[str, float])
+    return {name: Series([value]) for name, value in found.items()}
+
+
+async def _started(ours: Ours, batch_id: str, path: str) -> Process:
+    arguments = (ours.process.address, batch_id, path)
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", _CHILD, *arguments, stdout=PIPE)
+
+
+def _by_pyarrow(path: Path) -> Series:
+    """Write what an export has written once more; reading it is not counted."""
+    took_s, rows = 0.0, 0
+    file = pq.ParquetFile(path)
+    with pq.ParquetWriter(path.with_name("bare.parquet"), file.schema_arrow, compression="zstd") as writer:
+        for batch in file.iter_batches(SAVED_ITEMS):
+            values = batch.to_pylist()
+            started_at = time.perf_counter()
+            writer.write_table(pa.Table.from_pylist(values, file.schema_arrow))
+            took_s += time.perf_counter() - started_at
+            rows += len(values)
+    return Series([rows / took_s])
 
 
 def _of_json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
