@@ -47,13 +47,6 @@ from imagebatch_client.types import (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 E = TypeVar("E")
 
-_OPTIONAL_OF_AN_ITEM = [
-    field.name
-    for field in types_pb2.BatchItemResult.DESCRIPTOR.fields
-    if field.has_presence and field.message_type is None and field.name in BatchItemResult.__dataclass_fields__
-]
-"""Numbers and texts that an item may lack: they have one name and one type on the wire and in the dataclass."""
-
 
 def submission_result(message: types_pb2.BatchSubmissionResult) -> BatchSubmissionResult:
     return BatchSubmissionResult(
@@ -165,19 +158,25 @@ def nothing(_: batch_service_pb2.DeleteBatchResponse | batch_service_pb2.DeleteT
 
 
 def item_result(message: types_pb2.BatchItemResult) -> BatchItemResult:
-    plain: Message = message  # whose fields are named by any text, not by literals alone
-    has = plain.HasField
-    code = message.error_code
+    has, code = message.HasField, message.error_code
     return BatchItemResult(
         item_id=message.item_id,
         item_index=message.item_index,
         status=_member(BATCH_ITEM_STATUS_BY_NUMBER, message.status, "status"),
         input_data=dict_from_struct(message.input_data) if has("input_data") else None,
         output_data=dict_from_struct(message.output_data) if has("output_data") else None,
+        error_message=message.error_message if has("error_message") else None,
+        processing_time_ms=message.processing_time_ms if has("processing_time_ms") else None,
+        stored_image_url=message.stored_image_url if has("stored_image_url") else None,
         error_code=_member(ITEM_ERROR_CODE_BY_NUMBER, code, "error_code") if code else None,
+        sequence=message.sequence if has("sequence") else None,
         attempts=message.attempts,
         completed_at=_time(message.completed_at) if has("completed_at") else None,
-        **{name: getattr(message, name) if has(name) else None for name in _OPTIONAL_OF_AN_ITEM},
+        image_sha256=message.image_sha256 if has("image_sha256") else None,
+        stored_object_key=message.stored_object_key if has("stored_object_key") else None,
+        duplicate_of_index=message.duplicate_of_index if has("duplicate_of_index") else None,
+        preview_url=message.preview_url if has("preview_url") else None,
+        preview_object_key=message.preview_object_key if has("preview_object_key") else None,
     )
 
 

@@ -70,6 +70,17 @@ async def test_a_hang_in_native_code_costs_one_item(deed: str) -> None:
         assert on.executor.restarts == 1
 
 
+async def test_what_ended_before_a_hang_is_heard_while_it_lasts() -> None:
+    async with bench() as on:
+        await on.warm_up()
+        done = len(on.recorded.results)
+        for _ in range(4):
+            on.submit()
+        poisoned = on.submit({"do": "hang"}, timeout_s=30.0).item.item_index
+        await on.recorded.until(lambda: "started" in on.recorded.names_of(poisoned), timeout_s=10.0)
+        assert len(on.recorded.results) == done + 4
+
+
 async def test_every_other_item_of_a_chunk_is_poison() -> None:
     async with bench(workers=2) as on:
         await on.warm_up()

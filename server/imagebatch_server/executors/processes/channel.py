@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from imagebatch_server.executors.protocol.frames import BadFrame, FrameReader
+from imagebatch_server.executors.protocol.outbox import OUTBOX_BYTES, Outbox
 
 _READS_AT_ONCE = 64
 _READS_A_TURN = 8
@@ -35,13 +36,22 @@ class Channel(Generic[M]):
         on_message: Callable[[M], None],
         on_read: Callable[[], None],
         on_closed: Callable[[str | None], None],
+        outbox: Outbox | None = None,
     ) -> None:
+        """`outbox` holds what the child has said and may not have sent."""
         end.setblocking(False)
         self._end = end
         self._on_message = on_message
         self._on_read = on_read
         self._on_closed = on_closed
         self._frames = FrameReader(decode)
+        self._outbox = outbox
+        self._heard = 0
+        """Bytes of what the child said that were heard."""
+        self._ahead = 0
+        """How many of them were read in the outbox and are still to be received."""
+        self._said_before = 0
+        """What the outbox had come to at the last look."""
         self._unsent: deque[memoryview] = deque()
         self._is_open = True
         self._loop = asyncio.get_running_loop()
@@ -60,6 +70,22 @@ class Channel(Generic[M]):
         """Hear what the child has said so far."""
         self._read_on(_READS_AT_ONCE)
 
+    def look(self) -> bool:
+        """Hear what the child has said and not sent since the last look; False if it goes on saying something.
+
+        What has been there for a while is all there: a child's writes need not be seen in their order at once.
+        """
+        self._read_on(_READS_AT_ONCE)
+        if self._outbox is None or not self._is_open:
+            return True
+        said = self._outbox.said
+        is_settled = said == self._said_before
+        self._said_before = said
+        if is_settled:
+            self._hear_unsent(self._outbox, said)
+            self._on_read()
+        return is_settled
+
     def _read_on(self, reads: int = _READS_A_TURN) -> None:
         for _ in range(reads):
             if not self._is_open or not self._read():
@@ -74,25 +100,48 @@ class Channel(Generic[M]):
             self._loop.remove_writer(self._end)
             self._unsent.clear()
             self._end.close()
+            if self._outbox is not None:
+                self._outbox.close()
 
     def _read(self) -> bool:
         space = self._frames.space
         try:
-            size = self._end.recv_into(space)
+            size = len(self._end.recv(self._ahead)) if self._ahead else self._end.recv_into(space)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
             size = 0
         if not size:
-            self._closed(None)
+            if self._outbox is not None:
+                self._hear_unsent(self._outbox, self._outbox.said)
+            if self._is_open:
+                self._closed(None)
             return False
+        if self._ahead:
+            self._ahead -= size
+            return True
+        self._heard += size
+        return self._hear(self._frames.received(size)) and size == len(space)
+
+    def _hear(self, messages: Iterator[M]) -> bool:
         try:
-            for message in self._frames.received(size):
+            for message in messages:
                 self._on_message(message)
         except BadFrame as error:
             self._closed(str(error))
             return False
-        return size == len(space)
+        return True
+
+    def _hear_unsent(self, outbox: Outbox, said: int) -> None:
+        size = said - self._heard
+        if size <= 0:
+            return
+        data = outbox.read(self._heard, said)
+        if outbox.said - self._heard > OUTBOX_BYTES:
+            return  # it was sent, and others were written over it, while it was read
+        self._heard += size
+        self._ahead += size
+        self._hear(self._frames.heard(data))
 
     def _write(self) -> None:
         while self._unsent:

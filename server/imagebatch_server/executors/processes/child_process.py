@@ -34,15 +34,16 @@ _ONE_THREAD = dict.fromkeys(
 class ChildProcess:
     """A child, in a session of its own: what an operation starts can be ended with it."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, shared_fd: int | None = None) -> None:
         """Start one, as a new interpreter: a fork would share the server's connections and locks.
 
-        `role` is what operators see in a list of processes. Raises OSError if the system can't.
+        `role` is what operators see in a list of processes; `shared_fd` stays open in the child. Raises OSError if
+        the system can't.
         """
         self.channel_end, theirs = socket.socketpair()
         try:
             with theirs:
-                self._process = _start(theirs.fileno(), role)
+                self._process = _start(theirs.fileno(), role, () if shared_fd is None else (shared_fd,))
         except OSError:
             self.channel_end.close()
             raise
@@ -86,11 +87,11 @@ def ending(status: int | None, memory_bytes: int) -> str:
     return f"exited with status {status}"
 
 
-def _start(channel_fd: int, role: str) -> subprocess.Popen[bytes]:
+def _start(channel_fd: int, role: str, shared_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
     module = "imagebatch_server.executors.child"
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-P", "-u", "-m", module, str(channel_fd), str(os.getpid()), role],
-        pass_fds=[channel_fd],
+        pass_fds=[channel_fd, *shared_fds],
         env=_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

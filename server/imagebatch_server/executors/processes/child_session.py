@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from imagebatch_server.executors.protocol.messages import (
     Task,
     Up,
 )
+from imagebatch_server.executors.protocol.outbox import Outbox, new_memory
 from imagebatch_server.operations.configuration import Configuration
 
 log = structlog.get_logger(__name__)
@@ -101,10 +103,16 @@ class ChildSession(ABC):
         """Whether the child ever spoke."""
         self.is_ready = False
         """Whether it takes chunks."""
-        self._process = ChildProcess("worker")
+        outbox_fd = new_memory() if settings.concurrency is None else None
+        try:
+            self._process = ChildProcess("worker", outbox_fd)
+            self._outbox = None if outbox_fd is None else Outbox(outbox_fd)
+        finally:
+            if outbox_fd is not None:
+                os.close(outbox_fd)
         self._output = ChildOutput(self._process.printed, self._process.pid)
         self._channel = Channel(
-            self._process.channel_end, decode_from_child, self._handle, events.progressed, self._end
+            self._process.channel_end, decode_from_child, self._handle, events.progressed, self._end, self._outbox
         )
         self._deadline = Deadline(self._overdue)
         self._deadline.set(SILENCE_S)
@@ -116,6 +124,7 @@ class ChildSession(ABC):
             settings.concurrency is not None,
             settings.configuration,
             settings.makes_previews,
+            outbox_fd,
         )
         self._channel.send([frame(start)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
@@ -27,6 +28,10 @@ does wait a moment: an item sent ahead would be stuck behind one that hangs.
 """
 
 
+_LOOK_S = 0.05
+"""How often a child that works is looked at for what it has said and not sent."""
+
+
 class SerialSession(ChildSession):
     """Know which items are begun by their order: the first ones of what the child holds."""
 
@@ -36,6 +41,7 @@ class SerialSession(ChildSession):
         self._held: deque[Attempt] = deque()
         self._begun = 0
         self._begun_at = 0.0
+        self._looking: asyncio.TimerHandle | None = None
         super().__init__(settings, warm, load_breaker, events)
 
     @property
@@ -84,6 +90,8 @@ class SerialSession(ChildSession):
             raise BadFrame("it began without having been asked to")
         self._begun = count
         self._begun_at = self._loop.time()
+        if self._looking is None and self._outbox is not None:
+            self._looking = self._loop.call_later(_LOOK_S, self._look)
         if count == 1:
             first = self._held[0]
             self._deadline.set(max(LEAST_RUN_S, first.runs_for_s))
@@ -93,6 +101,13 @@ class SerialSession(ChildSession):
         self._deadline.set(max(LEAST_RUN_S, min(attempt.runs_for_s for attempt in begun)))
         for attempt in begun:
             self._events.started(attempt)
+
+    def _look(self) -> None:
+        """Hear what the child ended before it came to what it works on, and has not sent because of that."""
+        self._looking = None
+        self._channel.look()
+        if self._begun and not self._ended.done() and self._looking is None:
+            self._looking = self._loop.call_later(_LOOK_S, self._look)
 
     def _load_failed(self, failed: LoadFailed) -> None:
         error = failures.not_loaded(failed)
@@ -107,7 +122,9 @@ class SerialSession(ChildSession):
             self._deadline.clear()
 
     def _overdue(self) -> None:
-        self._channel.drain()  # what the child said in time counts, however late this loop hears it
+        # What the child said in time counts, however late this loop hears it.
+        if not self._channel.look():
+            self._deadline.set(_LOOK_S)
         if self._ended.done() or not self._deadline.has_passed:
             return
         if self._begun == 1:

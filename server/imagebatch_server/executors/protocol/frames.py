@@ -63,6 +63,14 @@ class FrameReader(Generic[M]):
         """Where the next bytes belong; never empty."""
         return self._buffer[self._filled :]
 
+    def heard(self, data: bytes) -> Iterator[M]:
+        """Yield the messages that are complete with these bytes, which came another way. Raises BadFrame."""
+        while data:
+            size = min(len(data), len(self.space))
+            self.space[:size] = data[:size]
+            data = data[size:]
+            yield from self.received(size)
+
     def received(self, size: int) -> Iterator[M]:
         """Yield the messages that are complete with so many bytes more. Raises BadFrame."""
         self._filled += size

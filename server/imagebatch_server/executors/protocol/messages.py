@@ -37,6 +37,8 @@ class Start(Message):
     is_concurrent: bool
     configuration: Configuration
     makes_previews: bool
+    outbox_fd: int | None = None
+    """Where a serial child finds its outbox; None: it has none, and sends each word at once."""
 
 
 class Task(msgspec.Struct, array_like=True, gc=False):
