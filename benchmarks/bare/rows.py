@@ -16,7 +16,7 @@ from imagebatch.v1 import batch_service_pb2, types_pb2
 from imagebatch_server.store.tables import batches, items, outcomes
 
 TENANT = "default"
-OBJECT_KEY = "default/0123456789abcdef0123456789abcdef"
+OBJECT_KEY = "default.0123456789abcdef0123456789abcdef"
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _PATTERN = 23_456_789  # its eight bytes as a double stand nowhere else in a pattern
 
@@ -127,6 +127,7 @@ def _result(batch_id: str, index: int, at: datetime) -> types_pb2.BatchItemResul
         item_index=index,
         status=types_pb2.BATCH_ITEM_STATUS_SUCCESS,
         processing_time_ms=1,
+        stored_image_url=f"file:///tmp/imagebatch-benchmarks-01234567/data/images/0/1/{OBJECT_KEY}",
         sequence=index + 1,
         attempts=1,
         image_sha256=SHA256,
