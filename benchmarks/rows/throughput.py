@@ -20,7 +20,7 @@ from imagebatch_client import convert
 
 ROW = "throughput"
 STORES = {"sqlite": "SQLite FULL", "postgres": "PostgreSQL, synchronous_commit on"}
-MARK = Mark(at_least=0.4)
+MARK = Mark(at_least=0.5)
 RATE = "items/s"
 
 
