@@ -36,6 +36,7 @@ async def measure(scale: Scale, report: Report) -> None:
     if find_spec("ray") is None:
         report.add(Skipped(ROW, "a Ray cluster", "ray is not installed here"))
         return
+    load = os.getloadavg()[0]  # before the cluster starts, which is work itself
     with data_folder() as folder:
         bucket = SeaweedServer(_made(folder / "bucket"))
         bucket.start()
@@ -49,7 +50,7 @@ async def measure(scale: Scale, report: Report) -> None:
             await asyncio.to_thread(cluster.start)
             settings = {"object_store_url": bucket.url("images"), "ray_address": cluster.address}
             async with serving(folder, warm="waiting,describe", settings=settings) as ours:
-                await _measure(ours, cluster, scale, report)
+                await _measure(ours, cluster, load, scale, report)
         finally:
             os.environ.clear()
             os.environ.update(before)
@@ -57,9 +58,13 @@ async def measure(scale: Scale, report: Report) -> None:
             bucket.kill()
 
 
-async def _measure(ours: Ours, cluster: RayCluster, scale: Scale, report: Report) -> None:
+async def _measure(ours: Ours, cluster: RayCluster, load: float, scale: Scale, report: Report) -> None:
     keys = [(await ours.client.upload_image(data)).object_key for data in photographs()]
     found: dict[str, dict[int, Series]] = {"waiting": {}, "describe": {}}
+    cores = os.cpu_count() or 1
+    if load > cores:
+        report.add(Skipped(ROW, "describe", f"others had the processors: the load was {load:.0f}, on {cores} of them"))
+        del found["describe"]
     for count in COUNTS:
         while len(cluster.nodes) < count:
             cluster.add()
@@ -67,14 +72,18 @@ async def _measure(ours: Ours, cluster: RayCluster, scale: Scale, report: Report
         await _workers(ours, count)
         for name, rates in found.items():
             await _rate(ours, name, keys, 4 * count)  # every worker has loaded it
-            items = scale.pictures // 4 * count
+            items = scale.pictures // 8 * count
             rates[count] = Series([await _rate(ours, name, keys, items) for _ in range(scale.long_rounds)])
     for name, rates in found.items():
         what = "an operation that waits 200 ms" if name == "waiting" else name
+        report.add(Line(ROW, f"{what} on 1 node with a worker", "items/s", rates[1]))
         for count in COUNTS[1:]:
+            has_cores = cores >= count or name == "waiting"
+            lacking = "" if has_cores else f" (of processors that are {cores})"
             linear = Series([count * rate for rate in rates[1].values])
-            label = f"{what} on {count} nodes with a worker each"
-            report.add(Line(ROW, label, "items/s", rates[count], f"{count} times one node", linear, OF_LINEAR))
+            label = f"{what} on {count} nodes with a worker each{lacking}"
+            mark = OF_LINEAR if has_cores else None
+            report.add(Line(ROW, label, "items/s", rates[count], f"{count} times one node", linear, mark))
 
 
 async def _workers(ours: Ours, count: int) -> None:
