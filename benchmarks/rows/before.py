@@ -69,9 +69,9 @@ def _of(checkout: Path) -> type[ServerProcess]:
         def __init__(self, data_dir: Path, *arguments: Any) -> None:
             super().__init__(data_dir, *arguments)
             self._command = (str(checkout / ".venv/bin/python"), *self._command[1:])
-            path = self._environment["PYTHONPATH"].split(os.pathsep)
-            path[1] = str(checkout)  # where `benchmarks` is imported from
-            self._environment["PYTHONPATH"] = os.pathsep.join(path)
+            # Of what is imported from here only the list of operations: they themselves are its own, as all else is.
+            installed = self._environment["PYTHONPATH"].split(os.pathsep)[0]
+            self._environment["PYTHONPATH"] = os.pathsep.join([installed, str(checkout)])
 
     return Earlier
 
