@@ -21,8 +21,8 @@ def judge_medium(image: Image.Image) -> Literal["photograph", "graphic", "blank"
     """Judge an RGB image by how often two neighbours are exactly alike: a camera's noise leaves few such pairs."""
     small = image.copy()
     small.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
-    red, green, blue = small.split()
-    if max(highest - lowest for lowest, highest in (it.getextrema() for it in (red, green, blue))) <= _BLANK_SPREAD:
+    levels = [np.flatnonzero(channel.histogram()) for channel in small.split()]
+    if max(int(it[-1] - it[0]) for it in levels) <= _BLANK_SPREAD:
         return "blank"
     if small.width < 2:
         return "unknown"

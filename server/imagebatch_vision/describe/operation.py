@@ -7,7 +7,15 @@ from typing import Any, ClassVar
 
 from PIL import Image as PillowImage
 
-from imagebatch_server.operations import BaseOperation, Image, ItemContext, Operation, Output, Parameters
+from imagebatch_server.operations import (
+    BaseOperation,
+    Image,
+    ItemContext,
+    Operation,
+    OperationSettings,
+    Output,
+    Parameters,
+)
 from imagebatch_vision.describe.by_endpoint import DescribeByEndpoint
 from imagebatch_vision.describe.calibration import TAGGED_FROM, Suggestion
 from imagebatch_vision.describe.colours import find_palette
@@ -34,7 +42,9 @@ from imagebatch_vision.describe.reader import (
 from imagebatch_vision.describe.recogniser import Recogniser
 from imagebatch_vision.describe.sentence import Findings, Sentence, compose
 from imagebatch_vision.describe.statements import Statement, choose
+from imagebatch_vision.describe.unloading import Unloading
 from imagebatch_vision.describe.weighing import Recognition
+from imagebatch_vision.settings import VisionSettings
 
 _PAGE_FROM_SHARE = 0.10
 _PAGE_FROM_BOXES = 4
@@ -61,15 +71,27 @@ class Describe(Operation[DescribeParameters]):
     parameters: ClassVar[type[Parameters]] = DescribeParameters
     output: ClassVar[type[Output]] = DescribeOutput
     backends: ClassVar[Mapping[str, type[BaseOperation[Any]]]] = {"openai": DescribeByEndpoint}
+    settings: ClassVar[type[OperationSettings]] = VisionSettings
+    configured: VisionSettings = VisionSettings()
 
     def load(self) -> None:
         """Load the models and run each once; 1 s, after which the process has about 250 MB.
 
         Raises FileNotFoundError where the installed RapidOCR carries other models than ours.
         """
-        self._recogniser = Recogniser()
-        self._reader = TextReader()
-        self._recogniser.look(PillowImage.new("RGB", (256, 256)))
+        after_s = self.configured.unload_after_s
+        self._unloading_recogniser = Unloading(_warm_recogniser, after_s)
+        self._unloading_reader = Unloading(TextReader, after_s)
+        self._unloading_recogniser.get()
+        self._unloading_reader.get()
+
+    @property
+    def _recogniser(self) -> Recogniser:
+        return self._unloading_recogniser.get()
+
+    @property
+    def _reader(self) -> TextReader:
+        return self._unloading_reader.get()
 
     def run(self, image: Image, parameters: DescribeParameters, item: ItemContext) -> DescribeOutput:
         """Describe the first frame; 0.2 s for a scene without text, up to some seconds with it.
@@ -168,6 +190,12 @@ class Describe(Operation[DescribeParameters]):
             **(self._reader.model_sha256s if has_read else {}),
         }
         return [ModelUsed(name=name, sha256=sha256) for name, sha256 in used.items()]
+
+
+def _warm_recogniser() -> Recogniser:
+    recogniser = Recogniser()
+    recogniser.look(PillowImage.new("RGB", (256, 256)))
+    return recogniser
 
 
 def _otherwise(source: PillowImage.Image) -> PillowImage.Image:

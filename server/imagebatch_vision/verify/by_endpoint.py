@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -57,7 +58,7 @@ class _AskedExamination(Examination):
     """Take the model's word for what only it can judge."""
 
     def __init__(self, image: Image | ItemError, parameters: VerifyParameters, item: ItemContext) -> None:
-        super().__init__(image, parameters, item, Models())
+        super().__init__(image, parameters, item, Models(math.inf))  # which are never asked
         self._judged: dict[int, _Judgement] = {}
         expected = self._expected
         self._claims: list[tuple[CheckName, str, str | None]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 
 from PIL import Image as PillowImage
 
@@ -12,18 +11,23 @@ from imagebatch_vision.describe.calibration import Suggestion
 from imagebatch_vision.describe.output import ModelUsed
 from imagebatch_vision.describe.reader import TextReader, closer_look, gains_by_closer_look
 from imagebatch_vision.describe.recogniser import Recogniser
+from imagebatch_vision.describe.unloading import Unloading
 
 
 class Models:
     """A batch that expects neither text nor labels loads nothing. Not for use by several threads at once."""
 
-    @cached_property
-    def _reader(self) -> TextReader:
-        return TextReader()
+    def __init__(self, unload_after_s: float) -> None:
+        self._unloading_reader = Unloading(TextReader, unload_after_s)
+        self._unloading_recogniser = Unloading(Recogniser, unload_after_s)
 
-    @cached_property
+    @property
+    def _reader(self) -> TextReader:
+        return self._unloading_reader.get()
+
+    @property
     def _recogniser(self) -> Recogniser:
-        return Recogniser()
+        return self._unloading_recogniser.get()
 
     @property
     def of_reading(self) -> list[ModelUsed]:

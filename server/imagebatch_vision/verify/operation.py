@@ -12,9 +12,11 @@ from imagebatch_server.operations import (
     ItemError,
     ItemErrorCode,
     Operation,
+    OperationSettings,
     Output,
     Parameters,
 )
+from imagebatch_vision.settings import VisionSettings
 from imagebatch_vision.verify.by_endpoint import VerifyByEndpoint
 from imagebatch_vision.verify.examination import Examination
 from imagebatch_vision.verify.models import Models
@@ -36,9 +38,12 @@ class Verify(Operation[VerifyParameters]):
     parameters: ClassVar[type[Parameters]] = VerifyParameters
     output: ClassVar[type[Output]] = VerifyOutput
     backends: ClassVar[Mapping[str, type[BaseOperation[Any]]]] = {"openai": VerifyByEndpoint}
+    settings: ClassVar[type[OperationSettings]] = VisionSettings
+    configured: VisionSettings = VisionSettings()
 
-    def __init__(self) -> None:
-        self._models = Models()
+    def load(self) -> None:
+        """Load nothing yet: what images need is loaded with the first of them."""
+        self._models = Models(self.configured.unload_after_s)
 
     def run(self, image: Image, parameters: VerifyParameters, item: ItemContext) -> VerifyOutput:
         """Check one image: 60 ms, with an expected label 0.1 s more, with an expected text 0.2 s to some seconds.
