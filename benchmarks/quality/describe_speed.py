@@ -35,9 +35,9 @@ TREE = Path(__file__).parents[2]
 
 HEAD = """
 Each version in {workers} processes of its own, both in one run, round by round in turn ({rounds} rounds; the median),
-on the photographs of packages: all {mixed}, and the {plain} in which the earlier version reads nothing. Processor time
-is the mean of an image, decoding and the answer's JSON included; memory is a process's after a round, at its highest. The
-service itself takes about 2 ms an image besides (next chapter).
+on the photographs of packages: all {mixed}, and the {plain} in which the earlier version reads nothing. Processor
+time is the mean of an image, decoding and the answer's JSON included; memory is a process's after a round, at its
+highest. The service itself takes about 2 ms an image besides (next chapter).
 
 | photographs | figure | {old} | new | ratio | to reach |
 |---|---|---|---|---|---|
