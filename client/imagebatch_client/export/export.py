@@ -15,9 +15,8 @@ from imagebatch_client.errors import IncompatibleServerError, InvalidRequestErro
 from imagebatch_client.export.columns import Columns
 from imagebatch_client.export.cursor import Cursor, Workplace
 from imagebatch_client.export.form import Images
-from imagebatch_client.export.json_lines import JsonLines
-from imagebatch_client.export.page import MOST_ITEMS, Page, most_image_bytes, pictured
-from imagebatch_client.export.spreadsheet import Csv
+from imagebatch_client.export.forms import form_of
+from imagebatch_client.export.page import MOST_ITEMS, most_image_bytes, pictured
 from imagebatch_client.export.writer import Spoilt, TextWriter, Writer
 from imagebatch_client.resume import ResultsWalk
 from imagebatch_client.types import BatchExport, BatchItemStatus, BatchResults, BatchStatusResult, Operation
@@ -159,17 +158,11 @@ class Export:
 
     def _writer_for(self, cursor: Cursor) -> Writer:
         folder = self._workplace.folder
-        match self._path.suffix:
-            case ".parquet":
-                from imagebatch_client.export.parquet import ParquetWriter
+        if self._path.suffix == PARQUET:
+            from imagebatch_client.export.parquet import ParquetWriter
 
-                return ParquetWriter(folder, cursor, Columns(cursor.output_schema))
-            case ".csv":
-                return TextWriter(folder, cursor, Csv(Columns(cursor.output_schema)))
-            case ".html":
-                return TextWriter(folder, cursor, Page(cursor))
-            case _:
-                return TextWriter(folder, cursor, JsonLines())
+            return ParquetWriter(folder, cursor, Columns(cursor.output_schema))
+        return TextWriter(folder, cursor, form_of(self._path.suffix, cursor))
 
     def _save(self) -> None:
         cursor, writer = self._begun()

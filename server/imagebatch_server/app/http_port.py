@@ -16,6 +16,7 @@ from imagebatch_server.batches.awaited_uploads import AwaitedUploads
 from imagebatch_server.batches.errors import CannotStart
 from imagebatch_server.batches.uploads import Uploads
 from imagebatch_server.http.app import HttpApp
+from imagebatch_server.http.exports import EXPORTS, Exports
 from imagebatch_server.http.gateway import Gateway
 from imagebatch_server.http.guard import HostNames, Origins, is_loopback
 from imagebatch_server.http.health import Health
@@ -78,6 +79,7 @@ class HttpPort:
                 "openapi.json": PackagedFile(described, "application/json"),
                 IMAGES: StoredImages(signed, uploads, media_type),
                 UPLOADS: UploadedImages(signed, awaited, calls.audit),
+                EXPORTS: Exports(calls, limits),
                 **dict.fromkeys(SERVICES, gateway),
                 **(page(self.base_url) if self._settings.page else {}),
             },

@@ -15,6 +15,9 @@ from imagebatch_server.http.keyring import Keyring
 IMAGES = "images"
 UPLOADS = "uploads"
 
+_STEPS = 8
+"""Of a lifetime. An image's URL is the same within one, so that browsers find in their caches what they have read."""
+
 _HASH = "sha256"
 _SIGNATURE = "signature"
 
@@ -40,11 +43,13 @@ class UrlSigner:
     @property
     def kept_s(self) -> float:
         """How long a message that holds such URLs may be kept: whoever gets it late still has half of their time."""
-        return self._lifetime_s / 2
+        return self._lifetime_s * (1 / 2 - 1 / _STEPS)
 
     def url(self, tenant: str, object_key: str) -> str:
         """Make a URL to read an image."""
-        return self._sign(IMAGES, tenant, object_key, int(self._now() + self._lifetime_s), {})
+        step_s = self._lifetime_s / _STEPS
+        expires = int((self._now() + self._lifetime_s) // step_s * step_s)
+        return self._sign(IMAGES, tenant, object_key, expires, {})
 
     def upload_url(self, tenant: str, object_key: str, content_type: str, size_bytes: int) -> UploadUrl:
         """Make a URL to write an image of this type and size, once."""

@@ -22,11 +22,11 @@ def block(word: str) -> str:
     return str(found)
 
 
-def run(site: Site, word: str, folder: Path) -> str:
+def run(site: Site, word: str, folder: Path, **variables: str) -> str:
     done = subprocess.run(
         ["bash", "-euc", block(word)],
         cwd=folder,
-        env={**os.environ, "HTTP": site.url},
+        env={**os.environ, "HTTP": site.url, **variables},
         capture_output=True,
         text=True,
         timeout=60,
@@ -52,6 +52,12 @@ def test_an_image_is_uploaded_to_a_url(site: Site, tmp_path: Path, raw: Raw) -> 
     key = run(site, "CreateUploadUrl", tmp_path).strip()
     header, data = raw.download(key)
     assert (header.file_name, data) == ("photo.png", pictures.drawn())
+
+
+def test_a_batch_is_taken_away_as_a_file(site: Site, tmp_path: Path) -> None:
+    submitted = json.loads(run(site, "SubmitBatch", tmp_path))
+    run(site, "exports", tmp_path, BATCH_ID=submitted["batchId"])
+    assert submitted["batchId"] in (tmp_path / "results.csv").read_text()
 
 
 def test_the_server_is_well(site: Site, tmp_path: Path) -> None:

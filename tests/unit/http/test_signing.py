@@ -92,5 +92,16 @@ def test_another_servers_secret_is_of_no_use(signer: UrlSigner, clock: Clock) ->
         check(signer, url)
 
 
-def test_half_of_the_lifetime_is_left_of_what_is_kept(signer: UrlSigner) -> None:
-    assert signer.kept_s == LIFETIME_S / 2
+def test_half_of_the_lifetime_is_left_of_what_is_kept(signer: UrlSigner, clock: Clock) -> None:
+    clock.now += LIFETIME_S / 8 - 1
+    url = signer.url("acme", KEY)
+    clock.now += signer.kept_s
+    assert check(signer, url) >= LIFETIME_S / 2
+
+
+def test_an_image_has_the_same_url_for_a_while(signer: UrlSigner, clock: Clock) -> None:
+    url = signer.url("acme", KEY)
+    clock.now += LIFETIME_S / 8 - 1
+    assert signer.url("acme", KEY) == url
+    clock.now += 1
+    assert signer.url("acme", KEY) != url
