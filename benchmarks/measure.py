@@ -26,6 +26,8 @@ class Scale:
     replay_items: int
     paced_items: int
     pages: int
+    page_steps: int
+    """Of each kind on the page in a browser, each round."""
     page_batch_items: int
     watchers: int
     watched_items: int
@@ -49,6 +51,7 @@ FULL = Scale(
     replay_items=100_000,
     paced_items=500,
     pages=50,
+    page_steps=20,
     page_batch_items=1_000_000,
     watchers=200,
     watched_items=10_000,
@@ -66,6 +69,7 @@ QUICK = Scale(
     replay_items=5_000,
     paced_items=100,
     pages=10,
+    page_steps=5,
     page_batch_items=20_000,
     watchers=50,
     watched_items=1_000,

@@ -89,7 +89,7 @@ def item_row(batch_id: str, index: int) -> tuple[Any, ...]:
     )
 
 
-def outcome_row(batch_id: str, index: int, at: Any) -> tuple[Any, ...]:
+def outcome_row(batch_id: str, index: int, at: Any, preview_object_key: str | None = None) -> tuple[Any, ...]:
     """Make a row of `outcomes`, in the order of its columns."""
     return _ordered(
         outcomes,
@@ -103,6 +103,7 @@ def outcome_row(batch_id: str, index: int, at: Any) -> tuple[Any, ...]:
             "processing_time_ms": 1,
             "attempts": 1,
             "image_sha256": SHA256,
+            "preview_object_key": preview_object_key,
             "completed_at": at,
         },
     )

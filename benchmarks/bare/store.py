@@ -92,8 +92,12 @@ def create_tables(url: str) -> None:
     engine.dispose()
 
 
-def add_finished_batch(url: str, count: int) -> str:
-    """Put a finished batch into a database whose server is not running; answers its id."""
+def add_finished_batch(url: str, count: int, preview_object_keys: Sequence[str] = ()) -> str:
+    """Put a finished batch into a database whose server is not running; answers its id.
+
+    Its items take their previews of the stored objects in turn, if there are any.
+    """
+    previews = preview_object_keys or [None]
     batch_id = rows.new_batch_id()
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -104,6 +108,8 @@ def add_finished_batch(url: str, count: int) -> str:
     for first in range(0, count, 10_000):
         indexes = range(first, min(count, first + 10_000))
         store.insert(items, [rows.item_row(batch_id, index) for index in indexes])
-        store.insert(outcomes, [rows.outcome_row(batch_id, index, at) for index in indexes])
+        store.insert(
+            outcomes, [rows.outcome_row(batch_id, index, at, previews[index % len(previews)]) for index in indexes]
+        )
     store.close()
     return batch_id
