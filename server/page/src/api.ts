@@ -9,14 +9,21 @@ import { ImageService } from "./contract/imagebatch/v1/image_service_pb";
 import { refusal, tenant, token } from "./session";
 
 /** Where the page and all that it calls are, without a slash at the end. */
-const ROOT = new URL(".", document.baseURI).href.replace(/\/$/, "");
+export const ROOT = new URL(".", document.baseURI).href.replace(/\/$/, "");
 
 const BASE_URL = document.querySelector<HTMLMetaElement>("meta[name=imagebatch-base-url]")?.content ?? ROOT;
 
+/** What tells the server who calls. */
+export function identity(): Readonly<Record<string, string>> {
+  return {
+    ...(token.value !== "" && { authorization: `Bearer ${token.value}` }),
+    ...(tenant.value !== "" && { "imagebatch-tenant": tenant.value }),
+  };
+}
+
 const identify: Interceptor = (next) => async (request) => {
   const shown = token.value;
-  if (shown !== "") request.header.set("authorization", `Bearer ${shown}`);
-  if (tenant.value !== "") request.header.set("imagebatch-tenant", tenant.value);
+  for (const [name, value] of Object.entries(identity())) request.header.set(name, value);
   try {
     return await next(request);
   } catch (error) {

@@ -9,7 +9,7 @@ import { batches, explained, operations } from "./api";
 import { BATCH_STATUSES, isTerminal, statusName } from "./batch/status";
 import type { ListBatchesRequestSchema } from "./contract/imagebatch/v1/batch_service_pb";
 import { BatchStatus, type BatchStatusResult } from "./contract/imagebatch/v1/types_pb";
-import { ago, count, duration, milliseconds, moment, percent, shortId } from "./format";
+import { ago, count, duration, items, milliseconds, moment, percent, shortId } from "./format";
 import { changed, link, replace, route } from "./route";
 import { useNow, usePolling, useSlash, useTitle } from "./ui/hooks";
 import { Icon } from "./ui/icons";
@@ -179,7 +179,7 @@ function List({ all }: { readonly all: readonly BatchStatusResult[] }): JSX.Elem
               <ProgressBar batch={batch} />
               <span>
                 {isTerminal(batch) ? "" : `${percent(batch.processedItems / batch.totalItems)} of `}
-                {count(batch.totalItems)}
+                {items(batch.totalItems)}
                 {batch.failedItems > 0 && <b class="failed"> · {count(batch.failedItems)} failed</b>}
               </span>
             </span>

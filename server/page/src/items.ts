@@ -4,9 +4,10 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 
 import { BatchItemStatus, type BatchItemResult, ItemErrorCode } from "./contract/imagebatch/v1/types_pb";
 
-export type Tone = "waiting" | "success" | "failed" | "skipped";
+/** How an outcome looks. `refuted` is a success of the operation whose answer is no: the image is not what was claimed. */
+export type Tone = "waiting" | "success" | "refuted" | "failed" | "skipped";
 
-const TONES: Readonly<Record<BatchItemStatus, Tone>> = {
+const TONES: Readonly<Record<BatchItemStatus, Exclude<Tone, "refuted">>> = {
   [BatchItemStatus.UNSPECIFIED]: "waiting",
   [BatchItemStatus.PENDING]: "waiting",
   [BatchItemStatus.PROCESSING]: "waiting",
@@ -18,6 +19,7 @@ const TONES: Readonly<Record<BatchItemStatus, Tone>> = {
 export const TONE_NAMES: Readonly<Record<Tone, string>> = {
   waiting: "Waiting",
   success: "Succeeded",
+  refuted: "Not verified",
   failed: "Failed",
   skipped: "Skipped",
 };
@@ -40,7 +42,15 @@ const REASONS: Readonly<Record<ItemErrorCode, string>> = {
 };
 
 export function toneOf(item: BatchItemResult): Tone {
-  return TONES[item.status] ?? "waiting";
+  const tone = TONES[item.status] ?? "waiting";
+  return tone === "success" && item.outputData?.is_verified === false ? "refuted" : tone;
+}
+
+/** What became of the item, in a word or two. */
+export function verdictOf(item: BatchItemResult): string {
+  const tone = toneOf(item);
+  if (tone === "failed" || tone === "skipped") return reason(item.errorCode);
+  return item.outputData?.is_verified === true ? "Verified" : TONE_NAMES[tone];
 }
 
 /** What went wrong, in words for somebody who doesn't know the codes. */
@@ -83,7 +93,7 @@ export function outcomeOf(item: BatchItemResult): string {
   if (output === undefined) return "";
   const description = text(output.description);
   if (description !== undefined) return description;
-  if (typeof output.is_verified === "boolean") return output.is_verified ? "Verified" : verdict(output);
+  if (typeof output.is_verified === "boolean") return checked(output, output.is_verified);
   const { width, height, format } = output;
   if (typeof width === "number" && typeof height === "number") {
     return `${width} × ${height} ${text(format)?.toUpperCase() ?? ""}`.trim();
@@ -91,13 +101,18 @@ export function outcomeOf(item: BatchItemResult): string {
   return JSON.stringify(output);
 }
 
-function verdict(output: JsonObject): string {
+/** Why it was not verified, or how much was looked at. */
+function checked(output: JsonObject, isVerified: boolean): string {
   const checks = list(output.checks).map(object);
-  for (const against of ["contradicted", "cannot_tell"]) {
-    const found = checks.filter((check) => check?.verdict === against);
-    if (found.length > 0) return `Not verified: ${found.map((check) => text(check?.detail) ?? "").join(" ")}`;
+  const having = (verdict: string) => checks.filter((check) => check?.verdict === verdict);
+  if (isVerified) {
+    const passed = having("supported").length;
+    return passed === 1 ? "1 check passed" : `${passed} checks passed`;
   }
-  return "Not verified";
+  for (const found of [having("contradicted"), having("cannot_tell")]) {
+    if (found.length > 0) return found.map((check) => text(check?.detail) ?? "").join(" ");
+  }
+  return "";
 }
 
 export function text(value: JsonValue | undefined): string | undefined {

@@ -48,7 +48,7 @@ export function useBrowsing(list: RefObject<HTMLElement>, count: number, columns
 /** Scroll the window so that a row is in it, if it isn't. */
 function reveal(list: HTMLElement, row: number, rows: number, rowHeight: number): void {
   const begin = list.getBoundingClientRect().top + scrollY;
-  const covered = document.querySelector(".toolbar")?.getBoundingClientRect().bottom ?? 0;
+  const covered = Math.max(0, document.querySelector(".toolbar")?.getBoundingClientRect().bottom ?? 0);
   const at = begin + scrollTo(row, innerHeight, rows, rowHeight);
   if (at < scrollY + covered) window.scrollTo({ top: at - covered - 8, behavior: "instant" });
   else if (at + rowHeight > scrollY + innerHeight)

@@ -5,7 +5,7 @@ import { useRef, useState } from "preact/hooks";
 
 import { explained } from "../api";
 import type { BatchStatusResult } from "../contract/imagebatch/v1/types_pb";
-import { count } from "../format";
+import { bytes } from "../format";
 import { Icon } from "../ui/icons";
 import { Trouble } from "../ui/parts";
 import { type Form, FORMS, save } from "./saving";
@@ -16,8 +16,9 @@ export function Export({ batch }: { readonly batch: BatchStatusResult }): JSX.El
   const [trouble, setTrouble] = useState<string>();
   const begin = async (form: Form) => {
     setTrouble(undefined);
+    setWritten(0);
     try {
-      await save(batch, form, setWritten);
+      await save(batch.batchId, form, setWritten);
       menu.current!.open = false;
     } catch (error) {
       if (!(error instanceof DOMException && error.name === "AbortError")) setTrouble(explained(error));
@@ -40,13 +41,13 @@ export function Export({ batch }: { readonly batch: BatchStatusResult }): JSX.El
         Export
       </summary>
       <div class="list">
-        {Object.values(FORMS).map((form) => (
+        {FORMS.map((form) => (
           <button type="button" key={form.suffix} disabled={written !== undefined} onClick={() => begin(form)}>
             <b>{form.name}</b>
             <span>{form.about}</span>
           </button>
         ))}
-        {written !== undefined && <p role="status">{count(written)} items written …</p>}
+        {written !== undefined && <p role="status">{bytes(written)} written …</p>}
         <Trouble>{trouble}</Trouble>
         <p>
           Parquet, a page with pictures, and exports that can be resumed: <br />

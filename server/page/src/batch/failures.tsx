@@ -104,6 +104,8 @@ function Card({ batchId, group, samples, onRetry }: CardProps): JSX.Element {
   const { code, cluster } = group;
   const from = [cluster?.host, cluster?.format.toUpperCase()].filter(Boolean);
   const query = new URLSearchParams({ code: codeName(code) });
+  // What one item alone has said is no pattern.
+  const message = group.count === 1 ? (samples[0]?.errorMessage ?? cluster?.message) : cluster?.message;
   return (
     <article class="panel failure">
       <strong class="many">{count(group.count)}</strong>
@@ -116,9 +118,9 @@ function Card({ batchId, group, samples, onRetry }: CardProps): JSX.Element {
             </span>
           ))}
         </h2>
-        {cluster !== undefined && cluster.message !== "*" && (
+        {message !== undefined && message !== "*" && (
           <p class="message" dir="auto">
-            {cluster.message}
+            {message}
           </p>
         )}
         <p>

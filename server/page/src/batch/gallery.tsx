@@ -1,10 +1,10 @@
 /** Items as pictures. */
 
 import type { JSX } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import type { BatchItemResult } from "../contract/imagebatch/v1/types_pb";
-import { nameOf, outcomeOf, reason, TONE_NAMES, toneOf } from "../items";
+import { nameOf, outcomeOf, toneOf, verdictOf } from "../items";
 import { Badge } from "../ui/icons";
 import { useBrowsing } from "./browsing";
 import type { ItemPages } from "./item_pages";
@@ -31,7 +31,7 @@ export function Gallery({ pages, linkTo }: Props): JSX.Element {
   const { current, onKeyDown, onFocus } = useBrowsing(list, count, columns, rowHeight);
   const first = rows.first * columns;
   const last = Math.min(count, rows.last * columns);
-  useEffect(() => pages.want(first, last), [pages, first, last]);
+  useLayoutEffect(() => pages.want(first, last), [pages, first, last]); // before the frame is drawn
   pages.version.value; // draws anew when an item has changed
 
   const cards = [];
@@ -84,6 +84,7 @@ interface CardProps {
 function Card({ item, href, position, isCurrent, onFocus }: CardProps): JSX.Element {
   const tone = toneOf(item);
   const outcome = outcomeOf(item);
+  const isAnswer = tone === "success" && outcome !== "" && item.outputData?.is_verified === undefined;
   return (
     <a class={`card ${tone}`} href={href} data-position={position} tabIndex={isCurrent ? 0 : -1} onFocus={onFocus}>
       <span class="frame">
@@ -95,8 +96,8 @@ function Card({ item, href, position, isCurrent, onFocus }: CardProps): JSX.Elem
           {nameOf(item)}
         </bdi>
         <span class="outcome" dir="auto">
-          {tone === "failed" || tone === "skipped" ? <b>{reason(item.errorCode)}</b> : outcome || TONE_NAMES[tone]}
-          {tone === "failed" && ` · ${outcome}`}
+          {isAnswer ? outcome : <b>{verdictOf(item)}</b>}
+          {!isAnswer && tone !== "skipped" && outcome !== "" && ` · ${outcome}`}
         </span>
       </span>
     </a>

@@ -1,5 +1,6 @@
 /** How far a batch is: the bar, the speed, what is left, and what it took. */
 
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
@@ -9,6 +10,8 @@ import { text } from "../items";
 import { compact, count, duration, items, milliseconds, moment, percent, rate } from "../format";
 import { useNow } from "../ui/hooks";
 import { ProgressBar } from "../ui/parts";
+import { Asked } from "./asked";
+import { Notified } from "./notified";
 import { isTerminal } from "./status";
 
 interface Props {
@@ -58,6 +61,8 @@ export function Head({ batch, perSecond }: Props): JSX.Element {
         )}
         {tokens > 0n && cost !== undefined && <Figure name="Cost">{cost}</Figure>}
       </dl>
+      {isTerminal(batch) && <Notified notification={batch.notification} />}
+      <Asked batch={batch} />
       <Spoken batch={batch} />
     </section>
   );
@@ -87,9 +92,20 @@ function Speed({ batch, perSecond, now }: Props & { readonly now: number }): JSX
   return (
     <>
       {perSecond > 0 && ` · ${rate(perSecond)}`}
-      {end !== undefined && ` · about ${duration(Math.max(1000, milliseconds(end) - now))} left`}
+      {end !== undefined && ` · about ${duration(left(end, now))} left${within(batch, now)}`}
     </>
   );
+}
+
+function left(until: Timestamp, now: number): number {
+  return Math.max(1000, milliseconds(until) - now);
+}
+
+/** Between which times the rest may be done, where they differ as they are written. */
+function within({ completionRange: range }: BatchStatusResult, now: number): string {
+  if (range?.earliest === undefined || range.latest === undefined) return "";
+  const [least, most] = [duration(left(range.earliest, now)), duration(left(range.latest, now))];
+  return least === most ? "" : ` (${least} to ${most})`;
 }
 
 interface FigureProps {

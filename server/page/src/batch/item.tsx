@@ -7,10 +7,10 @@ import { useEffect, useState } from "preact/hooks";
 import { batches, explained } from "../api";
 import type { BatchItemResult } from "../contract/imagebatch/v1/types_pb";
 import { count, duration, moment } from "../format";
-import { nameOf, object, outcomeOf, reason, text, TONE_NAMES, toneOf } from "../items";
+import { nameOf, object, outcomeOf, text, toneOf, verdictOf } from "../items";
 import { Badge, Icon } from "../ui/icons";
 import { Modal } from "../ui/modal";
-import { Trouble } from "../ui/parts";
+import { Detail, Trouble } from "../ui/parts";
 import { Output } from "./output";
 import { alternative, largeUrl } from "./picture";
 import { Places, placesOf } from "./places";
@@ -134,7 +134,7 @@ function Facts({ item }: { readonly item: BatchItemResult }): JSX.Element {
     <div class="facts">
       <p class={`verdict ${tone}`}>
         <Badge tone={tone} />
-        <b>{tone === "failed" || tone === "skipped" ? reason(item.errorCode) : TONE_NAMES[tone]}</b>
+        <b>{verdictOf(item)}</b>
         {item.processingTimeMs !== undefined && <span>in {duration(Number(item.processingTimeMs))}</span>}
       </p>
       {tone !== "waiting" && (
@@ -161,16 +161,6 @@ function sourceOf(item: BatchItemResult): ComponentChildren {
   const url = text(item.inputData?.image_url);
   if (url !== undefined) return <Source url={url} />;
   return text(item.inputData?.object_key) !== undefined && "Uploaded";
-}
-
-function Detail(props: { readonly name: string; readonly children: ComponentChildren }): JSX.Element | null {
-  if (!props.children) return null;
-  return (
-    <>
-      <dt>{props.name}</dt>
-      <dd dir="auto">{props.children}</dd>
-    </>
-  );
 }
 
 /** All of something, as JSON, for those who want it. */

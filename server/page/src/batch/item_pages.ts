@@ -1,12 +1,14 @@
-/** The items of a batch, a block at a time: only those that are looked at are asked for, and the latest are kept. */
+/** The items of a batch, a block at a time: those that are looked at first, then those beside them. */
 
 import { signal } from "@preact/signals";
 
-import { batches, explained } from "../api";
+import { batches, explained, isFinal } from "../api";
 import type { BatchItemResult, BatchItemStatus, ItemErrorCode } from "../contract/imagebatch/v1/types_pb";
 
-const BLOCK = 100;
-const MOST_BLOCKS = 60;
+/** Few, so that what is looked at comes soon; but a search reads all outcomes each time. */
+const BLOCK = 20;
+const BLOCK_OF_A_SEARCH = 100;
+const MOST_ITEMS = 6_000;
 const AGAIN_AFTER_MS = 2_000;
 
 /** Which items are shown; empty is any. */
@@ -20,6 +22,15 @@ export function isEverything(filter: Filter): boolean {
   return filter.statuses.length === 0 && filter.errorCodes.length === 0 && filter.text === "";
 }
 
+/** Blocks from one to before another. */
+type Run = readonly [from: number, before: number];
+
+/** A call under way, and the blocks that it brings. */
+interface Asking {
+  readonly run: Run;
+  readonly stopping: AbortController;
+}
+
 export class ItemPages {
   /** How many items match; undefined until that is known. */
   readonly total = signal<number | undefined>(undefined);
@@ -27,11 +38,13 @@ export class ItemPages {
   readonly version = signal(0);
   readonly trouble = signal<string | undefined>(undefined);
 
+  private readonly isSearch: boolean;
+  private readonly block: number;
   private readonly blocks = new Map<number, BatchItemResult[]>();
-  private readonly asked = new Map<number, AbortController>();
+  private readonly asked = new Set<Asking>();
   /** Blocks of which outcomes came while they were on their way. */
   private readonly late = new Set<number>();
-  private wanted: readonly [number, number] = [0, 0];
+  private wanted: Run = [0, 1];
   private timer: ReturnType<typeof setTimeout> | undefined;
   private isDrawn = false;
 
@@ -41,10 +54,12 @@ export class ItemPages {
     total: number | undefined,
   ) {
     this.total.value = total;
+    this.isSearch = filter.errorCodes.length > 0 || filter.text !== "";
+    this.block = this.isSearch ? BLOCK_OF_A_SEARCH : BLOCK;
   }
 
   get(position: number): BatchItemResult | undefined {
-    return this.blocks.get(Math.floor(position / BLOCK))?.[position % BLOCK];
+    return this.blocks.get(Math.floor(position / this.block))?.[position % this.block];
   }
 
   /** Where an item stands among those that match; undefined if its block isn't here. */
@@ -52,25 +67,23 @@ export class ItemPages {
     if (isEverything(this.filter)) return itemIndex;
     for (const [block, items] of this.blocks) {
       const at = items.findIndex((item) => item.itemIndex === itemIndex);
-      if (at >= 0) return block * BLOCK + at;
+      if (at >= 0) return block * this.block + at;
     }
     return undefined;
   }
 
   /** Bring the items from one position to before another; what is asked for elsewhere is given up. */
   want(first: number, last: number): void {
-    const from = Math.floor(first / BLOCK);
-    const to = Math.floor(Math.max(first, last - 1) / BLOCK);
-    this.wanted = [from, to];
-    for (const [block, asking] of this.asked) {
-      if (block < from - 1 || block > to + 1) {
-        asking.abort();
-        this.asked.delete(block);
-      }
+    const [from, before] = (this.wanted = [
+      Math.floor(first / this.block),
+      Math.ceil(Math.max(first + 1, last) / this.block),
+    ]);
+    const near = before - from;
+    for (const asking of this.asked) {
+      if (asking.run[1] <= from - near || asking.run[0] >= before + near) this.giveUp(asking);
     }
-    for (let block = from; block <= to; block++) {
-      if (!this.blocks.has(block) && !this.asked.has(block)) void this.load(block);
-    }
+    void this.load(this.missing(this.wanted));
+    this.prefetch();
   }
 
   /** Take outcomes of the stream: in their places where all items are shown, else by asking again soon. */
@@ -80,72 +93,109 @@ export class ItemPages {
       return;
     }
     for (const outcome of outcomes) {
-      const number = Math.floor(outcome.itemIndex / BLOCK);
+      const number = Math.floor(outcome.itemIndex / this.block);
       const block = this.blocks.get(number);
-      if (block !== undefined) block[outcome.itemIndex % BLOCK] = outcome;
-      if (this.asked.has(number)) this.late.add(number);
+      if (block !== undefined) block[outcome.itemIndex % this.block] = outcome;
+      if (this.isOnItsWay(number)) this.late.add(number);
     }
     this.draw();
   }
 
   /** Ask again for what is looked at, and forget the rest. */
   reload(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    const [from, to] = this.wanted;
-    for (const block of [...this.blocks.keys()]) if (block < from || block > to) this.blocks.delete(block);
-    for (let block = from; block <= to; block++) void this.load(block);
+    this.close();
+    const [from, before] = this.wanted;
+    for (const block of [...this.blocks.keys()]) if (block < from || block >= before) this.blocks.delete(block);
+    void this.load(this.wanted);
   }
 
   close(): void {
     clearTimeout(this.timer);
-    for (const asking of this.asked.values()) asking.abort();
+    this.timer = undefined;
+    this.asked.forEach((asking) => this.giveUp(asking));
   }
 
-  private async load(block: number): Promise<void> {
-    this.asked.get(block)?.abort();
-    const asking = new AbortController();
-    this.asked.set(block, asking);
+  private giveUp(asking: Asking): void {
+    this.asked.delete(asking);
+    asking.stopping.abort();
+  }
+
+  private isOnItsWay(block: number): boolean {
+    for (const { run } of this.asked) if (block >= run[0] && block < run[1]) return true;
+    return false;
+  }
+
+  /** The shortest run that has all blocks of another that neither are here nor on their way; it may be empty. */
+  private missing([from, before]: Run): Run {
+    const isMissing = (block: number) => !this.blocks.has(block) && !this.isOnItsWay(block);
+    while (from < before && !isMissing(from)) from++;
+    while (from < before && !isMissing(before - 1)) before--;
+    return [from, before];
+  }
+
+  /** Once all that is looked at is here, bring a screen's items on both sides of it: scrolling on finds them. */
+  private prefetch(): void {
+    const [from, before] = this.wanted;
+    for (let block = from; block < before; block++) if (!this.blocks.has(block)) return;
+    if (this.isSearch) return;
+    const near = before - from;
+    const end = Math.ceil((this.total.value ?? 0) / this.block);
+    void this.load(this.missing([before, Math.min(end, before + near)]));
+    void this.load(this.missing([Math.max(0, from - near), from]));
+  }
+
+  private async load(run: Run): Promise<void> {
+    const [from, before] = run;
+    if (from >= before) return;
+    const asking = { run, stopping: new AbortController() };
+    this.asked.add(asking);
     try {
-      const items: BatchItemResult[] = [];
-      for (let hasMore = true; hasMore && items.length < BLOCK;) {
-        const page = await batches.getBatchResults(
-          {
-            batchId: this.batchId,
-            offset: block * BLOCK + items.length,
-            limit: BLOCK - items.length,
-            statuses: [...this.filter.statuses],
-            errorCodes: [...this.filter.errorCodes],
-            ...(this.filter.text !== "" && { text: this.filter.text }),
-          },
-          { signal: asking.signal },
-        );
-        items.push(...page.results);
-        this.total.value = page.pagination?.total ?? 0;
-        hasMore = (page.pagination?.hasMore ?? false) && page.results.length > 0;
-      }
-      this.keep(block, items);
+      const items = await this.read(from * this.block, (before - from) * this.block, asking.stopping.signal);
+      this.asked.delete(asking);
       this.trouble.value = undefined;
+      this.keep(run, items);
+      this.prefetch();
     } catch (error) {
-      if (!asking.signal.aborted) {
-        this.trouble.value = explained(error);
-        this.timer ??= setTimeout(() => this.reload(), AGAIN_AFTER_MS);
-      }
-    } finally {
-      if (this.asked.get(block) === asking) this.asked.delete(block);
-      if (this.late.delete(block) && !asking.signal.aborted) void this.load(block);
+      if (!this.asked.delete(asking)) return; // it was given up
+      this.trouble.value = explained(error);
+      if (!isFinal(error)) this.timer ??= setTimeout(() => this.reload(), AGAIN_AFTER_MS);
     }
   }
 
-  private keep(block: number, items: BatchItemResult[]): void {
-    this.blocks.delete(block);
-    this.blocks.set(block, items);
-    const [from, to] = this.wanted;
+  private keep([from, before]: Run, items: readonly BatchItemResult[]): void {
+    for (let block = from; block < before; block++) {
+      const start = (block - from) * this.block;
+      this.blocks.delete(block); // so that it is the newest
+      this.blocks.set(block, items.slice(start, start + this.block));
+      if (this.late.delete(block)) void this.load([block, block + 1]);
+    }
     for (const oldest of this.blocks.keys()) {
-      if (this.blocks.size <= MOST_BLOCKS) break;
-      if (oldest < from || oldest > to) this.blocks.delete(oldest);
+      if (this.blocks.size * this.block <= MOST_ITEMS) break;
+      if (oldest < this.wanted[0] || oldest >= this.wanted[1]) this.blocks.delete(oldest);
     }
     this.draw();
+  }
+
+  /** Read so many items, in as many pages as the server makes of them. */
+  private async read(offset: number, limit: number, signal: AbortSignal): Promise<BatchItemResult[]> {
+    const items: BatchItemResult[] = [];
+    for (let hasMore = true; hasMore && items.length < limit;) {
+      const page = await batches.getBatchResults(
+        {
+          batchId: this.batchId,
+          offset: offset + items.length,
+          limit: limit - items.length,
+          statuses: [...this.filter.statuses],
+          errorCodes: [...this.filter.errorCodes],
+          ...(this.filter.text !== "" && { text: this.filter.text }),
+        },
+        { signal },
+      );
+      items.push(...page.results);
+      this.total.value = page.pagination?.total ?? 0;
+      hasMore = (page.pagination?.hasMore ?? false) && page.results.length > 0;
+    }
+    return items;
   }
 
   /** Tell of changes once a frame, however many came. */

@@ -4,12 +4,13 @@ import { ConnectError } from "@connectrpc/connect";
 import { signal } from "@preact/signals";
 
 import { batches, explained, isFinal } from "../api";
-import type { BatchItemResult, BatchStatusResult } from "../contract/imagebatch/v1/types_pb";
+import { type BatchItemResult, type BatchStatusResult, NotificationState } from "../contract/imagebatch/v1/types_pb";
 import { isTerminal } from "./status";
 
 /** How long a figure of the speed looks back. */
 const RATE_OVER_MS = 15_000;
 const STATUS_EVERY_MS = 2_000;
+const NOTIFICATION_EVERY_MS = 5_000;
 const LONGEST_PAUSE_MS = 10_000;
 
 export class LiveBatch {
@@ -33,8 +34,9 @@ export class LiveBatch {
 
   start(): void {
     this.stopping = new AbortController();
-    void this.follow(this.stopping.signal);
-    void this.refresh(this.stopping.signal);
+    const { signal } = this.stopping;
+    void this.follow(signal).then(() => this.followNotification(signal));
+    void this.refresh(signal);
   }
 
   stop(): void {
@@ -60,8 +62,8 @@ export class LiveBatch {
 
   /** Show a status of the stream, which leaves out what only GetBatchStatus tells. */
   private showStreamed(status: BatchStatusResult): void {
-    const { parameters, waiting } = this.status.value ?? {};
-    this.show({ ...status, parameters, waiting });
+    const { parameters, waiting, notification } = this.status.value ?? {};
+    this.show({ ...status, parameters, waiting, notification });
   }
 
   private mark(processed: number): void {
@@ -123,6 +125,21 @@ export class LiveBatch {
         if (!signal.aborted && !isTerminal(status)) this.show(status);
       } catch {
         // The stream, which is cut by the same trouble, tells of it.
+      }
+    }
+  }
+
+  /** Ask now and then until the receiver has been told of the end, or it is given up. */
+  private async followNotification(signal: AbortSignal): Promise<void> {
+    while (this.status.value?.notification?.state === NotificationState.PENDING) {
+      await passing(NOTIFICATION_EVERY_MS, signal);
+      if (signal.aborted) return;
+      if (document.hidden) continue;
+      try {
+        const status = await batches.getBatchStatus({ batchId: this.batchId }, { signal });
+        if (!signal.aborted) this.show(status);
+      } catch {
+        // It is asked again.
       }
     }
   }

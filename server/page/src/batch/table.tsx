@@ -1,11 +1,11 @@
 /** Items as rows. */
 
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 import type { BatchItemResult } from "../contract/imagebatch/v1/types_pb";
 import { count as shown, duration } from "../format";
-import { nameOf, outcomeOf, reason, TONE_NAMES, toneOf } from "../items";
+import { nameOf, outcomeOf, TONE_NAMES, toneOf, verdictOf } from "../items";
 import { Badge } from "../ui/icons";
 import { useBrowsing } from "./browsing";
 import type { ItemPages } from "./item_pages";
@@ -24,7 +24,7 @@ export function Table({ pages, linkTo }: Props): JSX.Element {
   const count = pages.total.value ?? 0;
   const rows = useRows(list, count, ROW_HEIGHT);
   const { current, onKeyDown, onFocus } = useBrowsing(list, count, 1, ROW_HEIGHT);
-  useEffect(() => pages.want(rows.first, rows.last), [pages, rows.first, rows.last]);
+  useLayoutEffect(() => pages.want(rows.first, rows.last), [pages, rows.first, rows.last]); // before the frame is drawn
   pages.version.value; // draws anew when an item has changed
 
   const drawn = [];
@@ -84,10 +84,10 @@ function Cells({ item }: { readonly item: BatchItemResult }): JSX.Element {
       </bdi>
       <span class={`outcome ${tone}`} dir="auto">
         <Badge tone={tone} />
-        <span class="visually-hidden">{TONE_NAMES[tone]}: </span>
+        {tone !== "waiting" && tone !== "refuted" && <span class="visually-hidden">{TONE_NAMES[tone]}: </span>}
         <span class="said">
-          {(tone === "failed" || tone === "skipped") && <b>{reason(item.errorCode)} </b>}
-          {tone === "waiting" ? TONE_NAMES[tone] : outcome}
+          {tone !== "success" && <b>{verdictOf(item)} </b>}
+          {outcome}
         </span>
       </span>
       <span class="number">{item.processingTimeMs === undefined ? "" : duration(Number(item.processingTimeMs))}</span>

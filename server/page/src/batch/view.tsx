@@ -2,7 +2,7 @@
 
 import { useComputed } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 
 import { has } from "../api";
 import { type BatchItemResult, BatchItemStatus, type BatchStatusResult } from "../contract/imagebatch/v1/types_pb";
@@ -37,6 +37,9 @@ const VIEWS = [
   ["failures", "Failures", "layers"],
 ] as const;
 
+/** About as many items as one sees: asked for at once while nobody knows how many there are. */
+const A_SCREEN = 60;
+
 export function BatchView({ batchId }: { readonly batchId: string }): JSX.Element {
   const shownItems = useMemo<{ pages: ItemPages | undefined }>(() => ({ pages: undefined }), [batchId]);
   const live = useMemo(
@@ -54,6 +57,8 @@ export function BatchView({ batchId }: { readonly batchId: string }): JSX.Elemen
   }, [live]);
 
   const batch = live.status.value;
+  const pages = usePages(batchId, batch);
+  shownItems.pages = pages;
   useTitle(batch === undefined ? "Batch" : `${batch.operation} ${shortId(batchId)}`);
   if (batch === undefined) {
     return live.isLost.value ? (
@@ -86,26 +91,14 @@ export function BatchView({ batchId }: { readonly batchId: string }): JSX.Elemen
       <Trouble>{live.trouble.value}</Trouble>
       <Waiting batch={batch} />
       <Head batch={batch} perSecond={live.rate.value} />
-      <Items batch={batch} hold={shownItems} onStatus={(status) => live.take(status)} />
+      <Items batch={batch} pages={pages} onStatus={(status) => live.take(status)} />
     </>
   );
 }
 
-interface ItemsProps {
-  readonly batch: BatchStatusResult;
-  /** Where the stream finds the items that are shown. */
-  readonly hold: { pages: ItemPages | undefined };
-  readonly onStatus: (status: BatchStatusResult) => void;
-}
-
-function Items({ batch, hold, onStatus }: ItemsProps): JSX.Element {
-  const { batchId } = batch;
-  const query = useComputed(() => route.value.query).value;
-  const view = query.get("view") ?? "";
-  const kind = query.get("status") ?? "";
-  const code = query.get("code") ?? "";
-  const text = query.get("text") ?? "";
-  const opened = route.value.path[2];
+/** The items that the address asks for. They are asked for at once, beside the batch's status. */
+function usePages(batchId: string, batch: BatchStatusResult | undefined): ItemPages {
+  const { kind, code, text } = filterOf(route.value.query);
   const pages = useMemo(() => {
     const status = KINDS.find(([name]) => name === kind)?.[2];
     const filter = {
@@ -114,18 +107,38 @@ function Items({ batch, hold, onStatus }: ItemsProps): JSX.Element {
       text,
     };
     const isCounted = code === "" && text === "";
-    return new ItemPages(batchId, filter, isCounted ? countOf(batch, kind) : undefined);
+    return new ItemPages(batchId, filter, isCounted && batch !== undefined ? countOf(batch, kind) : undefined);
   }, [batchId, kind, code, text]);
-  useEffect(() => {
-    hold.pages = pages;
-    if (pages.total.value === undefined) pages.want(0, 1);
+  useLayoutEffect(() => {
+    if (pages.total.value === undefined) pages.want(0, A_SCREEN);
     return () => pages.close();
-  }, [hold, pages]);
+  }, [pages]);
+  const hasEnded = batch === undefined ? undefined : batch.completedAt !== undefined;
+  const hadEnded = useRef(hasEnded);
   useEffect(() => {
     // With the end everything is final: what a stream that was cut has not brought is asked for.
-    if (batch.completedAt !== undefined) pages.reload();
-  }, [pages, batch.completedAt?.seconds, batch.completedAt?.nanos]);
+    if (hasEnded === true && hadEnded.current === false) pages.reload();
+    hadEnded.current = hasEnded;
+  }, [hasEnded]);
+  return pages;
+}
 
+function filterOf(query: URLSearchParams): { readonly kind: string; readonly code: string; readonly text: string } {
+  return { kind: query.get("status") ?? "", code: query.get("code") ?? "", text: query.get("text") ?? "" };
+}
+
+interface ItemsProps {
+  readonly batch: BatchStatusResult;
+  readonly pages: ItemPages;
+  readonly onStatus: (status: BatchStatusResult) => void;
+}
+
+function Items({ batch, pages, onStatus }: ItemsProps): JSX.Element {
+  const { batchId } = batch;
+  const query = useComputed(() => route.value.query).value;
+  const view = query.get("view") ?? "";
+  const { kind, code, text } = filterOf(query);
+  const opened = route.value.path[2];
   const set = (parts: Readonly<Record<string, string>>) => replace(link(["batches", batchId], changed(query, parts)));
   const linkTo = (item: BatchItemResult) => link(["batches", batchId, item.itemIndex], query);
   const tabs = VIEWS.map(([name, title, icon]) => (

@@ -7,6 +7,7 @@ import type { Tone } from "../items";
 const PATHS = {
   success: "M5.2 10.4 8.6 13.6 14.8 6.8",
   failed: "M6.2 6.2 13.8 13.8 M13.8 6.2 6.2 13.8",
+  refuted: "M10 5v6.2 M10 14.600v.1",
   skipped: "M5.6 10h8.8",
   waiting: "M10 6v4.2l2.6 1.6",
   close: "M5 5 15 15 M15 5 5 15",

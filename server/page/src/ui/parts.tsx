@@ -78,3 +78,14 @@ export function Trouble({ children }: { readonly children: ComponentChildren }):
     </p>
   );
 }
+
+/** A line of a list of details; none where there is nothing to say. */
+export function Detail(props: { readonly name: string; readonly children: ComponentChildren }): JSX.Element | null {
+  if (!props.children) return null;
+  return (
+    <>
+      <dt>{props.name}</dt>
+      <dd dir="auto">{props.children}</dd>
+    </>
+  );
+}
