@@ -18,7 +18,19 @@ interface CanAsk {
 }
 
 /** Write all items to a file that the user names, or to the downloads where the browser can't ask. */
-export async function save(batchId: string, { suffix }: Form, onWritten: (bytes: number) => void): Promise<void> {
+export async function save(batchId: string, form: Form, onWritten: (bytes: number) => void): Promise<void> {
+  try {
+    await write(batchId, form, onWritten);
+  } catch (error) {
+    // By this class `fetch` tells of a connection that was not there, or ended.
+    if (!(error instanceof TypeError)) throw error;
+    throw new Error(
+      "The connection ended before the file did, and nothing was kept. Try again, or use the command below.",
+    );
+  }
+}
+
+async function write(batchId: string, { suffix }: Form, onWritten: (bytes: number) => void): Promise<void> {
   const name = `batch-${batchId}.${suffix}`;
   if ("showSaveFilePicker" in window) {
     const file = await (window as unknown as CanAsk).showSaveFilePicker({ suggestedName: name });
