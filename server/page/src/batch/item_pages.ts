@@ -3,7 +3,12 @@
 import { signal } from "@preact/signals";
 
 import { batches, explained, isFinal } from "../api";
-import type { BatchItemResult, BatchItemStatus, ItemErrorCode } from "../contract/imagebatch/v1/types_pb";
+import {
+  type BatchItemResult,
+  type BatchItemStatus,
+  BatchStatus,
+  type ItemErrorCode,
+} from "../contract/imagebatch/v1/types_pb";
 
 /** Few, so that what is looked at comes soon; but a search reads all outcomes each time. */
 const BLOCK = 20;
@@ -47,6 +52,9 @@ export class ItemPages {
   private wanted: Run = [0, 1];
   private timer: ReturnType<typeof setTimeout> | undefined;
   private isDrawn = false;
+  private hasEnded = false;
+  /** Whether some of what is here was read before the batch had ended. */
+  private isProvisional = false;
 
   constructor(
     private readonly batchId: string,
@@ -101,9 +109,16 @@ export class ItemPages {
     this.draw();
   }
 
+  /** Take note whether the batch has ended. What is here from before, and no stream may have completed, is asked for. */
+  end(hasEnded: boolean): void {
+    this.hasEnded = hasEnded;
+    if (hasEnded && this.isProvisional) this.reload();
+  }
+
   /** Ask again for what is looked at, and forget the rest. */
   reload(): void {
     this.close();
+    this.isProvisional = false;
     const [from, before] = this.wanted;
     for (const block of [...this.blocks.keys()]) if (block < from || block >= before) this.blocks.delete(block);
     void this.load(this.wanted);
@@ -155,6 +170,7 @@ export class ItemPages {
       this.trouble.value = undefined;
       this.keep(run, items);
       this.prefetch();
+      if (this.hasEnded && this.isProvisional) this.timer ??= setTimeout(() => this.reload(), AGAIN_AFTER_MS);
     } catch (error) {
       if (!this.asked.delete(asking)) return; // it was given up
       this.trouble.value = explained(error);
@@ -193,6 +209,7 @@ export class ItemPages {
       );
       items.push(...page.results);
       this.total.value = page.pagination?.total ?? 0;
+      this.isProvisional ||= page.status <= BatchStatus.PROCESSING;
       hasMore = (page.pagination?.hasMore ?? false) && page.results.length > 0;
     }
     return items;

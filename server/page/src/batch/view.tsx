@@ -2,7 +2,7 @@
 
 import { useComputed } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 
 import { has } from "../api";
 import { type BatchItemResult, BatchItemStatus, type BatchStatusResult } from "../contract/imagebatch/v1/types_pb";
@@ -113,13 +113,8 @@ function usePages(batchId: string, batch: BatchStatusResult | undefined): ItemPa
     if (pages.total.value === undefined) pages.want(0, A_SCREEN);
     return () => pages.close();
   }, [pages]);
-  const hasEnded = batch === undefined ? undefined : batch.completedAt !== undefined;
-  const hadEnded = useRef(hasEnded);
-  useEffect(() => {
-    // With the end everything is final: what a stream that was cut has not brought is asked for.
-    if (hasEnded === true && hadEnded.current === false) pages.reload();
-    hadEnded.current = hasEnded;
-  }, [hasEnded]);
+  const hasEnded = batch?.completedAt !== undefined;
+  useEffect(() => pages.end(hasEnded), [pages, hasEnded]);
   return pages;
 }
 
