@@ -52,8 +52,15 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {field.name: _in_order(getattr(value, field.name)) for field in dataclasses.fields(value)}
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _in_order(value: Any) -> Any:
+    """Order keys by their names: their order is lost on the wire, and the same item is to be the same line."""
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(each) for each in value] if isinstance(value, list) else value
 
 
 _JSON = json.JSONEncoder(default=_jsonable, ensure_ascii=False, separators=(",", ":"))
