@@ -97,7 +97,7 @@ def add_finished_batch(url: str, count: int, preview_object_keys: Sequence[str] 
 
     Its items take their previews of the stored objects in turn, if there are any.
     """
-    previews = preview_object_keys or [None]
+    previews: Sequence[str | None] = preview_object_keys or [None]
     batch_id = rows.new_batch_id()
     engine = create_engine(url)
     with engine.begin() as connection:
