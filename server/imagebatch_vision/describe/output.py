@@ -137,8 +137,9 @@ class DescribeOutput(MeteredOutput, PictureOutput):
 
     description: str = Field(
         description="One to four English sentences, usable as alternative text. Local: what is named has a "
-        "probability of 0.9 and more, or of 0.7 where it is `what looks like ...`; where nothing has, they say that "
-        "the subject was not recognised. A number of people is given only where faces and bodies were counted alike."
+        "probability of 0.9 and more, or of 0.7 where it is `what looks like ...` or `a dog that looks like ...`, of "
+        "which the dog has 0.9; where nothing has, they say that the subject was not recognised. A number of people is "
+        "given only where faces and bodies were counted alike."
     )
     confidence_score: Share = Field(
         description="The calibrated probability that the weakest statement in `description` is right: the named "

@@ -13,6 +13,7 @@ _MOST_EXTRAS = 3
 _LEAST_AREA = 0.004
 """Something that covers less is not worth a word beside something larger."""
 _MAIN_AREA = 0.15
+"""What has no box counts as of this size: the classifier names it by the middle of the picture."""
 _NUMBERS = {2: "two", 3: "three"}
 _MOST_ANIMALS = 1
 
@@ -30,18 +31,21 @@ class Statement:
     """The share of the picture that it covers, 0 where its place is not known."""
     count: int | None = None
     """The number that the words give; None where they give none."""
+    kind: str | None = None
+    """A wider word, with its article, that is sure where this one is not: `a dog` of what looks like a keeshond."""
 
     @property
     def hedged(self) -> str:
         """The words, saying where it only looks like it."""
-        return self.words if self.confidence >= PLAIN_FROM else f"what looks like {self.words}"
+        if self.confidence >= PLAIN_FROM:
+            return self.words
+        return f"{self.kind} that looks like {self.words}" if self.kind else f"what looks like {self.words}"
 
 
 def choose(recognition: Recognition, vocabulary: Vocabulary) -> list[Statement]:
     """Choose what to say, the main thing first; empty where nothing is known well enough."""
     covers = vocabulary.classes_by_name
     seen = _plausible(recognition)
-    placed = [(it, _named(it, recognition.suggestions, covers)) for it in seen]
     spoken_for = [it.kind for it in seen if it.kind] + [wider for it in seen for wider in it.thing.wider]
     spoken = frozenset().union(*(covers[it] for it in spoken_for))
     free = [
@@ -50,17 +54,32 @@ def choose(recognition: Recognition, vocabulary: Vocabulary) -> list[Statement]:
         if it.term.name in covers and not covers[it.term.name] & spoken and it.term.name not in spoken_for
     ]
     subject = most_telling(free)
-    statements = sorted((statement for _, statement in placed), key=lambda it: -it.confidence * it.area)
-    if subject is not None:
-        statement = Statement(subject.term.name, subject.term.phrase, subject.confidence, 0.0)
-        is_main = not statements or statements[0].area < _MAIN_AREA
-        if is_main or statement.confidence >= PLAIN_FROM:
-            statements.insert(0 if is_main else 1, statement)
+    statements = [_named(it, recognition.suggestions, covers) for it in seen]
+    if subject is not None and (not statements or _says_more_than_its_kind(subject)):
+        kind = most_telling(it for it in free if it.confidence >= PLAIN_FROM and _covers(it, subject, covers))
+        words, phrase = subject.term, kind.term.phrase if kind else None
+        statements.append(Statement(words.name, words.phrase, subject.confidence, 0.0, kind=phrase))
     if not statements:
         return []
-    main, *others = statements
-    worthy = [it for it in others if it.confidence >= PLAIN_FROM and (it.area >= _LEAST_AREA or it.area == 0.0)]
+    main, *others = sorted(statements, key=lambda it: -it.confidence * (it.area or _MAIN_AREA))
+    worthy = [it for it in others if _is_worthy(it)]
     return [main, *worthy[:_MOST_EXTRAS]]
+
+
+def _is_worthy(statement: Statement) -> bool:
+    """Whether it is said beside the main thing; one that the detector found has rivals of its own kind there."""
+    if statement.area == 0.0:
+        return statement.confidence >= SURE_FROM
+    return statement.area >= _LEAST_AREA and (statement.confidence >= PLAIN_FROM or statement.kind is not None)
+
+
+def _says_more_than_its_kind(suggestion: Suggestion) -> bool:
+    """Not only `an animal`, which beside something else says little and is often taken for it."""
+    return suggestion.term.is_class or suggestion.term.depth > 0
+
+
+def _covers(wider: Suggestion, narrower: Suggestion, covers: dict[str, frozenset[int]]) -> bool:
+    return covers[wider.term.name] > covers[narrower.term.name]
 
 
 def _plausible(recognition: Recognition) -> list[RecognisedThing]:
@@ -80,12 +99,9 @@ def _named(seen: RecognisedThing, suggestions: Sequence[Suggestion], covers: dic
         return Statement(thing.name, words, confidence, seen.area, seen.count if number else None)
     if seen.kind is not None:
         within = covers[seen.kind]
-        narrower = [
-            it
-            for it in suggestions
-            if it.term.is_class and it.confidence >= SURE_FROM and covers.get(it.term.name, within) < within
-        ]
+        narrower = [it for it in suggestions if it.term.is_class and covers.get(it.term.name, within) < within]
         best = most_telling(narrower)
         if best is not None:
-            return Statement(best.term.name, best.term.phrase, min(confidence, best.confidence), seen.area)
+            kind = thing.phrase if confidence >= PLAIN_FROM else None
+            return Statement(best.term.name, best.term.phrase, min(confidence, best.confidence), seen.area, kind=kind)
     return Statement(thing.name, thing.phrase, confidence, seen.area)

@@ -69,6 +69,31 @@ def test_a_sure_breed_names_the_one_dog(vocabulary: Vocabulary) -> None:
     assert words(Recognition(breed, [seen("dog", several=True)]), vocabulary) == ["dogs"]
 
 
+def test_an_unsure_breed_is_said_with_its_sure_kind(vocabulary: Vocabulary) -> None:
+    breed = suggested(vocabulary, keeshond=0.8, dog=0.97, animal=0.97)
+    koala = suggested(vocabulary, koala=0.75, animal=0.94)
+    unsure = suggested(vocabulary, koala=0.75, animal=0.85)
+
+    assert [it.hedged for it in choose(Recognition(breed, [seen("dog", 0.97)]), vocabulary)] == [
+        "a dog that looks like a keeshond"
+    ]
+    assert [it.hedged for it in choose(Recognition(koala, ()), vocabulary)] == ["an animal that looks like a koala"]
+    assert [it.hedged for it in choose(Recognition(unsure, ()), vocabulary)] == ["what looks like a koala"]
+
+
+def test_an_unsure_breed_of_a_sure_kind_is_said_beside_something_larger(vocabulary: Vocabulary) -> None:
+    breed = suggested(vocabulary, African_elephant=0.8, elephant=0.97, animal=0.97)
+    things = [seen("person", area=0.6), seen("elephant", 0.97, area=0.2)]
+
+    assert words(Recognition(breed, things), vocabulary) == ["a person", "an African elephant"]
+
+
+def test_what_only_the_classifier_sees_goes_before_small_things(vocabulary: Vocabulary) -> None:
+    boat = [seen("person", area=0.05), seen("boat", 0.92, area=0.0)]
+
+    assert words(Recognition((), boat), vocabulary) == ["a boat", "a person"]
+
+
 def test_a_sure_animal_beats_a_different_one(vocabulary: Vocabulary) -> None:
     assert words(Recognition((), [seen("cat", 0.97), seen("dog", 0.75)]), vocabulary) == ["a cat"]
     assert words(Recognition((), [seen("dog", 0.8), seen("cat", 0.75)]), vocabulary) == ["a dog"]
@@ -80,7 +105,20 @@ def test_what_has_no_place_joins_what_has_one(vocabulary: Vocabulary) -> None:
 
     assert words(Recognition(stage, [seen("person")]), vocabulary) == ["a person", "a tripod"]
     assert words(Recognition(stage, [seen("person", area=0.05)]), vocabulary) == ["a tripod", "a person"]
-    assert words(Recognition(suggested(vocabulary, tripod=0.85), [seen("person")]), vocabulary) == ["a person"]
+    assert words(Recognition(suggested(vocabulary, tripod=0.75), [seen("person")]), vocabulary) == ["a person"]
+
+
+def test_the_widest_kinds_are_said_alone_only(vocabulary: Vocabulary) -> None:
+    animal = suggested(vocabulary, animal=0.92)
+
+    assert words(Recognition(animal, ()), vocabulary) == ["an animal"]
+    assert words(Recognition(animal, [seen("person", area=0.05)]), vocabulary) == ["a person"]
+
+
+def test_a_likely_thing_is_said_beside_a_person(vocabulary: Vocabulary) -> None:
+    hammer = Recognition(suggested(vocabulary, hammer=0.82), [seen("person")])
+
+    assert [it.hedged for it in choose(hammer, vocabulary)] == ["a person", "what looks like a hammer"]
 
 
 def test_the_kind_of_a_thing_is_not_said_beside_it(vocabulary: Vocabulary) -> None:
