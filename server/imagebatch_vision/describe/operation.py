@@ -38,6 +38,7 @@ from imagebatch_vision.describe.reader import (
     TextReader,
     closer_look,
     gains_by_closer_look,
+    is_strip,
 )
 from imagebatch_vision.describe.recogniser import Recogniser
 from imagebatch_vision.describe.sentence import Findings, Sentence, compose
@@ -99,13 +100,15 @@ class Describe(Operation[DescribeParameters]):
         Raises ItemError: DECODE_FAILED, TOO_LARGE.
         """
         scene = image.reduced(SCENE_PX)
-        medium: Medium = judge_medium(scene)
-        text, source = self._read(image, scene, parameters, medium)
+        pixels = closer_look(image) if is_strip(image.upright_size) else scene
+        medium: Medium = _medium_of(scene, pixels)
+        text, source = self._read(image, pixels, parameters, medium)
         lines = text.lines if text else ()
         medium = "page" if _is_page(lines) else medium
         has_looked = medium in _RECOGNISED
         recognition = self._recogniser.look(scene) if has_looked else _NOTHING
-        measures = measure(scene, is_photograph=medium == "photograph")
+        is_of_text = text is not None and text.share >= _PAGE_FROM_SHARE
+        measures = measure(scene, is_photograph=medium == "photograph" and not is_of_text)
         palette = find_palette(scene)
         lying = image.orientation in _LYING_ORIENTATIONS
         findings = Findings(
@@ -149,22 +152,24 @@ class Describe(Operation[DescribeParameters]):
         )
 
     def _read(
-        self, image: Image, scene: PillowImage.Image, parameters: DescribeParameters, medium: Medium
+        self, image: Image, pixels: PillowImage.Image, parameters: DescribeParameters, medium: Medium
     ) -> tuple[Reading | None, PillowImage.Image]:
         """Read the text; answers None where nothing was looked for, and the pixels that were read."""
         most = parameters.max_text_lines
         if parameters.read_text == "never":
-            return None, scene
+            return None, pixels
         if medium == "blank":
-            return Reading((), is_cut=False), scene
+            return Reading((), is_cut=False), pixels
         if parameters.read_text == "always":
             return self._read_closely(image, most, closely=True)
         # Most drawings, charts and screenshots have text, often too small to be seen at a glance.
-        share = 1.0 if medium == "graphic" else self._reader.glance(scene)
-        boxes = self._reader.find(scene) if share > 0 else []
-        if share >= _PAGE_FROM_SHARE and len(boxes) >= _PAGE_FROM_BOXES and gains_by_closer_look(image):
+        glance = None if medium == "graphic" else self._reader.glance(pixels)
+        quads = self._reader.find(pixels, glance)
+        is_full = glance is None or glance.share >= _PAGE_FROM_SHARE
+        is_seen_whole = is_strip(image.upright_size) or not gains_by_closer_look(image)
+        if is_full and len(quads) >= _PAGE_FROM_BOXES and not is_seen_whole:
             return self._read_closely(image, most)
-        return self._reader.read_found(scene, boxes, most), scene
+        return self._reader.read_found(pixels, quads, most), pixels
 
     def _read_closely(
         self, image: Image, most_lines: int, *, closely: bool = False
@@ -196,6 +201,17 @@ def _warm_recogniser() -> Recogniser:
     recogniser = Recogniser()
     recogniser.look(PillowImage.new("RGB", (256, 256)))
     return recogniser
+
+
+def _medium_of(scene: PillowImage.Image, pixels: PillowImage.Image) -> Medium:
+    """Judge a strip by its middle: brought down to be looked at whole, its letters would be shades of grey."""
+    whole = judge_medium(scene)
+    if whole == "blank" or not is_strip(pixels.size):
+        return whole
+    side, (width, height) = min(pixels.size), pixels.size
+    left, top = (width - side) // 2, (height - side) // 2
+    middle = judge_medium(pixels.crop((left, top, left + side, top + side)))
+    return "unknown" if middle == "blank" else middle
 
 
 def _otherwise(source: PillowImage.Image) -> PillowImage.Image:

@@ -25,8 +25,9 @@ class DescribeParameters(EndpointParameters):
     read_text: Literal["auto", "always", "never"] = Field(
         default="auto",
         description="For `local`: whether to read visible text. `auto`: drawings, and photographs in which a glance at "
-        "320 pixels shows text; small print in a large scene may be missed. `always`: every image, and from up to "
-        "2,000 pixels; about half a second more for each. `never`: not at all.",
+        "384 pixels shows text; small print in a large scene may be missed. `always`: every image, and from up to "
+        "2,000 pixels; about half a second more for each. `never`: not at all. A picture more than 2.5 times as long "
+        "as wide is read in parts, from up to 8 million pixels. Text may lie on its side or upside down.",
     )
     max_text_lines: int = Field(
         default=20,
@@ -128,7 +129,8 @@ class Quality(_Part):
     verdicts: list[Verdict] = Field(
         description="The same in plain words, empty where nothing stands out. `low contrast`: contrast below 0.08; "
         "`small`: longest side below 128 pixels; of photographs also `blurred`: sharpness below 0.5, `dark`: "
-        "brightness below 0.22, `overexposed`: brightness from 0.8 with a third of the image white."
+        "brightness below 0.22, `overexposed`: brightness from 0.8 with a third of the image white, unless a "
+        "tenth of it is covered by text."
     )
 
 
@@ -160,8 +162,8 @@ class DescribeOutput(MeteredOutput, PictureOutput):
     tags: list[Tag] = Field(description="Words more likely right than not, most confident first; may be empty.")
     visible_text: list[str] | None = Field(
         default=None,
-        description="Lines of text, top to bottom, those read with little certainty left out; empty where none was "
-        "found, null where none was looked for (`read_text` is `never`).",
+        description="Lines of text in the order in which they are read, those read with little certainty left out; "
+        "empty where none was found, null where none was looked for (`read_text` is `never`).",
     )
     text_lines: list[TextLine] | None = Field(
         default=None,

@@ -1,50 +1,52 @@
-"""Visible text, read by RapidOCR with the models that its wheel carries."""
+"""Visible text: found and read by the models that RapidOCR's wheel carries."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as PillowImage
-from PIL import ImageDraw, ImageFont
 
 from imagebatch_server.operations import Image
 from imagebatch_vision.describe.places import Corners, corners_of
-from imagebatch_vision.describe.sessions import give_memory_back, open_session, sha256_of
+from imagebatch_vision.describe.sessions import give_memory_back, sha256_of
+from imagebatch_vision.describe.text_direction import area_of, in_reading_order
+from imagebatch_vision.describe.text_glance import Glance, judge_glance
+from imagebatch_vision.describe.text_lines import TextLines, is_legible
+from imagebatch_vision.describe.text_map import Quad, TextFinder, map_size
+from imagebatch_vision.describe.text_recognition import LineRecogniser, TurnJudge
 
 TEXT_MODEL_NAME = "PP-OCRv6-small"
 SCENE_PX = 960
 """The longest side of what is looked at for all but small print."""
 
-_DETECTOR = "PP-OCRv6_det_small.onnx"
+_FINDER = "PP-OCRv6_det_small.onnx"
 _RECOGNISER = "PP-OCRv6_rec_small.onnx"
+_TURN_JUDGE = "ch_ppocr_mobile_v2.0_cls_mobile.onnx"
 
-_GLANCE_PX = 320
-_DETECTOR_STEP_PX = 32
-_TEXT_PIXEL_FROM = 0.3
-"""The detector's own threshold for a pixel to be text."""
-_LEAST_TEXT_PIXELS = 8
+_GLANCE_PX = 384
+_LOOK_PX = 1_280
+_LOOK_PIXELS = 700_000
+"""More than a scene of 960 by 720 are brought down to these by the first look."""
+_STRIP_FROM = 2.5
+"""A picture so many times as long as wide is looked at by its width: as screenshots of whole pages, and panoramas."""
+_STRIP_PIXELS = 8_000_000
+"""Of a strip no more are looked at: 4 s, where it is full of text."""
 
 _CLOSE_PX = 2_000
-_DETECTOR_PX = 1_280
-_DETECTOR_PIXELS = 700_000
-"""More than a scene of 960 by 720 are brought down to these: each million costs 280 MB while lines are found."""
 _ENLARGED_BELOW_PX = 640
 _LEAST_SIDE_PX = 8
-_TALL_LINE_PX = 64
 
-_LEAST_SCORE = 0.90
-_LEAST_CHARACTERS = 2
 # Of 396 lines that the recogniser read in drawn words on plain and photographed grounds: its score, and how many were
 # right to the letter (a word cut short by a bad ground counts as wrong).
 _SCORES = (0.80, 0.92, 0.965, 0.985)
 _RIGHT = (0.20, 0.45, 0.67, 0.94)
-
-Box = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -65,125 +67,93 @@ class Reading:
     lines: tuple[Line, ...]
     is_cut: bool
     """There is more text than was asked for."""
+    share: float = 0.0
+    """Of the image that lines of text cover, read or not."""
 
 
 class TextReader:
-    """Two loaded models; not for use by several threads at once."""
+    """Three loaded models; not for use by several threads at once."""
 
     def __init__(self) -> None:
         """Load the models; raises FileNotFoundError where the installed RapidOCR carries others."""
-        import cv2
-        import rapidocr
-
         cv2.setNumThreads(1)
-        folder = Path(rapidocr.__file__).with_name("models")
-        detector, recogniser = (_require(folder / name) for name in (_DETECTOR, _RECOGNISER))
-        self.model_sha256s = {it.stem: sha256_of(it) for it in (detector, recogniser)}
+        finder, recogniser, turn_judge = map(_model, (_FINDER, _RECOGNISER, _TURN_JUDGE))
+        self.model_sha256s = {it.stem: sha256_of(it) for it in (finder, recogniser, turn_judge)}
         """SHA-256 of each model's file, by its name."""
-        # Files are named one by one because RapidOCR downloads what it can't find.
-        settings = {
-            "Global.log_level": "critical",  # it warns of every picture without text
-            "Global.use_cls": False,
-            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
-            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-            "Det.model_path": str(detector),
-            "Det.limit_type": "max",
-            "Det.limit_side_len": _DETECTOR_PX,
-            "Rec.model_path": str(recogniser),
-            "Rec.rec_batch_num": 1,  # lines of a batch are padded to the widest: slower on one core, and hungry
-        }
-        self._ocr = rapidocr.RapidOCR(params=settings)
-        self._glance = open_session(detector)
-        self._glance_input: str = self._glance.get_inputs()[0].name
-        self.read(_warming_picture())
+        self._finder = TextFinder(finder)
+        self._recogniser = LineRecogniser(recogniser)
+        self._turn_judge = TurnJudge(turn_judge)
 
-    def glance(self, image: PillowImage.Image) -> float:
-        """Estimate the share of an RGB image that looks like text, 0 where none is worth reading; 20 ms.
+    def glance(self, picture: PillowImage.Image) -> Glance:
+        """Look where an RGB picture may have text, at 384 pixels (of a strip, across); 30 ms."""
+        across = max(SCENE_PX, min(picture.size)) if is_strip(picture.size) else max(picture.size)
+        seen = self._finder.look(picture, _GLANCE_PX / across)
+        return judge_glance(seen, map_size(picture.size, _first_scale(picture.size)))
 
-        The detector sees 320 pixels. Of 41 photographs with legible text 71 % have a share (the others' is small print
-        and watermarks); of 93 without 35 % have one too, and cost a reading.
-        """
-        scale = _GLANCE_PX / max(image.size)
-        width, height = (
-            max(_DETECTOR_STEP_PX, round(side * scale / _DETECTOR_STEP_PX) * _DETECTOR_STEP_PX) for side in image.size
-        )
-        small = image.resize((width, height), PillowImage.Resampling.BILINEAR, reducing_gap=2.0)
-        blue_green_red = np.asarray(small, dtype=np.float32)[:, :, ::-1] / 127.5 - 1.0
-        planes = np.ascontiguousarray(blue_green_red.transpose(2, 0, 1)[None])
-        likelihood: npt.NDArray[np.float32] = self._glance.run(None, {self._glance_input: planes})[0]
-        text_pixels = int((likelihood > _TEXT_PIXEL_FROM).sum())
-        return text_pixels / likelihood.size if text_pixels >= _LEAST_TEXT_PIXELS else 0.0
-
-    def read(self, image: PillowImage.Image) -> tuple[Line, ...]:
-        """All lines of an RGB image, top to bottom; those recognised with little certainty are left out.
+    def read(self, picture: PillowImage.Image) -> tuple[Line, ...]:
+        """All lines of an RGB picture, in reading order; those recognised with little certainty are left out.
 
         0.1 to 0.3 s for finding them, by size, and about 2 ms for each letter.
         """
-        return self.read_up_to(image, None).lines
+        return self.read_up_to(picture, None).lines
 
-    def read_up_to(self, image: PillowImage.Image, most_lines: int | None, *, closely: bool = False) -> Reading:
-        """Do the same, reading no more than so many pieces of text; closely, small print is looked for band by band."""
-        boxes = self.find(image)
+    def read_up_to(self, picture: PillowImage.Image, most_lines: int | None, *, closely: bool = False) -> Reading:
+        """Do the same, reading no more than so many pieces of text; closely, small print is looked for too."""
+        quads = self.find(picture)
         if closely:
-            boxes = _in_order([*boxes, *self._small_boxes(image, boxes)])
-        return self.read_found(image, boxes, most_lines)
+            quads = quads + self._small_print(picture, quads)
+        return self.read_found(picture, quads, most_lines)
 
-    def read_found(self, image: PillowImage.Image, boxes: list[Box], most_lines: int | None) -> Reading:
+    def read_found(self, picture: PillowImage.Image, quads: Sequence[Quad], most_lines: int | None) -> Reading:
         """Read what stands in the places that `find` found."""
-        if not boxes:
-            return Reading((), is_cut=False)
-        chosen = boxes[:most_lines]
-        pieces = self._ocr.crop_text_regions(_blue_green_red(image), np.array(chosen))
-        read = self._ocr.recognize_txt(pieces)
+        held = TextLines(picture, self._recogniser, self._turn_judge)
+        ordered = in_reading_order(held.upright(quads))
+        chosen = ordered[:most_lines]
+        read = [(quad, *held.read(quad)) for quad in chosen]
         lines = tuple(
-            Line(text.strip(), float(np.interp(score, _SCORES, _RIGHT)), corners_of(box, image.size))
-            for text, score, box in zip(read.txts or (), read.scores or (), chosen, strict=True)
-            if score >= _LEAST_SCORE and sum(character.isalnum() for character in text) >= _LEAST_CHARACTERS
+            Line(text, float(np.interp(score, _SCORES, _RIGHT)), corners_of(quad, picture.size))
+            for quad, text, score in read
+            if is_legible(text, score)
         )
-        return Reading(lines, is_cut=most_lines is not None and len(boxes) > most_lines)
+        share = sum(map(area_of, quads)) / (picture.width * picture.height)
+        return Reading(lines, is_cut=len(ordered) > len(chosen), share=share)
 
-    def find(self, image: PillowImage.Image) -> list[Box]:
-        """Where an RGB image has text: four corners each, top to bottom; 0.1 s."""
-        if min(image.size) < _LEAST_SIDE_PX:
+    def find(self, picture: PillowImage.Image, glance: Glance | None = None) -> list[Quad]:
+        """Where an RGB picture has text: all over it, or only where a glance at it saw some; 0.3 s a megapixel."""
+        if min(picture.size) < _LEAST_SIDE_PX:
             return []
-        scale = min(1.0, _DETECTOR_PX / max(image.size), math.sqrt(_DETECTOR_PIXELS / (image.width * image.height)))
-        if scale < 1.0:
-            size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-            image = image.resize(size, reducing_gap=2.0)
-        found = self._ocr(_blue_green_red(image), use_det=True, use_cls=False, use_rec=False)
+        if glance is not None and not glance.areas:
+            return list(glance.large)
+        seen = self._finder.look(picture, _first_scale(picture.size), glance.areas if glance else None)
         give_memory_back()
-        boxes = getattr(found, "boxes", None)
-        return [] if boxes is None else [np.asarray(box, dtype=np.float32) / scale for box in boxes]
+        return [*seen.quads(), *(glance.large if glance else ())]
 
-    def _small_boxes(self, image: PillowImage.Image, known: list[Box]) -> list[Box]:
-        """Find what a look at the whole missed.
-
-        Looks at full-width bands, as large as a look can be, which overlap by a tall line.
-        """
-        scale = min(1.0, _DETECTOR_PX / max(image.size))
-        high = round(_DETECTOR_PIXELS / (image.width * scale * scale))
-        if image.height <= high:
+    def _small_print(self, picture: PillowImage.Image, known: Sequence[Quad]) -> list[Quad]:
+        """Find what the first look missed because it was brought down."""
+        scale = min(1.0, _LOOK_PX / max(picture.size))
+        if scale <= _first_scale(picture.size) or min(picture.size) < _LEAST_SIDE_PX:
             return []
-        found: list[Box] = []
-        overlap = round(_TALL_LINE_PX / scale)
-        for top in range(0, image.height - overlap, high - overlap):
-            band = image.crop((0, top, image.width, min(image.height, top + high)))
-            found += [box + np.array([0, top], dtype=np.float32) for box in self.find(band)]
-        new: list[Box] = []
-        for box in found:
-            if not any(_covers(other, box) for other in (*known, *new)):
-                new.append(box)
-        return new
+        found = self._finder.look(picture, scale).quads()
+        give_memory_back()
+        return [quad for quad in found if not any(_covers(other, quad) for other in known)]
 
 
-def _covers(one: Box, other: Box) -> bool:
+def _covers(one: Quad, other: Quad) -> bool:
     """Whether the middle of one lies in the other, as boxes upright."""
     middle = other.mean(axis=0)
     return bool((one.min(axis=0) <= middle).all() and (middle <= one.max(axis=0)).all())
 
 
-def _in_order(boxes: list[Box]) -> list[Box]:
-    return sorted(boxes, key=lambda box: (float(box[:, 1].min()), float(box[:, 0].min())))
+def is_strip(size: tuple[int, int]) -> bool:
+    """Whether a picture is so long that its shorter side tells how large its letters are."""
+    return max(size) > SCENE_PX and max(size) >= _STRIP_FROM * min(size)
+
+
+def _first_scale(size: tuple[int, int]) -> float:
+    """How a picture is brought down for the first look at it."""
+    if is_strip(size):
+        return min(1.0, _LOOK_PX / min(size), math.sqrt(_STRIP_PIXELS / (size[0] * size[1])))
+    return min(1.0, _LOOK_PX / max(size), math.sqrt(_LOOK_PIXELS / (size[0] * size[1])))
 
 
 def gains_by_closer_look(image: Image) -> bool:
@@ -195,28 +165,21 @@ def gains_by_closer_look(image: Image) -> bool:
 def closer_look(image: Image) -> PillowImage.Image:
     """Make the pixels to read small print from: up to 2,000 on the longest side, doubled where the image is small.
 
-    Raises ItemError as `Image.reduced` does.
+    Of a strip up to 8 million, and 1,280 across. Raises ItemError as `Image.reduced` does.
     """
-    picture = image.reduced(_CLOSE_PX)
+    size = image.upright_size
+    picture = image.reduced(math.ceil(max(size) * _first_scale(size)) if is_strip(size) else _CLOSE_PX)
     if max(picture.size) >= _ENLARGED_BELOW_PX:
         return picture
     return picture.resize((picture.width * 2, picture.height * 2), PillowImage.Resampling.BICUBIC)
 
 
-def _blue_green_red(image: PillowImage.Image) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
-
-
-def _warming_picture() -> PillowImage.Image:
-    """Draw a picture with a word in it: RapidOCR loads the recogniser when it first finds text."""
-    picture = PillowImage.new("RGB", (256, 64), "white")
-    ImageDraw.Draw(picture).text((20, 12), "warm", font=ImageFont.load_default(size=36), fill="black")
-    return picture
-
-
-def _require(path: Path) -> Path:
+def _model(name: str) -> Path:
+    """Find a model in RapidOCR's wheel, whose code isn't imported: it takes 30 MB and a second."""
+    package = importlib.util.find_spec("rapidocr")
+    path = Path((package and package.origin) or "").with_name("models") / name
     if not path.is_file():
         raise FileNotFoundError(
-            f"rapidocr {metadata.version('rapidocr')} has no {path.name} in {path.parent}; install rapidocr>=3.10"
+            f"rapidocr {metadata.version('rapidocr')} has no {name} in {path.parent}; install rapidocr>=3.10"
         )
     return path

@@ -13,6 +13,9 @@ from imagebatch_vision.describe.reader import TextReader, closer_look, gains_by_
 from imagebatch_vision.describe.recogniser import Recogniser
 from imagebatch_vision.describe.unloading import Unloading
 
+_MOST_LINES = 500
+"""Of an image; they take some 20 s."""
+
 
 class Models:
     """A batch that expects neither text nor labels loads nothing. Not for use by several threads at once."""
@@ -47,7 +50,7 @@ class Models:
         """Read small print too, some seconds for a page; answers nothing where a closer look would see no more."""
         if not gains_by_closer_look(image):
             return []
-        return [line.text for line in self._reader.read_up_to(closer_look(image), None, closely=True).lines]
+        return [line.text for line in self._reader.read_up_to(closer_look(image), _MOST_LINES, closely=True).lines]
 
     def suggest(self, scene: PillowImage.Image) -> Sequence[Suggestion]:
         """Suggest what an RGB photograph shows, most confident first; 0.1 s."""

@@ -184,6 +184,57 @@ def test_a_scan_larger_than_a_screen_is_read_from_its_own_pixels(describe: Descr
     assert output.visible_text == words
 
 
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_page_is_read_however_it_was_laid_on_the_scanner(describe: Describe, degrees: int) -> None:
+    words = [f"Clause {row}: the tenant pays the rent on the first of {row + 2} months." for row in range(6)]
+    page = poster(*words, size=(1000, 420), height_px=30)
+
+    output = run(describe, page.rotate(degrees, expand=True, fillcolor="white"))
+
+    assert output.visible_text == words
+    assert output.medium == "page"
+    first = (output.text_lines or [])[0].corners
+    begins = {90: (0, 1), 180: (1, 1), 270: (1, 0)}[degrees]
+    assert (round(first[0].x), round(first[0].y)) == begins, "the corner where the first line begins"
+
+
+def test_a_screenshot_of_a_whole_page_is_read_to_its_end(describe: Describe) -> None:
+    words = [f"Message {row}: the parcel number is {row * 7919}" for row in range(1, 40)]
+    long = poster(*words, size=(1080, 6000), height_px=30)
+    ImageDraw.Draw(long).text((30, 5800), "the very end", fill="black", font=ImageFont.load_default(size=30))
+
+    output = run(describe, long, DescribeParameters(max_text_lines=100))
+
+    assert output.visible_text == [*words, "the very end"]
+    assert output.medium == "page"
+    assert output.description.startswith('A page of text that begins "Message 1: the parcel number is 7919')
+    assert output.confidence_score == min(it.confidence for it in (output.text_lines or [])[:3])
+    assert (output.text_lines or [])[-1].corners[0].y == pytest.approx(5800 / 6000, abs=0.01)
+
+
+def test_words_in_a_panorama_are_read(describe: Describe) -> None:
+    china = PillowImage.open(SKLEARN / "china.jpg").convert("RGB").resize((1200, 800))
+    wide = PillowImage.new("RGB", (4800, 800))
+    for left in range(0, 4800, 1200):
+        wide.paste(china, (left, 0))
+    style = {"fill": "white", "stroke_width": 3, "stroke_fill": "black"}
+    ImageDraw.Draw(wide).text((3300, 620), "Forbidden City", font=ImageFont.load_default(size=40), **style)
+
+    assert run(describe, wide).visible_text == ["Forbidden City"]
+
+
+def test_a_tall_white_page_is_not_overexposed(describe: Describe) -> None:
+    grain = np.random.default_rng(3).normal(0, 2, (6000, 1080, 1))
+    page = poster(*(f"Line {row}" for row in range(12)), size=(1080, 6000), height_px=30)
+    pixels = np.clip(np.asarray(page, dtype=np.float32) + grain, 0, 255).astype(np.uint8)
+
+    output = run(describe, PillowImage.fromarray(pixels))
+
+    assert output.visible_text is not None
+    assert output.visible_text[:2] == ["Line 0", "Line 1"]
+    assert "overexposed" not in output.quality.verdicts
+
+
 def test_a_dense_page_is_read_as_far_as_asked_and_says_so(describe: Describe) -> None:
     words = [f"{row} quick brown foxes jump over lazy dogs" for row in range(8)]
     page = poster(*words, size=(640, 400), height_px=24)
