@@ -6,16 +6,16 @@ import re
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-DESCRIBE, BESIDE, VERIFY, SPEED = "Quality of `describe`", "Old beside new", "Quality of `verify`", "Speed"
+DESCRIBE, BESIDE, TEXT = "Quality of `describe`", "Old beside new", "Text, old beside new"
+VERIFY, SPEED = "Quality of `verify`", "Speed"
 DESCRIBE_SPEED = "Speed of `describe`, old beside new"
 
 
 def write(title: str, text: str, path: Path = RESULTS) -> None:
     """Put a chapter, without its title, in the place of the one of that title."""
     chapters = _read(path) | {title: text.strip()}
-    parts = [
-        f"# {it}\n\n{chapters[it]}\n" for it in (DESCRIBE, BESIDE, VERIFY, DESCRIBE_SPEED, SPEED) if it in chapters
-    ]
+    order = DESCRIBE, BESIDE, TEXT, VERIFY, DESCRIBE_SPEED, SPEED
+    parts = [f"# {it}\n\n{chapters[it]}\n" for it in order if it in chapters]
     path.write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -25,9 +25,9 @@ PAGES = 4
 LINES = 14
 PARAMETERS = DescribeParameters(max_text_lines=100)
 
-_FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
+FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
 _FACES = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf", "DejaVuSerif-Italic.ttf")
-_TEXT = (
+TEXT = (
     "the annual report of the library shows that 1,482 readers borrowed books in March while the reading room stayed "
     "open until 22:30 on Friday evening; costs rose by 4.7 % and the council agreed to pay for new shelves a garden "
     "wall heating windows and a lift so that everybody can reach the upper floor without help from the staff"
@@ -120,8 +120,8 @@ class Bench:
         return self._describe.run(Image.open(stream.getvalue()), PARAMETERS, ItemContext(item_index=0))
 
     def _page(self, height_px: int, face: str) -> tuple[str, PillowImage.Image]:
-        font = ImageFont.truetype(str(_FONTS / face), height_px)
-        lines = [" ".join(self._random.choices(_TEXT.split(), k=9)) for _ in range(LINES)]
+        font = ImageFont.truetype(str(FONTS / face), height_px)
+        lines = [" ".join(self._random.choices(TEXT.split(), k=9)) for _ in range(LINES)]
         width = max(round(font.getlength(line)) for line in lines) + 4 * height_px
         page = PillowImage.new("RGB", (width, (LINES + 2) * height_px * 8 // 5), "white")
         pen = ImageDraw.Draw(page)
@@ -150,7 +150,7 @@ def _holds(read: str, words: str) -> bool:
 def _drawn(photograph: Photograph, words: str, height_share: float) -> PillowImage.Image:
     picture = PillowImage.open(photograph.path).convert("RGB")
     height = max(8, round(picture.height * height_share))
-    pen, font = ImageDraw.Draw(picture), ImageFont.truetype(str(_FONTS / "DejaVuSans-Bold.ttf"), height)
+    pen, font = ImageDraw.Draw(picture), ImageFont.truetype(str(FONTS / "DejaVuSans-Bold.ttf"), height)
     place = picture.width // 20, picture.height * 3 // 4
     pen.text(place, words, fill="white", font=font, stroke_width=max(1, height // 12), stroke_fill="black")
     return picture

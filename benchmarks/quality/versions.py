@@ -24,7 +24,8 @@ TREE = Path(__file__).parents[2]
 KEPT = Path(__file__).with_name(".versions")
 _ANSWERING = ("server/imagebatch_vision", "server/imagebatch_server/images", "server/imagebatch_server/operations")
 _ASKING = ("answering.py", "damage.py", "fetch.py", "photographs.py", "photographs.toml", "reading.py", "verify.py")
-_PATHS = ("server", "client", "generated")
+PATHS = ("server", "client", "generated")
+"""What of a tree is a version."""
 Answers = Mapping[str, Mapping[str, Any]]
 """By their keys."""
 
@@ -44,7 +45,7 @@ class Version:
         if not folder.is_dir():
             unpacked = KEPT / f"{full}.partly"
             unpacked.mkdir(parents=True, exist_ok=True)
-            files = _git("archive", full, *_PATHS)
+            files = _git("archive", full, *PATHS)
             subprocess.run(["tar", "-x", "-C", str(unpacked)], input=files, check=True)
             unpacked.rename(folder)
         return cls(commit, folder)
@@ -93,7 +94,7 @@ class Version:
         self._folder.mkdir(parents=True, exist_ok=True)
         sys.stderr.write(f"{self.name}: {task}{f' of {len(paths)} photographs' if paths else ''}\n")
         command = [sys.executable, "-m", "benchmarks.quality.answering", task]
-        where = os.pathsep.join(str(self.folder / part) for part in _PATHS)
+        where = os.pathsep.join(str(self.folder / part) for part in PATHS)
         with (self._folder / f"{task}.jsonl").open("a", encoding="utf-8") as file:
             asked = "".join(f"{path}\n" for path in paths)
             environment = os.environ | {"PYTHONPATH": where}
