@@ -103,10 +103,8 @@ PAGES: Mapping[str, Callable[[], Page]] = {
     "turned by 180 degrees": lambda: _turned(180),
     "turned by 270 degrees": lambda: _turned(270),
     "turned by 180 degrees, grainy JPEG": lambda: _grainy(_turned(180)),
-    "screenshot, 1080 x 3000": lambda: page(1080, 3000, 28),
     "screenshot, 1080 x 6000": lambda: page(1080, 6000, 28),
     "the same, grainy JPEG": lambda: _grainy(page(1080, 6000, 28)),
-    "screenshot, 1440 x 12000": lambda: page(1440, 12000, 28),
     "banner, 6000 x 400": lambda: page(6000, 400, 36),
 }
 PHOTOGRAPHS = "photographs"

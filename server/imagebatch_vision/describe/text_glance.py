@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from imagebatch_vision.describe.text_map import BOX_FROM, STEP_PX, Area, Core, Quad, TextMap
 
-# Of 157 photographs 34 have legible lines, 25 of them such that leave a trace in a glance. In 91 there is some trace,
-# mostly an animal or a thing that is taken, whole, for one large letter; 48 are left if traces of text are these:
+# Of 330 photographs 72 have legible lines. 59 of these have traces by the figures below, and 8 % of the others, where
+# any likely pixels are in 49 %: mostly an animal or a thing that is taken, whole, for one large letter.
 _TRACE_FROM = 0.3 * 255
 _LEAST_TRACE_PX = 5
 """Its longer side."""
