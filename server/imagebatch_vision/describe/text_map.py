@@ -73,8 +73,7 @@ class TextMap:
 
     def in_picture(self, core: Core) -> Quad:
         """Put the box of a core's text into pixels of the picture."""
-        quad: Quad = core.quad() / np.array(self.scale, dtype=np.float32)
-        return quad
+        return np.divide(core.quad(), self.scale, dtype=np.float32)
 
     def cores(self) -> Iterator[Core]:
         """Blobs of likely text, but for the least."""

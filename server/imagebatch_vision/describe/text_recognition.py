@@ -68,9 +68,10 @@ def cut_out(picture: Image.Image, quad: Quad) -> Piece:
     around = np.asarray(picture.crop((left, top, right, bottom)))[:, :, ::-1]
     to = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], dtype=np.float32)
     turn = cv2.getPerspectiveTransform((quad - (left, top)).astype(np.float32), to)
-    return cv2.warpPerspective(
+    piece = cv2.warpPerspective(
         np.ascontiguousarray(around), turn, (wide, high), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
+    return np.asarray(piece, dtype=np.uint8)
 
 
 def _planes(piece: Piece, width: int, filled_to: int) -> Array:

@@ -217,10 +217,11 @@ def test_words_in_a_panorama_are_read(describe: Describe) -> None:
     wide = PillowImage.new("RGB", (4800, 800))
     for left in range(0, 4800, 1200):
         wide.paste(china, (left, 0))
-    style = {"fill": "white", "stroke_width": 3, "stroke_fill": "black"}
-    ImageDraw.Draw(wide).text((3300, 620), "Forbidden City", font=ImageFont.load_default(size=40), **style)
+    font = ImageFont.load_default(size=40)
+    place, words = (3300, 620), "Forbidden City"
+    ImageDraw.Draw(wide).text(place, words, fill="white", font=font, stroke_width=3, stroke_fill="black")
 
-    assert run(describe, wide).visible_text == ["Forbidden City"]
+    assert run(describe, wide).visible_text == [words]
 
 
 def test_a_tall_white_page_is_not_overexposed(describe: Describe) -> None:
