@@ -5,7 +5,7 @@ import { useLayoutEffect, useState } from "preact/hooks";
 
 /** Browsers stop drawing at some tens of millions of pixels; a longer list is scrolled in larger steps. */
 const MOST_PIXELS = 8_000_000;
-const BESIDE = 3;
+const BESIDE = 1;
 
 export interface Rows {
   /** The first row to draw, and the one after the last. */
