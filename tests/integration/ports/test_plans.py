@@ -19,7 +19,6 @@ from imagebatch.v1.enums import BatchStatus, ItemErrorCode
 from imagebatch_server.batches.model import BatchFilter, ItemFilter
 from imagebatch_server.store import (
     batches,
-    changes,
     failure_clusters,
     insert_items,
     item_ids,
@@ -67,8 +66,6 @@ QUERIES: list[tuple[Executable, dict[str, Any], str]] = [
     (batches._RUNNING, {}, "batches_running"),
     (batches._TAKE_OVER["sqlite"], {"new_owner": "two", "operations": ["describe"]}, "batches_running"),
     (batches._OWNED, {"of_owner": "two"}, "batches_running"),
-    (batches._SET_WAITING, {**KEY, "epoch": 1, "now": None}, "batches_pkey"),
-    (changes._PAUSE, {**KEY, "at": NOON}, "batches_pkey"),
     (removal._NEXT, {}, "batches_discarded"),
     (removal._EXPIRE, {"before": NOON, "most": 3}, "batches_completed"),
     (removal._REMOVE_FROM[0], {**KEY, **RANGE}, "outcomes_pkey"),
