@@ -39,5 +39,16 @@ def test_statements_are_judged_by_what_the_photograph_shows(tmp_path: Path) -> N
     assert "| animals | 0 / 1, p = 1 | 1 / 0, p = 1 | 0 / 1, p = 1 |" in described([compared])
 
 
+def test_another_of_the_one_thing_s_kind_is_near(tmp_path: Path) -> None:
+    path = tmp_path / "axolotl.jpg"
+    path.write_bytes(b"a photograph")
+    axolotl = Photograph(path, frozenset({"axolotl"}), "classes")
+    key = sha256_of(path)
+
+    [judged] = Compared.of("animals", [axolotl], (), {key: _stated("bullfrog", "vase")}, {key: _stated()}).old
+
+    assert (judged.verdicts, judged.undecided) == (["near"], 1)
+
+
 def _stated(*names: str) -> dict[str, Any]:
     return {"statements": [{"name": name, "confidence": 0.95} for name in names]}
