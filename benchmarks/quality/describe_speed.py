@@ -25,6 +25,7 @@ from typing import Any, Self
 
 import psutil
 
+from benchmarks import kept
 from benchmarks.quality import chapters, report
 from benchmarks.quality.fetch import photographs
 from imagebatch_vision.describe import Describe
@@ -160,7 +161,8 @@ def main() -> None:
     head = HEAD.format(workers=WORKERS, rounds=arguments.rounds, mixed=len(mixed), plain=len(plain), old=commit)
     held = f"\n\nModels that are let go of (`IMAGEBATCH_VISION_UNLOAD_AFTER_S`): {before:.0f} MB become {after:.0f}."
     made_by = report.made_by("python -m benchmarks.quality.describe_speed OLD", Describe)
-    chapters.write(chapters.DESCRIBE_SPEED, f"{made_by}{head}" + "\n".join(lines) + held)
+    note = kept.notes()["describe_speed"].strip()
+    chapters.write(chapters.DESCRIBE_SPEED, f"{made_by}{head}" + "\n".join(lines) + f"{held}\n\n{note}")
 
 
 if __name__ == "__main__":
