@@ -67,7 +67,7 @@ def poster(*lines: str, size: tuple[int, int] = (640, 400), height_px: int = 40)
         (SKIMAGE / "motorcycle_left.png", "a motorcycle", "vehicle"),
         (SKIMAGE / "astronaut.png", "a person", "person"),
         (MATPLOTLIB / "grace_hopper.jpg", "a person", "person"),
-        (SKLEARN / "china.jpg", "what looks like a building", "building"),
+        (SKLEARN / "china.jpg", "what looks like a palace", "building"),
     ],
     ids=lambda value: value.name if isinstance(value, Path) else "",
 )
