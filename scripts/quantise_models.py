@@ -1,4 +1,4 @@
-"""Make the models in eight bits, which `describe` runs, from the exact ones that lie beside them.
+"""Make the models in eight bits, which `describe` runs, from those in `exact_models`, which no package carries.
 
     pip install onnx
     python scripts/quantise_models.py PHOTOGRAPHS
@@ -28,6 +28,7 @@ from PIL import Image
 
 from imagebatch_vision.describe import classifier, detector
 
+EXACT_MODELS = Path(__file__).with_name("exact_models")
 PHOTOGRAPHS = 48
 DETECTOR_PX = 416
 """The larger of the two sizes that the detector sees."""
@@ -75,9 +76,9 @@ def main() -> None:
         parser.error(f"there are {len(found)} JPEGs; {PHOTOGRAPHS} are needed")
     by_classifier = Inputs(found, lambda image: classifier.planes_of(classifier.views_of(image)))
     by_detector = Inputs(found, lambda image: detector.planes_of(image, DETECTOR_PX))
-    quantise(classifier.EXACT_PATH, classifier.MODEL_PATH, by_classifier, None)
+    quantise(EXACT_MODELS / "efficientnet_lite2.onnx", classifier.MODEL_PATH, by_classifier, None)
     # Its activations, leaky ones, are slower in eight bits than exact.
-    quantise(detector.EXACT_PATH, detector.MODEL_PATH, by_detector, ["Conv"])
+    quantise(EXACT_MODELS / "nanodet_g.onnx", detector.MODEL_PATH, by_detector, ["Conv"])
     for path in (classifier.MODEL_PATH, detector.MODEL_PATH):
         data = path.read_bytes()
         print(f"{path}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}")

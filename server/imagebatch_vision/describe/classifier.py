@@ -14,7 +14,6 @@ from imagebatch_vision.describe.labels import load_vocabulary
 from imagebatch_vision.describe.sessions import open_session, sha256_of
 
 MODEL_NAME = "efficientnet-lite2"
-EXACT_PATH = models.FOLDER / "efficientnet_lite2.onnx"
 MODEL_PATH = models.FOLDER / "efficientnet_lite2_int8.onnx"
 
 Array = npt.NDArray[np.float32]

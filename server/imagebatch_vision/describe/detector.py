@@ -14,7 +14,6 @@ from imagebatch_vision.describe.places import Box
 from imagebatch_vision.describe.sessions import open_session, sha256_of
 
 MODEL_NAME = "nanodet-g"
-EXACT_PATH = models.FOLDER / "nanodet_g.onnx"
 MODEL_PATH = models.FOLDER / "nanodet_g_int8.onnx"
 
 Array = npt.NDArray[np.float32]

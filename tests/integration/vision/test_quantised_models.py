@@ -12,10 +12,12 @@ import pytest
 import skimage
 import sklearn
 from PIL import Image
+from tests.server import REPOSITORY
 
 from imagebatch_vision.describe import classifier, detector
 from imagebatch_vision.describe.sessions import open_session
 
+EXACT_MODELS = REPOSITORY / "scripts" / "exact_models"
 SKIMAGE = Path(skimage.__file__).parent / "data"
 PHOTOGRAPHS = [
     *(SKIMAGE / name for name in ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png")),
@@ -43,7 +45,7 @@ def shares(path: Path) -> Answers:
 
 
 def test_the_classifier_gives_each_class_nearly_the_same_share() -> None:
-    exact, quantised = shares(classifier.EXACT_PATH), shares(classifier.MODEL_PATH)
+    exact, quantised = shares(EXACT_MODELS / "efficientnet_lite2.onnx"), shares(classifier.MODEL_PATH)
 
     assert np.abs(exact - quantised).max(axis=1).mean() < 0.06
     sure = exact.max(axis=1) >= 0.5
@@ -57,7 +59,7 @@ def test_the_detector_sees_the_same_things_with_nearly_the_same_scores(side_px: 
         planes = (detector.planes_of(image, side_px) for image in photographs())
         return np.stack([scores[0].max(axis=0) for scores in asked(path, "scores", planes)])
 
-    exact, quantised = best(detector.EXACT_PATH), best(detector.MODEL_PATH)
+    exact, quantised = best(EXACT_MODELS / "nanodet_g.onnx"), best(detector.MODEL_PATH)
 
     assert np.abs(exact - quantised).max(axis=1).mean() < 0.08
     clear = exact.max(axis=1) >= 0.5
