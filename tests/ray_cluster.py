@@ -171,6 +171,8 @@ class RayCluster:
             **self.secrets,
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_raylet_start_wait_time_s": "60",
+            # Ray would run agents at a priority so low that beside other work they do not come up in a minute.
+            "RAY_worker_niceness": "0",
             **environment,
         }
         self._environment = {name: value for name, value in given.items() if not name.startswith("IMAGEBATCH_")}

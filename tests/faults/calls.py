@@ -21,8 +21,10 @@ from imagebatch_client import AsyncBatchClient, ConnectionSettings
 if TYPE_CHECKING:
     from imagebatch.v1.batch_service_pb2_grpc import BatchServiceAsyncStub  # which is there for type checkers only
 
-PASSING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
-"""Codes after which the same call may be made again."""
+PASSING = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+)
+"""Codes after which the same call may be made again. Where nothing runs for long, batches pile up to the quota."""
 
 REPEAT_S = 0.3
 CALL_TIMEOUT_S = 20.0
