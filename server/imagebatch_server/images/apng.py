@@ -5,10 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from imagebatch_server.images.png import Chunk
+from imagebatch_server.images.png_chunks import Chunk
 
 _OVERHEAD = 12
 """Of each chunk: length, name and checksum."""
