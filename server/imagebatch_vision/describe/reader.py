@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
@@ -76,6 +75,8 @@ class TextReader:
 
     def __init__(self) -> None:
         """Load the models; raises FileNotFoundError where the installed RapidOCR carries others."""
+        import cv2  # here, not above, in all files that need it: listing the operations loads no such library
+
         cv2.setNumThreads(1)
         finder, recogniser, turn_judge = map(_model, (_FINDER, _RECOGNISER, _TURN_JUDGE))
         self.model_sha256s = {it.stem: sha256_of(it) for it in (finder, recogniser, turn_judge)}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -77,6 +76,8 @@ class TextMap:
 
     def cores(self) -> Iterator[Core]:
         """Blobs of likely text, but for the least."""
+        import cv2
+
         likely = cv2.dilate((self.likelihood > _TEXT_FROM).astype(np.uint8), np.ones((2, 2), dtype=np.uint8))
         outlines, nested = cv2.findContours(likely, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
         for outline, (_, _, _, around) in zip(outlines, nested[0] if outlines else (), strict=True):
@@ -88,6 +89,8 @@ class TextMap:
                 yield Core((x, y), (width, height), degrees, mean)
 
     def _mean_within(self, corners: Quad) -> float:
+        import cv2
+
         high, wide = self.likelihood.shape
         left, top = np.clip(np.floor(corners.min(axis=0)), 0, (wide - 1, high - 1)).astype(int)
         right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, (wide - 1, high - 1)).astype(int) + 1
@@ -151,6 +154,8 @@ def _stepped(length: float) -> int:
 
 
 def _corners(middle: tuple[float, float], size: tuple[float, float], degrees: float) -> Quad:
+    import cv2
+
     return np.asarray(cv2.boxPoints((middle, size, degrees)), dtype=np.float32)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -61,6 +60,8 @@ class TurnJudge:
 
 def cut_out(picture: Image.Image, quad: Quad) -> Piece:
     """Cut a line out of an RGB picture, its first corner becoming the upper left one."""
+    import cv2
+
     wide = max(1, round(max(np.linalg.norm(quad[0] - quad[1]), np.linalg.norm(quad[3] - quad[2]))))
     high = max(1, round(max(np.linalg.norm(quad[0] - quad[3]), np.linalg.norm(quad[1] - quad[2]))))
     left, top = np.clip(np.floor(quad.min(axis=0)).astype(int) - 2, 0, None)
@@ -75,6 +76,8 @@ def cut_out(picture: Image.Image, quad: Quad) -> Piece:
 
 
 def _planes(piece: Piece, width: int, filled_to: int) -> Array:
+    import cv2
+
     planes = np.zeros((1, 3, _HEIGHT_PX, filled_to), dtype=np.float32)
     resized = cv2.resize(piece, (width, _HEIGHT_PX)).transpose(2, 0, 1)
     planes[0, :, :, :width] = resized / np.float32(127.5) - 1
