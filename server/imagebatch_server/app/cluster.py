@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from imagebatch_server.app.image_urls import makes_previews
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.batches.errors import CannotStart
-from imagebatch_server.executors.executor import OnFetch
-from imagebatch_server.executors.lanes import Lane, with_resources
+from imagebatch_server.executors.local.lanes import Lane, with_resources
 from imagebatch_server.executors.protocol.cluster import Home
+from imagebatch_server.executors.supply.events import OnFetch
 from imagebatch_server.operations.registry import OperationRegistry
 
 if TYPE_CHECKING:

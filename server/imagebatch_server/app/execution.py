@@ -14,11 +14,12 @@ from imagebatch_server.batches.errors import CannotStart, UnknownOperation
 from imagebatch_server.batches.hosts import Hosts
 from imagebatch_server.batches.ports.objects import BlobReader, BlobStore, BucketImages
 from imagebatch_server.batches.share import Share
-from imagebatch_server.executors.executor import OnFetch, PooledExecutor
-from imagebatch_server.executors.lanes import Lane, Lanes
+from imagebatch_server.executors.local.executor import PooledExecutor
+from imagebatch_server.executors.local.lanes import Lane, Lanes
 from imagebatch_server.executors.processes.child_session import ChildSettings
 from imagebatch_server.executors.processes.pool import LocalPool
 from imagebatch_server.executors.supply.any_fetcher import AnyFetcher
+from imagebatch_server.executors.supply.events import OnFetch
 from imagebatch_server.executors.supply.fetch_stage import FetchSettings, FetchStage
 from imagebatch_server.images.fetch import trust
 from imagebatch_server.images.host_headers import NO_HEADERS, Tables, read_tables

@@ -20,10 +20,10 @@ from imagebatch_server.app.objects import object_store_place, open_object_store,
 from imagebatch_server.app.settings import Settings, settings_with
 from imagebatch_server.app.tenants_file import TenantsFile
 from imagebatch_server.batches.errors import CannotStart, StoreUnavailable
-from imagebatch_server.executors.executor import OnFetch
-from imagebatch_server.executors.lanes import Lane, Lanes, with_resources
+from imagebatch_server.executors.local.lanes import Lane, Lanes, with_resources
 from imagebatch_server.executors.protocol.cluster import Home
 from imagebatch_server.executors.ray.agent import Refusal
+from imagebatch_server.executors.supply.events import OnFetch
 from imagebatch_server.operations.registry import OperationRegistry, installed_settings
 
 _MOST_WORKERS = 256

@@ -19,7 +19,7 @@ from imagebatch_server import structs
 from imagebatch_server.batches.errors import ItemError, ObjectNotFound
 from imagebatch_server.batches.model import AttemptResult, BlobName, Dispatch, Item
 from imagebatch_server.batches.ports.objects import BlobWriter, NewBlob
-from imagebatch_server.executors.executor import PooledExecutor
+from imagebatch_server.executors.local.executor import PooledExecutor
 from imagebatch_server.executors.processes.child_session import ChildSettings
 from imagebatch_server.executors.processes.pool import LocalPool
 from imagebatch_server.executors.supply.fetch_session import FetchedFile, FetchRequest

@@ -11,7 +11,6 @@ import pytest
 from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
 from imagebatch_server.batches.model import AttemptResult, Dispatch, Item, Outcome
 from imagebatch_server.batches.ports.execution import DispatchEvents
-from imagebatch_server.executors.executor import OnFetch
 from imagebatch_server.executors.protocol.cluster import (
     Alone,
     Event,
@@ -28,6 +27,7 @@ from imagebatch_server.executors.protocol.cluster import (
 )
 from imagebatch_server.executors.ray import agent as module
 from imagebatch_server.executors.ray.agent import Agent, Refusal
+from imagebatch_server.executors.supply.events import OnFetch
 
 HOME = encode(Home(f"{__name__}:opener", {}, {}, {}, [], None))
 REFUSING = encode(Home(f"{__name__}:refusing", {}, {}, {}, [], None))

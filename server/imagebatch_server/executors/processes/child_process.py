@@ -15,6 +15,9 @@ from typing import IO
 from imagebatch_server.backoff import Backoff
 from imagebatch_server.executors.protocol.messages import EXIT_FULL, EXIT_OUT_OF_MEMORY
 
+CHILD = "imagebatch_server.executors.child"
+"""What runs operations and fetches; a cluster's driver has a module of its own."""
+
 _REAP_S = 5.0
 
 # Workers are processes; a library's threads on top would fight for their cores, and each takes memory for its stack.
@@ -34,16 +37,16 @@ _ONE_THREAD = dict.fromkeys(
 class ChildProcess:
     """A child, in a session of its own: what an operation starts can be ended with it."""
 
-    def __init__(self, role: str, shared_fd: int | None = None) -> None:
+    def __init__(self, role: str, shared_fd: int | None = None, *, module: str = CHILD) -> None:
         """Start one, as a new interpreter: a fork would share the server's connections and locks.
 
-        `role` is what operators see in a list of processes; `shared_fd` stays open in the child. Raises OSError if
-        the system can't.
+        `module` is run, `role` is what operators see in a list of processes; `shared_fd` stays open in the child.
+        Raises OSError if the system can't.
         """
         self.channel_end, theirs = socket.socketpair()
         try:
             with theirs:
-                self._process = _start(theirs.fileno(), role, () if shared_fd is None else (shared_fd,))
+                self._process = _start(module, theirs.fileno(), role, () if shared_fd is None else (shared_fd,))
         except OSError:
             self.channel_end.close()
             raise
@@ -87,8 +90,7 @@ def ending(status: int | None, memory_bytes: int) -> str:
     return f"exited with status {status}"
 
 
-def _start(channel_fd: int, role: str, shared_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    module = "imagebatch_server.executors.child"
+def _start(module: str, channel_fd: int, role: str, shared_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-P", "-u", "-m", module, str(channel_fd), str(os.getpid()), role],
         pass_fds=[channel_fd, *shared_fds],

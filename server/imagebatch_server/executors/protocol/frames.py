@@ -33,7 +33,8 @@ M = TypeVar("M")
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_from_child = msgspec.msgpack.Decoder(FromChild).decode
-_decode_start = msgspec.msgpack.Decoder(Start | StartFetching | StartDriver).decode
+decode_start = msgspec.msgpack.Decoder(Start | StartFetching).decode
+decode_start_driver = msgspec.msgpack.Decoder(StartDriver).decode
 _decode_chunk = msgspec.msgpack.Decoder(Chunk).decode
 _decode_to_concurrent = msgspec.msgpack.Decoder(ToConcurrentChild).decode
 
@@ -118,10 +119,10 @@ class Stream(Protocol):
         """Read so many bytes; fewer only at the end."""
 
 
-def read_start(stream: Stream) -> Start | StartFetching | StartDriver | None:
-    """Read the first message, in the child; None if the worker is gone."""
+def read_start(stream: Stream, decode: Callable[[bytes], M]) -> M | None:
+    """Read the first message, in the child; None if the server is gone."""
     body = _read_frame(stream)
-    return None if body is None else _decode_start(body)
+    return None if body is None else decode(body)
 
 
 def read_chunk(stream: Stream) -> tuple[Chunk, list[bytes]] | None:

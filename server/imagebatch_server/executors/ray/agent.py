@@ -21,7 +21,6 @@ import structlog
 from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.model import AttemptResult, Dispatch
 from imagebatch_server.batches.ports.execution import DispatchEvents, Executor
-from imagebatch_server.executors.executor import OnFetch
 from imagebatch_server.executors.protocol.cluster import (
     Alone,
     Answered,
@@ -39,6 +38,7 @@ from imagebatch_server.executors.protocol.cluster import (
     encode,
 )
 from imagebatch_server.executors.ray.gate import Gate
+from imagebatch_server.executors.supply.events import OnFetch
 
 log = structlog.get_logger(__name__)
 

@@ -13,6 +13,7 @@ from imagebatch_server.executors.protocol.cluster import FromDriver, NotConnecte
 from imagebatch_server.executors.protocol.frames import frame
 from imagebatch_server.executors.protocol.messages import Message
 
+_MODULE = "imagebatch_server.executors.ray"
 _CONNECT_S = 90.0
 """How long the driver may take to become part of the cluster; Ray itself gives up earlier."""
 
@@ -27,7 +28,7 @@ class DriverSession:
         self._memory_bytes = start.memory_bytes
         self._on_message = on_message
         self._ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._process = ChildProcess("driver")
+        self._process = ChildProcess("driver", module=_MODULE)
         self._output = ChildOutput(self._process.printed, self._process.pid)
         self._channel = Channel(self._process.channel_end, decode_from_driver, self._handle, lambda: None, self._end)
         self._deadline = Deadline(lambda: self._end("was silent for too long"))

@@ -17,7 +17,6 @@ from imagebatch_server.batches.errors import CannotStart
 from imagebatch_server.batches.model import AttemptResult, Dispatch, Outcome
 from imagebatch_server.batches.ports.execution import DispatchEvents
 from imagebatch_server.executors.attempts.strikes import MOST_STRIKES, Culprits
-from imagebatch_server.executors.executor import OnFetch
 from imagebatch_server.executors.processes import failures
 from imagebatch_server.executors.protocol.cluster import (
     Alone,
@@ -43,6 +42,7 @@ from imagebatch_server.executors.protocol.cluster import (
 from imagebatch_server.executors.protocol.frames import BadFrame
 from imagebatch_server.executors.ray.driver_session import DriverSession
 from imagebatch_server.executors.ray.node import Flight, Node
+from imagebatch_server.executors.supply.events import OnFetch
 from imagebatch_server.trace_context import log_fields
 
 log = structlog.get_logger(__name__)

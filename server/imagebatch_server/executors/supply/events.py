@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
+from imagebatch.v1.enums import ItemErrorCode
 from imagebatch_server.batches.errors import ItemError
+from imagebatch_server.batches.model import Dispatch
 from imagebatch_server.executors.attempts.attempt import Attempt
+
+OnFetch: TypeAlias = Callable[[Dispatch, ItemErrorCode | None, float, int], None]
+"""Hears how a fetch ended: the error's code, if it failed, the time it took (seconds) and the image's bytes."""
 
 
 class SupplyEvents(Protocol):

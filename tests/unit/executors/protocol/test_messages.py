@@ -16,6 +16,7 @@ from imagebatch_server.executors.protocol.frames import (
     BadFrame,
     FrameReader,
     decode_from_child,
+    decode_start,
     frame,
     read_chunk,
     read_start,
@@ -117,7 +118,7 @@ def test_a_chunk_carries_its_images_behind_it() -> None:
     configuration = Configuration({"openai": {"base_url": "http://host/v1", "concurrency": 3, "model": None}})
     start = Start({"noop": "m:C"}, ["noop"], 7, 8, True, configuration, True)
     stream = io.BytesIO(frame(start) + frame(Chunk("noop", b"p", tasks)) + b"imageab")
-    assert read_start(stream) == start
+    assert read_start(stream, decode_start) == start
     assert read_chunk(stream) == (Chunk("noop", b"p", tasks), [b"image", b"", b"ab"])
     assert read_chunk(stream) is None
 
@@ -126,4 +127,4 @@ def test_a_chunk_carries_its_images_behind_it() -> None:
 def test_a_chunk_that_is_cut_off_is_none(cut: int) -> None:
     data = frame(Chunk("noop", None, [Task(0, None, None, 5)])) + b"image"
     assert read_chunk(io.BytesIO(data[:cut])) is None
-    assert read_start(io.BytesIO(data[:3])) is None
+    assert read_start(io.BytesIO(data[:3]), decode_start) is None

@@ -6,7 +6,6 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TypeAlias
 
 import structlog
 
@@ -21,15 +20,13 @@ from imagebatch_server.executors.attempts.backlog import Backlog
 from imagebatch_server.executors.attempts.worker_pool import CHUNK_S, WorkerPool
 from imagebatch_server.executors.protocol.messages import Done
 from imagebatch_server.executors.supply.delivered_images import DeliveredImages
+from imagebatch_server.executors.supply.events import OnFetch
 from imagebatch_server.executors.supply.fetched_images import FetchedImages, Fetcher
 from imagebatch_server.executors.supply.result_images import ResultImages
 from imagebatch_server.executors.supply.stored_images import StoredImages
 from imagebatch_server.trace_context import log_fields
 
 log = structlog.get_logger(__name__)
-
-OnFetch: TypeAlias = Callable[[Dispatch, ItemErrorCode | None, float, int], None]
-"""Hears how a fetch ended: the error's code, if it failed, the time it took (seconds) and the image's bytes."""
 
 _STORED_AHEAD_S = 2 * CHUNK_S
 _FETCHED_AHEAD_S = 1.0
