@@ -22,7 +22,7 @@ _leaves = (
     | st.text()
 )
 _values = st.recursive(_leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
-_mappings = st.dictionaries(st.text(), _values)
+_mappings = st.dictionaries(st.text(), _values, max_size=6)
 
 
 @given(_mappings)
