@@ -36,7 +36,7 @@ DETECTOR_PX = 416
 Planes = npt.NDArray[np.float32]
 
 
-class Inputs(CalibrationDataReader):  # type: ignore[misc]
+class Inputs(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime's has no types
     """What a model sees of the photographs."""
 
     def __init__(self, photographs: list[Path], planes_of: Callable[[Image.Image], Planes]) -> None:

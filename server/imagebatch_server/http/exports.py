@@ -101,7 +101,7 @@ class Exports:
     async def _ask(self, caller: IncomingCall, rpc: str, **fields: Any) -> Any:
         """Call an rpc in the caller's name, again while the caller has used up what it may ask for. Raises Refused."""
         method = self._calls.find(f"{_SERVICE}/{rpc}")
-        assert method is not None  # noqa: S101  # they are the contract's
+        assert method is not None  # noqa: S101 - the contract has them all
         request = method.request(**fields).SerializeToString()
 
         async def receive() -> bytes:

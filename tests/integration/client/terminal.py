@@ -34,6 +34,18 @@ def run(server: ScriptedServer, *arguments: str | Path, stdin: str | None = None
     return CliRunner().invoke(app, ["--address", server.address, *map(str, arguments)], input=stdin)
 
 
+def all_shown(terminal: int) -> bytes:
+    """Read what a terminal is sent until its other end is closed, and close it."""
+    shown = b""
+    try:
+        while chunk := os.read(terminal, 65536):
+            shown += chunk
+    except OSError:
+        pass  # how a terminal whose other end was closed says so
+    os.close(terminal)
+    return shown
+
+
 def interrupted(process: subprocess.Popen[bytes]) -> str:
     """Answer what it says after Ctrl-C, of which it must end soon, with the code for it."""
     process.send_signal(signal.SIGINT)

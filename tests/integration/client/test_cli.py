@@ -23,7 +23,7 @@ from tests.integration.client.scripted import (
     unavailable,
     watch_from,
 )
-from tests.integration.client.terminal import interrupted, run, started
+from tests.integration.client.terminal import all_shown, interrupted, run, started
 
 from imagebatch.v1 import batch_service_pb2, image_service_pb2, types_pb2
 
@@ -353,13 +353,7 @@ def test_a_terminal_gets_a_live_bar_with_items_above_it(serve: Serve) -> None:
     ours, theirs = pty.openpty()
     process = watched(server, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            shown += chunk
-    except OSError:
-        pass  # how a terminal whose other end was closed says so
-    os.close(ours)
+    shown = all_shown(ours)
     assert process.wait(20) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     for number in range(1, 5):

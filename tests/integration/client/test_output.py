@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.integration.client.scripted import BATCH_ID, Attempt, ScriptedServer, outcome, status, watch_from
-from tests.integration.client.terminal import COMMAND, environment, run
+from tests.integration.client.terminal import COMMAND, all_shown, environment, run
 
 from imagebatch.v1 import batch_service_pb2, image_service_pb2, types_pb2
 
@@ -31,13 +31,7 @@ def on_terminal(server: ScriptedServer, *arguments: str, columns: int = 100, **e
         [*COMMAND, *arguments], env=environment(server, COLUMNS="", **extra), stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            shown += chunk
-    except OSError:
-        pass  # how a terminal whose other end was closed says so
-    os.close(ours)
+    shown = all_shown(ours)
     process.wait(20)
     return shown.decode()
 

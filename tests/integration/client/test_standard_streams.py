@@ -19,7 +19,7 @@ from tests.integration.client.scripted import (
     outcome,
     status,
 )
-from tests.integration.client.terminal import COMMAND, environment
+from tests.integration.client.terminal import COMMAND, all_shown, environment
 
 from imagebatch.v1 import types_pb2
 from imagebatch_client.cli.progress import LiveBar
@@ -75,13 +75,7 @@ def test_no_colour_where_none_is_wanted(serve: Serve, extra: dict[str, str]) -> 
     ours, theirs = pty.openpty()
     process = subprocess.Popen([*COMMAND, "results", BATCH_ID], env=environment(server, **extra), stdout=theirs)
     os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            shown += chunk
-    except OSError:
-        pass  # how a terminal whose other end was closed says so
-    os.close(ours)
+    shown = all_shown(ours)
     assert process.wait(20) == 0
     assert b"picture 1" in shown
     assert not re.search(rb"\x1b\[[0-9;]*3[0-9]", shown)
