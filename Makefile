@@ -16,6 +16,10 @@ AGAIN_ALONE = .venv/bin/pytest -n 0 --last-failed --last-failed-no-failures none
 PROJECTS = client . server/imagebatch_vision
 PROJECT_FILES = $(PROJECTS:%=%/pyproject.toml)
 EDITABLE = $(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=-e %)
+# sync: an environment and its lock file. uv does in seconds what takes pip minutes; where uv reaches no index, as where
+# pip's configuration leads to another one, pip installs the same, by the same hashes.
+sync = UV_SYSTEM_CERTS=1 .venv-uv/bin/uv pip sync --quiet --require-hashes --python $(1)/bin/python $(2) \
+  || $(1)/bin/python $(PIP) install -r $(2)
 
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
@@ -79,9 +83,9 @@ PYTHONS = 3.11 3.12 3.13 3.14
 
 test-pythons: $(PYTHONS:%=test-python%) ## the unit tests, and a whole server, on each Python that can be found or fetched
 
-test-python%: .venv-lock/.installed
-	@if PATH="$(subst $() ,:,$(wildcard $(HOME)/.pyenv/versions/$*.*/bin)):$$PATH" .venv-lock/bin/uv venv --quiet --clear --seed --python $* .venv-python$* 2>/dev/null; then \
-	  .venv-python$*/bin/python $(PIP) install -r requirements.lock && .venv-python$*/bin/python $(EDITABLE) \
+test-python%: .venv-uv/.installed
+	@if PATH="$(subst $() ,:,$(wildcard $(HOME)/.pyenv/versions/$*.*/bin)):$$PATH" .venv-uv/bin/uv venv --quiet --clear --seed --python $* .venv-python$* 2>/dev/null; then \
+	  ($(call sync,.venv-python$*,requirements.lock)) && .venv-python$*/bin/python $(EDITABLE) \
 	  && .venv-python$*/bin/python --version \
 	  && .venv-python$*/bin/pytest -q $(IN_PARALLEL) $(SMOKE_TESTS); \
 	else \
@@ -165,14 +169,14 @@ protos: .venv/.installed ## write the contract without validation rules, for eve
 	.venv/bin/python scripts/plain_protos.py
 
 # LOCK=--upgrade takes the newest versions that pyproject.toml allows; without it only what must change does.
-lock: .venv-lock/.installed ## resolve pyproject.toml into the lock files, for Python 3.11 and later
+lock: .venv-uv/.installed ## resolve pyproject.toml into the lock files, for Python 3.11 and later
 	$(COMPILE) $(PROJECT_FILES) --all-extras --group dev -o requirements.lock
 	$(COMPILE) $(PROJECT_FILES) --all-extras --group test --resolution lowest-direct -o requirements-lowest.lock
 	$(COMPILE) --group generate -o requirements-generate.lock
 	$(COMPILE) client/pyproject.toml --group pyproject.toml:protobuf7 -o requirements-protobuf7.lock
 
 PROJECTS_BY_NAME = imagebatch-client imagebatch imagebatch-vision
-COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE = .venv-uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links $(PROJECTS_BY_NAME:%=--no-emit-package %) --custom-compile-command "make lock" $(LOCK)
 
 postgres: ## install PostgreSQL's programs, for the tests that need them
@@ -231,33 +235,33 @@ endef
 
 # Each environment's stamp: made again when its lock, or what the project says of itself, changes.
 
-.venv/.installed: requirements.lock $(PROJECT_FILES)
+.venv/.installed: requirements.lock $(PROJECT_FILES) | .venv-uv/.installed
 	$(call new_environment,.venv)
-	@echo "installing into .venv; the first time takes some minutes"
-	@.venv/bin/python $(PIP) install -r requirements.lock
+	@echo "installing into .venv; the first time takes a minute"
+	@$(call sync,.venv,requirements.lock)
 	@.venv/bin/python $(EDITABLE)
 	@touch $@
 
-.venv-generate/.installed: requirements-generate.lock
+.venv-generate/.installed: requirements-generate.lock | .venv-uv/.installed
 	$(call new_environment,.venv-generate)
-	@.venv-generate/bin/python $(PIP) install -r requirements-generate.lock
+	@$(call sync,.venv-generate,requirements-generate.lock)
 	@touch $@
 
-.venv-protobuf7/.installed: requirements-protobuf7.lock client/pyproject.toml
+.venv-protobuf7/.installed: requirements-protobuf7.lock client/pyproject.toml | .venv-uv/.installed
 	$(call new_environment,.venv-protobuf7)
-	@.venv-protobuf7/bin/python $(PIP) install -r requirements-protobuf7.lock
+	@$(call sync,.venv-protobuf7,requirements-protobuf7.lock)
 	@.venv-protobuf7/bin/python $(PIP) install --no-deps --no-build-isolation -e client
 	@touch $@
 
-.venv-lowest/.installed: requirements-lowest.lock $(PROJECT_FILES)
+.venv-lowest/.installed: requirements-lowest.lock $(PROJECT_FILES) | .venv-uv/.installed
 	$(call new_environment,.venv-lowest)
-	@.venv-lowest/bin/python $(PIP) install -r requirements-lowest.lock
+	@$(call sync,.venv-lowest,requirements-lowest.lock)
 	@.venv-lowest/bin/python $(EDITABLE)
 	@touch $@
 
-.venv-bench/.installed: requirements.lock benchmarks/requirements.txt $(PROJECT_FILES)
+.venv-bench/.installed: requirements.lock benchmarks/requirements.txt $(PROJECT_FILES) | .venv-uv/.installed
 	$(call new_environment,.venv-bench)
-	@.venv-bench/bin/python $(PIP) install -r requirements.lock
+	@$(call sync,.venv-bench,requirements.lock)
 	@.venv-bench/bin/python $(EDITABLE)
 	@.venv-bench/bin/python $(PIP) install -r benchmarks/requirements.txt
 	@touch $@
@@ -267,9 +271,9 @@ endef
 	@.venv-types/bin/python $(PIP) install 'basedpyright>=1.31'  # pyright without a download of its own
 	@touch $@
 
-.venv-lock/.installed:
-	$(call new_environment,.venv-lock)
-	@.venv-lock/bin/python $(PIP) install 'uv>=0.9'
+.venv-uv/.installed:
+	$(call new_environment,.venv-uv)
+	@.venv-uv/bin/python $(PIP) install 'uv>=0.9'
 	@touch $@
 
 define new_environment
