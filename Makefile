@@ -18,8 +18,11 @@ PROJECT_FILES = $(PROJECTS:%=%/pyproject.toml)
 EDITABLE = $(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=-e %)
 # sync: an environment and its lock file. uv does in seconds what takes pip minutes; where uv reaches no index, as where
 # pip's configuration leads to another one, pip installs the same, by the same hashes.
-sync = UV_SYSTEM_CERTS=1 .venv-uv/bin/uv pip sync --quiet --require-hashes --python $(1)/bin/python $(2) \
+sync = UV_SYSTEM_CERTS=1 .venv-uv/bin/uv pip sync --quiet --compile-bytecode --require-hashes --python $(1)/bin/python $(2) \
   || $(1)/bin/python $(PIP) install -r $(2)
+
+# The tests start a thousand Python processes, each of which would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 FROZEN_CONTRACT = protos/imagebatch.v1.binpb
 
