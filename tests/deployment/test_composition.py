@@ -26,6 +26,7 @@ from imagebatch_client import BatchClient, BatchImageInput, ConnectionSettings
 
 COMPOSE = REPOSITORY / "deploy" / "compose.yaml"
 START_TIMEOUT_S = 100
+END_TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +119,11 @@ def cluster() -> Iterator[RunningCluster]:
     yield running
     if running.process.poll() is None:
         running.process.terminate()
-        running.process.wait(60)
+        running.process.wait(END_TIMEOUT_S)
 
 
 @pytest.mark.postgres
+@pytest.mark.timeout(START_TIMEOUT_S + 3 * END_TIMEOUT_S)
 @pytest.mark.parametrize("end", ["SIGINT", "SIGKILL"])
 def test_the_parts_run_here_and_leave_nothing(cluster: RunningCluster, end: str) -> None:
     with BatchClient(cluster.settings) as client:
@@ -137,7 +139,7 @@ def test_the_parts_run_here_and_leave_nothing(cluster: RunningCluster, end: str)
 
     cluster.process.send_signal(getattr(signal, end))
 
-    cluster.process.wait(60)
-    _, left = psutil.wait_procs(started, timeout=60)
+    cluster.process.wait(END_TIMEOUT_S)
+    _, left = psutil.wait_procs(started, timeout=END_TIMEOUT_S)
     assert not left
     assert not cluster.folder.exists()
