@@ -37,7 +37,9 @@ class WatchedFiles(Generic[T]):
             self.value = read()
             """What they said when they were last right; any thread may look at it."""
         except (OSError, ValueError) as error:
-            raise CannotStart(f"{self._names()}: {_words(error)}") from error
+            # What can't be found or opened names its file itself.
+            of = "" if getattr(error, "filename", None) else f"{self._names()}: "
+            raise CannotStart(f"{of}{_words(error)}") from error
 
     def look(self) -> None:
         """Read the files if they have changed. What is wrong is logged once and read again at each look."""

@@ -106,8 +106,6 @@ class Endpoint:
 
 def _try_to_listen(address: str) -> None:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ValueError("it has no host, or no port")
     family, kind, protocol, _, resolved = socket.getaddrinfo(
         host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

@@ -78,6 +78,14 @@ def _proxy(text: str) -> str:
     return text
 
 
+def _host_and_port(text: str) -> str:
+    """Check an address to listen on. Of a port that is too large gRPC would take the lowest 16 bits, another port."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no address to listen on; write host:port, the port from 0 to 65535")
+    return text
+
+
 def _listed(value: object) -> object:
     """Split a list that is written with commas, as in an environment variable."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -115,6 +123,7 @@ _ISSUER = re.compile(r"https://[^/?#]+|http://(127\.0\.0\.1|localhost|\[::1\])(:
 Bytes = Annotated[int, BeforeValidator(_size), Field(le=2**50)]
 Count = Annotated[int, Field(le=2**31 - 1)]
 """What an int32 of the contract can tell."""
+Address = Annotated[str, AfterValidator(_host_and_port)]
 Seconds = Annotated[float, BeforeValidator(_time), Field(le=100 * 365 * 86_400.0)]
 
 
@@ -132,7 +141,7 @@ class Settings(BaseSettings):
     sections: ClassVar[Mapping[str, type[OperationSettings]]] = {}
     """What operations add to the fields here, by the field's name; see `settings_with`."""
 
-    address: str = Field(
+    address: Address = Field(
         default="127.0.0.1:50051", description="Where to listen; port 0 takes a free port, which is printed."
     )
     data_dir: Path = Field(
@@ -451,7 +460,7 @@ class Settings(BaseSettings):
         description="Whether each item's image is kept as a JPEG of at most 256 pixels, for preview_url; absent: where "
         "there is an HTTP port or a bucket, whose URLs a browser can show.",
     )
-    http_address: str | None = Field(
+    http_address: Address | None = Field(
         default=None,
         description="Where to answer HTTP too, as host:port: the contract by Connect and gRPC-Web, images, health, "
         "metrics; absent: nowhere.",
@@ -494,7 +503,7 @@ class Settings(BaseSettings):
             raise ValueError("must be an http(s) URL with a host, without user, query or fragment")
         return value.rstrip("/")
 
-    metrics_address: str | None = Field(
+    metrics_address: Address | None = Field(
         default=None, description="Where Prometheus may ask for metrics over HTTP, as host:port; absent: nowhere."
     )
     log_format: Literal["auto", "console", "json"] = Field(

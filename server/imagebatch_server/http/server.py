@@ -135,8 +135,6 @@ def listen(address: str) -> socket.socket:
     """Take an address, `host:port`; port 0 takes a free one. Raises OSError."""
     host, _, port = address.rpartition(":")
     try:
-        if not host or not port.isdecimal():
-            raise ValueError("it has no host, or no port")
         family, kind, protocol, _, resolved = socket.getaddrinfo(
             host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]

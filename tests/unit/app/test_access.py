@@ -44,6 +44,12 @@ async def test_it_is_refused_with_the_settings_to_give(settings: dict[str, Any],
         await opened(**settings)
 
 
+async def test_a_file_that_is_missing_is_named_once() -> None:
+    with pytest.raises(CannotStart) as caught:
+        await opened(access_file="/nowhere/callers.json")
+    assert str(caught.value) == "/nowhere/callers.json: No such file or directory"
+
+
 async def test_with_tls_and_tokens_any_address_is_taken(tmp_path: Path) -> None:
     certificate, key = Authority(tmp_path).issue("server", hosts=["localhost"])
     with access_file.changing(tmp_path / "callers.json"):

@@ -135,6 +135,19 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         Settings(max_image_bytes=text)
 
 
+@pytest.mark.parametrize("setting", ["address", "http_address", "metrics_address"])
+@pytest.mark.parametrize("text", ["127.0.0.1", "localhost:", ":50051", "localhost:http", "127.0.0.1:65536", "[::1]"])
+def test_what_is_no_host_and_port_is_refused(setting: str, text: str) -> None:
+    given: dict[str, Any] = {setting: text}
+    with pytest.raises(ValidationError, match="is no address to listen on; write host:port"):
+        Settings(**given)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:0", "localhost:65535", "[::1]:50051"])
+def test_a_host_and_a_port_are_an_address(text: str) -> None:
+    assert Settings(address=text, http_address=text, metrics_address=text).address == text
+
+
 def test_client_and_server_know_each_others_variables() -> None:
     assert set(OF_CLIENTS) == {*TEXTS, *SWITCHES, "config", "profile"}
     own = {env_name(one.name): "x" for one in named(SETTINGS) if one.name not in OF_CLIENTS}
