@@ -5,6 +5,7 @@ PostgreSQL refuses to run as root, so under root its programs run as another use
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import pwd
@@ -23,7 +24,11 @@ import pytest
 from sqlalchemy import make_url
 from tests.conftest import postgres_programs
 
+from imagebatch_server.store.database import Database
+from imagebatch_server.store.migrate import migrate
+
 ROLE = "imagebatch"
+MIGRATED = "migrated"
 PROGRAM_TIMEOUT_S = 60
 
 
@@ -79,12 +84,20 @@ class PostgresServer:
         """Whether the server's process is there."""
         return self._command("pg_ctl", "status").returncode == 0
 
-    def create_database(self) -> str:
-        """Make an empty database and answer its URL."""
+    def create_database(self, template: str = "template1") -> str:
+        """Make an empty database, or a copy of another one, and answer its URL."""
         name = f"test_{uuid.uuid4().hex}"
         with self._connection() as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return f"postgresql+psycopg://{ROLE}@/{name}?host={self._folder}"
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        return self._url(name)
+
+    def create_migrated(self) -> None:
+        """Make the database of which `MIGRATED` is the name: to copy it takes a tenth of what migrating takes."""
+        with self._connection() as connection:
+            connection.execute(f"CREATE DATABASE {MIGRATED}".encode())
+        database = Database(self._url(MIGRATED))
+        asyncio.run(migrate(database))
+        database.close()
 
     def set_aside(self, url: str, name: str) -> None:
         """Give a database another name, and leave an empty one in its place; nobody may be connected to it."""
@@ -120,6 +133,9 @@ class PostgresServer:
         if self._user is None:
             return {}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+
+    def _url(self, name: str) -> str:
+        return f"postgresql+psycopg://{ROLE}@/{name}?host={self._folder}"
 
     def _connection(self) -> psycopg.Connection:
         return psycopg.connect(host=str(self._folder), user=ROLE, dbname="postgres", autocommit=True)
@@ -196,7 +212,7 @@ def pooled(server: PostgresServer, url: str, port: int) -> Iterator[str]:
 
 @contextmanager
 def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """Run a server that all processes of a test session share: the first starts it, the last stops it.
+    """Run a server that all processes of a test session share, with a database `MIGRATED`; the last stops it.
 
     Every process holds a shared lock while it uses the server; the one that can make it exclusive is the last. A
     process that dies gives its lock up by dying.
@@ -217,6 +233,7 @@ def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgre
             folder = short_folder()
             server = PostgresServer.create(folder)
             server.start()
+            server.create_migrated()
             where.write_text(str(folder))
         fcntl.flock(change, fcntl.LOCK_UN)
         try:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 from tests.integration.batches.core import Core, core, fail, succeed
-from tests.postgres import session_server
+from tests.postgres import MIGRATED, session_server
 from tests.unit.batches.samples import item
 
 from imagebatch.v1.enums import BatchStatus, ItemErrorCode
@@ -30,7 +30,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield None
         return
     with session_server(tmp_path_factory) as server:
-        url = server.create_database()
+        url = server.create_database(MIGRATED)
         yield url
         server.drop_database(url)
 

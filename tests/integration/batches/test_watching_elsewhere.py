@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 from tests.integration.batches.core import Core, core, fail, succeed
-from tests.postgres import session_server
+from tests.postgres import MIGRATED, session_server
 from tests.unit.batches.samples import item
 
 from imagebatch.v1.enums import BatchStatus, ItemErrorCode
@@ -31,7 +31,7 @@ NOBODYS = "0195d2f0-0000-7000-8000-000000000009"
 @pytest.fixture
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with session_server(tmp_path_factory) as server:
-        url = server.create_database()
+        url = server.create_database(MIGRATED)
         yield url
         server.drop_database(url)
 

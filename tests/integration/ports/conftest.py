@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.postgres import PostgresServer, session_server
+from tests.postgres import MIGRATED, PostgresServer, session_server
 from tests.unit.batches.samples import allowing
 
 from imagebatch_server.store.batches import SqlBatchStore
@@ -32,14 +32,15 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    url = postgres.create_database()
+    """Make a database that is migrated already, which a test may do again."""
+    url = postgres.create_database(MIGRATED)
     yield url
     postgres.drop_database(url)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest) -> str:
-    """Make an empty database, on each of the two kinds."""
+    """Make a database without rows, on each of the two kinds."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,14 @@ SCHEMA = {
         FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
     """,
 }
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """Make an empty database."""
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
 
 
 def schema(connection: Connection) -> dict[str, str]:
