@@ -6,6 +6,9 @@ PIP = -m pip --quiet --disable-pip-version-check --no-input
 
 # The files of long tests come first, so that processes end at about the same time.
 FAST_TESTS = $(wildcard tests/conformance tests/integration tests/unit)
+# The longest by far begins at once, and the others are shared out beside it.
+FAULT_TESTS = $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/faults/test_*.py))
+LONGEST = tests/faults/test_ray.py
 # The units, and a whole server: whether other versions of what we stand on work.
 SMOKE_TESTS = tests/unit tests/integration/server/test_mixed_batch.py tests/integration/server/test_serving.py
 IN_PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
@@ -45,7 +48,7 @@ test: .venv/.installed ## unit, integration and conformance tests
 	.venv/bin/pytest $(IN_PARALLEL) $(SLOWEST) $(FAST_TESTS) || $(AGAIN_ALONE) $(FAST_TESTS)
 
 faults: .venv/.installed ## break things: kills, full disks, hostile images
-	.venv/bin/pytest -n 3 --dist worksteal $(SLOWEST) tests/faults || $(AGAIN_ALONE) tests/faults
+	.venv/bin/pytest -n 3 --dist worksteal $(SLOWEST) $(FAULT_TESTS) || $(AGAIN_ALONE) tests/faults
 
 soak: .venv/.installed ## the same for hours: SCALE=10 times as many kills, mutations and requests
 	IMAGEBATCH_FAULTS_SCALE=$(or $(SCALE),10) .venv/bin/pytest -n 2 --dist worksteal tests/faults

@@ -41,8 +41,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.postgres, pytest.mark.timeout(3 * 60 
 AWAY_S = 6.0
 """How long a node is frozen or cut off: until servers have given its items to others, and Ray has not given it up."""
 
-ROUNDS = 1
-"""Of each trouble in CI, which has forty minutes for everything; `make soak` has ten times as many."""
+ROUNDS = 3
+"""Of each trouble in CI; `make soak` has ten times as many."""
 
 NEIGHBOURS = 8
 HEALING_S = 300.0
