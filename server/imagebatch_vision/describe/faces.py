@@ -14,7 +14,7 @@ from imagebatch_vision.describe.places import Box
 from imagebatch_vision.describe.sessions import open_session, sha256_of
 
 MODEL_NAME = "centerface"
-MODEL_PATH = models.FOLDER / "centerface.onnx"
+MODEL_PATH = models.FOLDER / "centerface_int8.onnx"
 
 _SIDE_PX = 480
 _STEP_PX = 32
@@ -40,11 +40,9 @@ class FaceFinder:
         self._session = open_session(MODEL_PATH)
 
     def find(self, image: Image.Image) -> list[Face]:
-        """Find the faces in an RGB image, those with a score from 0.5 up, best first; 30 ms."""
-        scale = min(1.0, _SIDE_PX / max(image.size))
-        width, height = (max(_STEP_PX, round(side * scale / _STEP_PX) * _STEP_PX) for side in image.size)
-        pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32)
-        planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+        """Find the faces in an RGB image, those with a score from 0.5 up, best first; 20 ms."""
+        planes = planes_of(image)
+        height, width = planes.shape[2:]
         answers: list[npt.NDArray[np.float32]] = self._session.run(["likelihood", "size", "offset"], {"image": planes})
         likelihood, size, offset = (it[0] for it in answers)
         y, x = np.nonzero(likelihood[0] >= _LEAST_SCORE)
@@ -60,3 +58,11 @@ class FaceFinder:
             found.append(Face(float(scores[best]), Box.of(boxes[best] / size_px)))
             order = rest[overlap(boxes[best], boxes[rest]) < _SAME_FROM_OVERLAP]
         return found
+
+
+def planes_of(image: Image.Image) -> npt.NDArray[np.float32]:
+    """Bring an RGB image to 480 pixels on its longest side, in the form of the model's input."""
+    scale = min(1.0, _SIDE_PX / max(image.size))
+    width, height = (max(_STEP_PX, round(side * scale / _STEP_PX) * _STEP_PX) for side in image.size)
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])

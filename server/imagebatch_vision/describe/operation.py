@@ -42,6 +42,7 @@ from imagebatch_vision.describe.reader import (
 )
 from imagebatch_vision.describe.recogniser import Recogniser
 from imagebatch_vision.describe.sentence import Findings, Sentence, compose
+from imagebatch_vision.describe.sessions import give_memory_back
 from imagebatch_vision.describe.statements import Statement, choose
 from imagebatch_vision.describe.unloading import Unloading
 from imagebatch_vision.describe.weighing import Recognition
@@ -76,7 +77,7 @@ class Describe(Operation[DescribeParameters]):
     configured: VisionSettings = VisionSettings()
 
     def load(self) -> None:
-        """Load the models and run each once; 1 s, after which the process has about 250 MB.
+        """Load the models and run each once; 1 s, after which the process has about 180 MB.
 
         Raises FileNotFoundError where the installed RapidOCR carries other models than ours.
         """
@@ -85,6 +86,7 @@ class Describe(Operation[DescribeParameters]):
         self._unloading_reader = Unloading(TextReader, after_s)
         self._unloading_recogniser.get()
         self._unloading_reader.get()
+        give_memory_back()
 
     @property
     def _recogniser(self) -> Recogniser:

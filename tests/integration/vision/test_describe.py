@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import platform
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -358,18 +355,6 @@ def test_a_truncated_photograph_fails_with_its_code(describe: Describe) -> None:
         describe.run(Image.open(data), DescribeParameters(), ItemContext(item_index=0))
 
     assert caught.value.code == "decode_failed"
-
-
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="only these processors stumble over them")
-def test_the_thread_that_loads_models_takes_subnormal_numbers_for_zero() -> None:
-    program = (
-        "from imagebatch_vision.describe import Describe\n"
-        "Describe().load()\n"
-        "import numpy\n"
-        "print(numpy.float32(1e-40) * numpy.float32(1.0) == 0.0)\n"
-    )
-    answer = subprocess.run([sys.executable, "-c", program], check=True, text=True, stdout=subprocess.PIPE)
-    assert answer.stdout == "True\n"
 
 
 def test_the_models_load_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import sklearn
 from PIL import Image
 from tests.server import REPOSITORY
 
-from imagebatch_vision.describe import classifier, detector
+from imagebatch_vision.describe import classifier, detector, faces
 from imagebatch_vision.describe.sessions import open_session
 
 EXACT_MODELS = REPOSITORY / "scripts" / "exact_models"
@@ -65,3 +65,15 @@ def test_the_detector_sees_the_same_things_with_nearly_the_same_scores(side_px: 
     clear = exact.max(axis=1) >= 0.5
     assert clear.sum() >= 4
     assert (exact.argmax(axis=1) == quantised.argmax(axis=1))[clear].all()
+
+
+def test_the_face_finder_sees_the_same_faces_with_nearly_the_same_score() -> None:
+    def best(path: Path) -> Answers:
+        planes = (faces.planes_of(image) for image in photographs())
+        return np.array([likelihood.max() for likelihood in asked(path, "likelihood", planes)])
+
+    exact, quantised = best(EXACT_MODELS / "centerface.onnx"), best(faces.MODEL_PATH)
+
+    assert np.abs(exact - quantised).mean() < 0.05
+    assert (exact >= 0.5).sum() >= 2
+    assert ((exact >= 0.5) == (quantised >= 0.5)).all()
