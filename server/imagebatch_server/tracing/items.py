@@ -131,7 +131,7 @@ class ItemTracing:
         first_sequence = batch.last_sequence - len(outcomes) + 1
         for sequence, outcome in enumerate(outcomes, start=first_sequence):
             times = traced.items.pop(outcome.item_index, None)
-            if times is not None:
+            if times is not None and outcome.status is not BatchItemStatus.SKIPPED:
                 item = self._item(batch, traced.parent, outcome, times, now_ns)
                 self._await_delivery(batch.batch_id, _Undelivered(sequence, item, now_ns))
         if batch.completed_at is not None:

@@ -8,7 +8,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.unit.batches.samples import batch, item
 
-from imagebatch.v1.enums import BatchItemStatus
+from imagebatch.v1.enums import BatchItemStatus, ItemErrorCode
+from imagebatch_server.batches import unrun
 from imagebatch_server.batches.model import Dispatch, Outcome
 from imagebatch_server.tracing.items import MOST_BATCHES, MOST_BATCHES_UNDELIVERED, MOST_UNDELIVERED, ItemTracing
 
@@ -55,6 +56,17 @@ def test_items_of_a_batch_that_is_not_sampled_have_no_spans(traceparent: str | N
     traced.items.committed(batch(batch_id="a", last_sequence=1), [outcome()], None)
     assert traced.spans() == []
     assert not traced.items._batches
+
+
+def test_an_item_that_was_skipped_after_its_dispatch_has_no_spans() -> None:
+    traced = Traced()
+    traced.items.dispatched(dispatch("a"))
+    traced.items.committed(
+        batch(batch_id="a", last_sequence=1), [unrun.skipped(item(), ItemErrorCode.CANCELLED, 0)], None
+    )
+    assert traced.spans() == []
+    traced.items.delivered("a", 1)
+    assert traced.spans() == []
 
 
 def test_each_attempt_has_its_part() -> None:
