@@ -36,7 +36,8 @@ def batch_id(client: BatchClient, typed: str) -> str:
         return typed
     if not _SHORT_ID.fullmatch(typed):
         raise usage_error(
-            "BATCH_ID", f"{typed!r} is none; give at least 4 characters of one, an id from `imagebatch list`, or latest"
+            "BATCH_ID",
+            f"{typed!r} is no batch's id; give at least 4 characters of one, an id from `imagebatch list`, or latest",
         )
     short = typed.lower()
     looked_through = islice(client.list_batches(page_size=_LOOKED_THROUGH), _LOOKED_THROUGH)

@@ -52,14 +52,15 @@ class Export:
             found = self._workplace.open()
             if self._path.exists() and not self._replaces:
                 raise _refused(
-                    f"{self._path} is there already; give another name, or replace it: replace=True, --force"
+                    f"{self._path} is there already; "
+                    "give another name, or replace it by replace=True (--force of the command line)"
                 )
             if found is not None and found.batch_id == self._batch_id:
                 self._go_on(found)
             elif found is not None and not self._replaces:
                 raise _refused(
                     f"{self._workplace.folder} is a started export of batch {found.batch_id}; "
-                    "give another name, or replace it: replace=True, --force"
+                    "give another name, or replace it by replace=True (--force of the command line)"
                 )
         except BaseException:
             self._workplace.close()

@@ -111,7 +111,7 @@ class WaitingReasons:
             return Waiting(WaitingReason.STORE_AWAY, detail="outcomes are kept, and recorded once it takes them")
         trouble = self._executor.trouble
         if trouble is not None or (not self._executor.alive and not running.is_worked_on):
-            return Waiting(WaitingReason.NO_WORKER, detail=trouble or "no worker is up; they are started again")
+            return Waiting(WaitingReason.NO_WORKER, detail=trouble or "no worker is up; they are being started")
         return (
             self._for_others_than_workers(running)
             if running.next_item is None or running.is_stuck or running.awaits_provider

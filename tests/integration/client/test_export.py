@@ -195,7 +195,7 @@ def test_the_command_line_says_what_was_wrong(serve: Serve, tmp_path: Path) -> N
     (tmp_path / "there.csv").write_text("mine")
     told = {
         "out.xlsx": "ends in none of .parquet, .csv, .jsonl, .html, which say the format",
-        "there.csv": "is there already; give another name, or replace it: replace=True, --force",
+        "there.csv": "is there already; give another name, or replace it by replace=True (--force of the command line)",
         "out.html": "a page of HTML has at most 10,000 items, and this batch has 10,001",
     }
     for name, text in told.items():

@@ -39,11 +39,15 @@ def test_a_batch_may_be_meant_by_less_than_its_id(serve: Serve, typed: str) -> N
 @pytest.mark.parametrize(
     ("typed", "there", "told"),
     [
-        ("abc", IDS, "'abc' is none; give at least 4 characters of one, an id from `imagebatch list`, or latest"),
+        (
+            "abc",
+            IDS,
+            "'abc' is no batch's id; give at least 4 characters of one, an id from `imagebatch list`, or latest",
+        ),
         (
             "cat.jpg",
             IDS,
-            "'cat.jpg' is none; give at least 4 characters of one, an id from `imagebatch list`, or latest",
+            "'cat.jpg' is no batch's id; give at least 4 characters of one, an id from `imagebatch list`, or latest",
         ),
         ("latest", [], "there is no batch yet; submit one first"),
         ("ffff", IDS, "none of the newest 1,000 begins or ends with 'ffff'"),
