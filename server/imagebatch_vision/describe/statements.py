@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagebatch_vision.describe.calibration import PLAIN_FROM, SURE_FROM, Suggestion, most_telling
+from imagebatch_vision.describe.calibration import PLAIN_FROM, STATED_FROM, SURE_FROM, Suggestion, most_telling
 from imagebatch_vision.describe.labels import Vocabulary
 from imagebatch_vision.describe.weighing import RecognisedThing, Recognition
 
@@ -15,7 +15,6 @@ _LEAST_AREA = 0.004
 _MAIN_AREA = 0.15
 """What has no box counts as of this size: the classifier names it by the middle of the picture."""
 _NUMBERS = {2: "two", 3: "three"}
-_MOST_ANIMALS = 1
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Statement:
 def choose(recognition: Recognition, vocabulary: Vocabulary) -> list[Statement]:
     """Choose what to say, the main thing first; empty where nothing is known well enough."""
     covers = vocabulary.classes_by_name
-    seen = _plausible(recognition)
+    seen = [it for it in recognition.seen if not _gives_way(it, recognition, covers)]
     spoken_for = [it.kind for it in seen if it.kind] + [wider for it in seen for wider in it.thing.wider]
     spoken = frozenset().union(*(covers[it] for it in spoken_for))
     free = [
@@ -82,12 +81,22 @@ def _covers(wider: Suggestion, narrower: Suggestion, covers: dict[str, frozenset
     return covers[wider.term.name] > covers[narrower.term.name]
 
 
-def _plausible(recognition: Recognition) -> list[RecognisedThing]:
-    """Without the less sure of two kinds of animal: one animal is easily taken for several."""
-    animals = [it for it in recognition.seen if "animal" in it.thing.wider]
-    sure = [it for it in animals if it.confidence >= PLAIN_FROM]
-    kept = sure if len(sure) > _MOST_ANIMALS else animals[:_MOST_ANIMALS]
-    return [it for it in recognition.seen if it not in animals or it in kept]
+def _gives_way(unsure: RecognisedThing, recognition: Recognition, covers: dict[str, frozenset[int]]) -> bool:
+    """Whether it is not sure and another animal, vehicle, fruit is surer: one is easily taken for several."""
+    if unsure.confidence >= PLAIN_FROM:
+        return False
+    wider = set(unsure.thing.wider)
+    own = covers.get(unsure.kind or "", frozenset())
+    things = [it.confidence for it in recognition.seen if wider & set(it.thing.wider)]
+    classes = [
+        it.confidence
+        for it in recognition.suggestions
+        if it.confidence >= STATED_FROM
+        and it.term.is_class
+        and any(covers[it.term.name] < covers[word] for word in wider)
+        and not covers[it.term.name] & own
+    ]
+    return max([*things, *classes], default=0.0) > unsure.confidence
 
 
 def _named(seen: RecognisedThing, suggestions: Sequence[Suggestion], covers: dict[str, frozenset[int]]) -> Statement:

@@ -100,6 +100,16 @@ def test_a_sure_animal_beats_a_different_one(vocabulary: Vocabulary) -> None:
     assert words(Recognition((), [seen("dog", 0.97), seen("horse", 0.96)]), vocabulary) == ["a dog", "a horse"]
 
 
+def test_an_unsure_thing_gives_way_to_a_surer_one_of_its_kind(vocabulary: Vocabulary) -> None:
+    leopard = suggested(vocabulary, leopard=0.91, animal=0.97)
+    less_sure = suggested(vocabulary, leopard=0.72, animal=0.97)
+
+    assert words(Recognition(leopard, [seen("giraffe", 0.75)]), vocabulary) == ["a leopard"]
+    assert words(Recognition(less_sure, [seen("giraffe", 0.75)]), vocabulary) == ["a giraffe"]
+    assert words(Recognition(leopard, [seen("giraffe", 0.92)]), vocabulary) == ["a giraffe"]
+    assert words(Recognition((), [seen("car", 0.79), seen("truck", 0.71, area=0.6)]), vocabulary) == ["a car"]
+
+
 def test_what_has_no_place_joins_what_has_one(vocabulary: Vocabulary) -> None:
     stage = suggested(vocabulary, tripod=0.92)
 
