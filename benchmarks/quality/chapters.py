@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-DESCRIBE, BESIDE, TEXT = "Quality of `describe`", "Old beside new", "Text, old beside new"
+DESCRIBE, TEXT = "Quality of `describe`", "Text, old beside new"
+STATEMENTS, BESIDE = "Statements, old beside new", "Old beside new"
 VERIFY, SPEED = "Quality of `verify`", "Speed"
 DESCRIBE_SPEED = "Speed of `describe`, old beside new"
 
@@ -14,7 +15,7 @@ DESCRIBE_SPEED = "Speed of `describe`, old beside new"
 def write(title: str, text: str, path: Path = RESULTS) -> None:
     """Put a chapter, without its title, in the place of the one of that title."""
     chapters = _read(path) | {title: text.strip()}
-    order = DESCRIBE, BESIDE, TEXT, VERIFY, DESCRIBE_SPEED, SPEED
+    order = DESCRIBE, STATEMENTS, BESIDE, TEXT, VERIFY, DESCRIBE_SPEED, SPEED
     parts = [f"# {it}\n\n{chapters[it]}\n" for it in order if it in chapters]
     path.write_text("\n".join(parts), encoding="utf-8")
 

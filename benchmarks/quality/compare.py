@@ -4,8 +4,9 @@
 
 The old one is taken out of the repository, the new one is the tree as it is; both use the libraries that are installed.
 The packages' photographs have to be there (`python -m benchmarks.quality.fetch`); of the others see `coco.py` and
-`classes.py`. `--only describe` leaves out text and `verify`, `--half fitted` takes the photographs for finding rules,
-and `--rules` asks no model of the new version: its rules weigh what the old one's models said, in seconds.
+`classes.py`. Statements have a chapter of their own in RESULTS.md; `--only describe` leaves out text and `verify`.
+`--half fitted` takes the photographs for finding rules, and `--rules` asks no model of the new version: its rules weigh
+what the old one's models said, in seconds. Both leave RESULTS.md as it is.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Set:
     known: Sequence[str] | None
 
 
-def sets(coco_folder: Path | None, folders: Sequence[Path], half: str) -> list[Set]:
+def sets(coco_folder: Path | None, folders: Sequence[Path], half: str, most: int | None) -> list[Set]:
     """List what is there, the held-out half of it or the fitted one. Raises FileNotFoundError."""
     held_out = half == "held-out"
     listed = [Set("of packages", photographs(), None)] if held_out else []
@@ -43,7 +44,7 @@ def sets(coco_folder: Path | None, folders: Sequence[Path], half: str) -> list[S
         listed.append(Set(f"COCO, {half}", some, words))
     for folder in folders:
         some = [it for it in classes.photographs(folder) if classes.is_held_out(it.path) == held_out]
-        listed.append(Set(f"classes, {classes.kind(folder)}, {half}", some, ()))
+        listed.append(Set(f"classes, {classes.kind(folder)}, {half}", some[:most], ()))
     return listed
 
 
@@ -52,23 +53,36 @@ def main() -> None:
     parser.add_argument("--old", default=OLD, metavar="COMMIT", help="the version to compare with (%(default)s)")
     parser.add_argument("--coco", type=Path, metavar="FOLDER", help="COCO's photographs and markings, see coco.py")
     parser.add_argument("--classes", type=Path, action="append", default=[], metavar="FOLDER", help="see classes.py")
+    parser.add_argument("--most", type=int, metavar="N", help="take no more photographs of a folder of classes")
     parser.add_argument("--half", choices=("held-out", "fitted"), default="held-out")
-    parser.add_argument("--only", choices=("describe",), help="leave out text and verify, and RESULTS.md as it is")
+    parser.add_argument("--only", choices=("describe",), help="leave out text and verify")
     parser.add_argument("--rules", action="store_true", help="try the rules on the old version's models' answers")
     arguments = parser.parse_args()
     old, new = Version.of_commit(arguments.old), Version.of_tree()
-    chosen = sets(arguments.coco, arguments.classes, arguments.half)
+    chosen = sets(arguments.coco, arguments.classes, arguments.half, arguments.most)
     paths = [it.path for one in chosen for it in one.photographs]
     before = old.described(paths)
     answers = before, sights.weighed_anew(before) if arguments.rules else new.described(paths)
-    parts = [beside.described([beside.Compared.of(it.name, it.photographs, it.known, *answers) for it in chosen])]
-    if arguments.only is None and not arguments.rules:
-        parts.append(beside.read(old.answers("read"), new.answers("read")))
-        parts.append(beside.found(old.answers("find"), new.answers("find")))
-        parts.append(beside.verified(old.answers("verify"), new.answers("verify")))
-        command = f"python -m benchmarks.quality.compare --old {arguments.old} ..."
-        chapters.write(chapters.BESIDE, "\n".join([beside.head(command, arguments.old), *parts]))
-    sys.stdout.write("\n".join(parts))
+    statements = beside.described([beside.Compared.of(it.name, it.photographs, it.known, *answers) for it in chosen])
+    sys.stdout.write(statements)
+    if arguments.rules or arguments.half == "fitted":
+        return
+    command = f"python -m benchmarks.quality.compare --old {arguments.old}"
+    options = " --coco FOLDER" * bool(arguments.coco) + " --classes FOLDER" * len(arguments.classes)
+    options += f" --most {arguments.most}" if arguments.most else ""
+    _write(chapters.STATEMENTS, command + options, arguments.old, statements)
+    if arguments.only is None:
+        parts = [
+            beside.read(old.answers("read"), new.answers("read")),
+            beside.found(old.answers("find"), new.answers("find")),
+            beside.verified(old.answers("verify"), new.answers("verify")),
+        ]
+        sys.stdout.write("\n".join(parts))
+        _write(chapters.BESIDE, command, arguments.old, *parts)
+
+
+def _write(title: str, command: str, old: str, *parts: str) -> None:
+    chapters.write(title, "\n".join([beside.head(command, old), *parts]))
 
 
 if __name__ == "__main__":
