@@ -42,7 +42,7 @@ from imagebatch_vision.describe.reader import (
 )
 from imagebatch_vision.describe.recogniser import Recogniser
 from imagebatch_vision.describe.sentence import Findings, Sentence, compose
-from imagebatch_vision.describe.sessions import give_memory_back
+from imagebatch_vision.describe.sessions import MOST_HELD_BYTES, give_memory_back
 from imagebatch_vision.describe.statements import Statement, choose
 from imagebatch_vision.describe.unloading import Unloading
 from imagebatch_vision.describe.weighing import Recognition
@@ -128,6 +128,7 @@ class Describe(Operation[DescribeParameters]):
         )
         sentence = compose(findings)
         is_verified = self._cross_check(scene, source, findings, sentence) if parameters.cross_check else None
+        give_memory_back(MOST_HELD_BYTES)
         return DescribeOutput(
             description=sentence.text,
             confidence_score=round(sentence.confidence, 3),

@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 
 from imagebatch_server.operations import Image
 from imagebatch_vision.describe.places import Corners, corners_of
-from imagebatch_vision.describe.sessions import give_memory_back, sha256_of
+from imagebatch_vision.describe.sessions import MOST_HELD_BYTES, give_memory_back, sha256_of
 from imagebatch_vision.describe.text_direction import area_of, in_reading_order
 from imagebatch_vision.describe.text_glance import Glance, judge_glance
 from imagebatch_vision.describe.text_lines import TextLines, is_legible
@@ -126,7 +126,7 @@ class TextReader:
         if glance is not None and not glance.areas:
             return list(glance.large)
         seen = self._finder.look(picture, _first_scale(picture.size), glance.areas if glance else None)
-        give_memory_back()
+        give_memory_back(MOST_HELD_BYTES)
         return [*seen.quads(), *(glance.large if glance else ())]
 
     def _small_print(self, picture: PillowImage.Image, known: Sequence[Quad]) -> list[Quad]:
@@ -135,7 +135,7 @@ class TextReader:
         if scale <= _first_scale(picture.size) or min(picture.size) < _LEAST_SIDE_PX:
             return []
         found = self._finder.look(picture, scale).quads()
-        give_memory_back()
+        give_memory_back(MOST_HELD_BYTES)
         return [quad for quad in found if not any(_covers(other, quad) for other in known)]
 
 
