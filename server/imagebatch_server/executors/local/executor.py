@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 _STORED_AHEAD_S = 2 * CHUNK_S
 _FETCHED_AHEAD_S = 1.0
 """Work for each worker that is brought ahead; of fetched images about what a fetch takes, for fetches are slow."""
+_SOON_S = _STORED_AHEAD_S + CHUNK_S
+"""Behind so much work quick items wait their turn: what is stored is no more, but for a chunk that is under way."""
 
 
 _LOG_FAILURES_S = 1.0
@@ -164,8 +166,8 @@ class PooledExecutor:
 
     @property
     def last_turn_ms(self) -> float:
-        """The last turn that waits for a worker or for its image; -inf where items are known to be quick."""
-        if self._is_quick():
+        """The last turn that waits for a worker or for its image; -inf where all that waits is soon done."""
+        if self._is_quick() and self._waiting_s() <= _SOON_S:
             return -math.inf
         waiting = (attempt.dispatch.turn_ms for attempt in self._attempts.values() if not attempt.is_taken)
         return max(waiting, default=-math.inf)
@@ -173,6 +175,9 @@ class PooledExecutor:
     def is_fetch_wanted(self, attempt: Attempt) -> bool:
         """Tell whether a fetch is to begin now: there is room, or it goes before what waits."""
         return self.room_to_fetch() > 0 or attempt.dispatch.turn_ms < self.last_turn_ms
+
+    def _waiting_s(self) -> float:
+        return (self._stored_backlog.work_s + self._fetched_backlog.work_s) / self._pool.workers
 
     def _is_quick(self) -> bool:
         return self._pool.expected_s(self._last_operation) < CHUNK_S
