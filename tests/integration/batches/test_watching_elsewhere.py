@@ -115,7 +115,9 @@ async def test_a_watch_through_another_server_sees_each_outcome_once(tmp_path: P
         assert rest[-1].batch.status is BatchStatus.COMPLETED
 
 
-async def test_what_is_recorded_while_a_watch_begins_is_told_too(tmp_path: Path, url: str) -> None:
+async def test_what_is_recorded_while_a_watch_begins_is_told_too(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with two(tmp_path, url) as (one, other):
         batch = await one.submit([item(0)])
         await one.executor.holds(1)
@@ -128,7 +130,7 @@ async def test_what_is_recorded_while_a_watch_begins_is_told_too(tmp_path: Path,
             await one.ended(batch)
             return found
 
-        other.batch_store.get = get_and_commit  # type: ignore[method-assign]
+        monkeypatch.setattr(other.batch_store, "get", get_and_commit)
         seen = [update async for update in updates]
         assert [len(update.results) for update in seen if update.results] == [1]
 
