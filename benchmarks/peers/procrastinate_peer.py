@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -78,5 +79,5 @@ async def procrastinate_on_postgres(folder: Path) -> AsyncIterator[Peer]:
             await tasks.app.schema_manager.apply_schema_async()
             await connection.execute(tasks.TABLE)
             command = ("procrastinate", "--app=benchmarks.peers.procrastinate_tasks.app", "worker", "-c", "10")
-            async with workers(folder, [command, command], {"PYTHONPATH": os.pathsep.join([str(Path.cwd())])}):
+            async with workers(folder, [command, command], {"PYTHONPATH": os.pathsep.join(sys.path)}):
                 yield ProcrastinatePeer(tasks, connection)
