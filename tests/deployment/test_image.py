@@ -131,7 +131,7 @@ def test_without_tls_or_tokens_it_refuses_to_start(container: Container) -> None
     bare = {"IMAGEBATCH_ADDRESS": f"0.0.0.0:{free_port()}"}
     command = container.image.command(container.data, container.secrets, bare, "serve")
     refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "can be reached from other machines" in refused.stderr
 
 

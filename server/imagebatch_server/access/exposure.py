@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from imagebatch_server.batches.errors import CannotStart
+from imagebatch_server.batches.errors import SettingsClash
 
 
 def check_exposed(
     option: str, address: str, *, has_tls: bool, asks: bool, plaintext_ok: bool, anonymous_ok: bool
 ) -> None:
-    """Let an address (`host:port`, given by `option`) be listened on. Raises CannotStart, which names the settings."""
+    """Let an address (`host:port`, given by `option`) be listened on. Raises SettingsClash, which names the settings."""
     if is_loopback(address):
         return
     missing = []
@@ -26,7 +26,7 @@ def check_exposed(
             "--insecure-anonymous where something before the server tells who may"
         )
     if missing:
-        raise CannotStart(f"{option} {address} can be reached from other machines. " + "; and ".join(missing))
+        raise SettingsClash(f"{option} {address} can be reached from other machines. " + "; and ".join(missing))
 
 
 def is_loopback(address: str) -> bool:

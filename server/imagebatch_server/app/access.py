@@ -19,7 +19,7 @@ from imagebatch_server.access.tls import Identity, TlsFiles
 from imagebatch_server.access.watched_files import FileWatch, WatchedFiles
 from imagebatch_server.app.metrics import Metrics
 from imagebatch_server.app.settings import Settings
-from imagebatch_server.batches.errors import CannotStart
+from imagebatch_server.batches.errors import CannotStart, SettingsClash
 from imagebatch_server.batches.loops import Loop, running
 
 
@@ -109,9 +109,9 @@ def _identity(settings: Settings) -> WatchedFiles[Identity] | None:
     if certificate is not None and key is not None:
         return tls.watched(TlsFiles(certificate, key, client_ca))
     if certificate is not None or key is not None:
-        raise CannotStart("--tls-certificate and --tls-key need each other: give both, or neither for plain text")
+        raise SettingsClash("--tls-certificate and --tls-key need each other: give both, or neither for plain text")
     if client_ca is not None:
-        raise CannotStart(
+        raise SettingsClash(
             "--tls-client-ca: plain text knows no certificates; give --tls-certificate and --tls-key, too"
         )
     return None
@@ -126,7 +126,7 @@ def _provider(issuer: str, settings: Settings) -> ProviderKeys:
 
 def _claims(issuer: str, settings: Settings) -> Claims:
     if settings.openid_audience is None:
-        raise CannotStart("--openid-issuer needs --openid-audience: tokens for other services must not count here")
+        raise SettingsClash("--openid-issuer needs --openid-audience: tokens for other services must not count here")
     return Claims(
         issuer,
         settings.openid_audience,

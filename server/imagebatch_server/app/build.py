@@ -97,12 +97,9 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._descriptors = share_out(raise_limit(), settings)
-        log.info("server.descriptors", **asdict(self._descriptors))
-        memory = self._memory = share_memory(find_limit(), settings)
-        log.info("server.memory", **asdict(memory), total=memory.total)
-        if memory.is_short:
+        self._memory = share_memory(find_limit(), settings)
+        if self._memory.is_short:
             give_memory_back()
-            log.warning("server.memory_short", limit=memory.limit, source=memory.source)
         self._opened = AsyncExitStack()
         self._draining = False
         self._metrics = Metrics()
@@ -113,10 +110,19 @@ class Server:
     async def start(self) -> str:
         """Open everything, resume what an earlier server left, and listen. Answers the address."""
         try:
-            return await self._start(self._descriptors, self._memory)
+            address = await self._start(self._descriptors, self._memory)
         except BaseException:
             await self._opened.aclose()
             raise
+        self._say_what_it_has()  # once it has begun: what kept it from that is then all that is said
+        return address
+
+    def _say_what_it_has(self) -> None:
+        memory = self._memory
+        log.info("server.descriptors", **asdict(self._descriptors))
+        log.info("server.memory", **asdict(memory), total=memory.total)
+        if memory.is_short:
+            log.warning("server.memory_short", limit=memory.limit, source=memory.source)
 
     async def _start(self, descriptors: Descriptors, memory: Memory) -> str:
         settings, opened = self._settings, self._opened

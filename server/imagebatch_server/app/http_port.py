@@ -13,7 +13,7 @@ from imagebatch_server.app.endpoint import SERVICES
 from imagebatch_server.app.metrics import Metrics
 from imagebatch_server.app.settings import Settings
 from imagebatch_server.batches.awaited_uploads import AwaitedUploads
-from imagebatch_server.batches.errors import CannotStart
+from imagebatch_server.batches.errors import SettingsClash
 from imagebatch_server.batches.uploads import Uploads
 from imagebatch_server.http.app import HttpApp
 from imagebatch_server.http.exports import EXPORTS, Exports
@@ -37,14 +37,14 @@ _UNDER_ANY_NAME = ("healthz", "readyz", "metrics")
 
 
 class HttpPort:
-    """`open`, then `stop`, which is all right without the former too. Raises CannotStart, OSError."""
+    """`open`, then `stop`, which is all right without the former too. Raises SettingsClash, OSError."""
 
     def __init__(self, settings: Settings, address: str, identity: WatchedFiles[Identity] | None) -> None:
         self._settings = settings
         self._tls = None if identity is None else LiveContext.of(identity)
         host = address.rpartition(":")[0]
         if settings.public_url is None and not is_loopback(host.strip("[]")):
-            raise CannotStart(
+            raise SettingsClash(
                 f"--http-address {address} is not of this machine alone, so callers need a name for it: give "
                 "--public-url (IMAGEBATCH_PUBLIC_URL), such as https://images.example.com"
             )

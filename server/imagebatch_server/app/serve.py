@@ -22,7 +22,7 @@ from imagebatch_server.app.build import Server
 from imagebatch_server.app.last_resort import LastResort
 from imagebatch_server.app.memory import reserve_little
 from imagebatch_server.app.settings import Named, Settings, env_name, named, settings_with, unknown_variables
-from imagebatch_server.batches.errors import CannotStart, StoreUnavailable
+from imagebatch_server.batches.errors import CannotStart, SettingsClash, StoreUnavailable
 from imagebatch_server.executors.attempts.worker_pool import WorkersCannotStart
 from imagebatch_server.operations.registry import DuplicateOperation, installed_settings
 from imagebatch_server.threads import started
@@ -73,8 +73,15 @@ def serve(**flags: str | None) -> None:
     try:
         asyncio.run(_serve(settings))
     except STARTING_ERRORS as error:
-        typer.echo(f"imagebatch serve: {error}", err=True)
-        raise typer.Exit(1) from error
+        typer.echo(f"imagebatch serve: {_with_options(str(error), settings)}", err=True)
+        raise typer.Exit(2 if isinstance(error, SettingsClash) else 1) from error
+
+
+def _with_options(message: str, settings: Settings) -> str:
+    """Put before a message about files, which begins with their paths, the options that name them."""
+    paths = message.partition(": ")[0].split(", ")
+    options = [f"--{name.replace('_', '-')}" for name, value in settings if str(value) in paths]
+    return f"{', '.join(options)}: {message}" if options else message
 
 
 async def _serve(settings: Settings) -> None:

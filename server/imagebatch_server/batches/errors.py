@@ -62,6 +62,10 @@ class CannotStart(Exception):
     """What keeps a server from starting and its operator can mend; the message says how."""
 
 
+class SettingsClash(CannotStart):
+    """Settings that are right each by itself, and not together."""
+
+
 class RequestError(Exception):
     """Base of everything that a request can be refused for."""
 

@@ -18,14 +18,14 @@ from imagebatch.v1.batch_service_pb2 import GetServerInfoRequest, WatchBatchRequ
 SERVE = [sys.executable, "-m", "imagebatch_client", "serve"]
 
 
-def refused(tmp_path: Path, *flags: str, **variables: str) -> str:
+def refused(tmp_path: Path, *flags: str, code: int = 2, **variables: str) -> str:
     """Tell what a server says that doesn't start."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("IMAGEBATCH_")}
     done = subprocess.run(
         [*SERVE, "--data-dir", str(tmp_path / "data"), "--address", "127.0.0.1:0", *flags],
         env=environ | variables, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == code, done.stderr
     assert not (tmp_path / "data").exists()
     return done.stderr
 
@@ -48,6 +48,25 @@ def test_a_misspelt_variable_is_refused_with_what_was_meant(tmp_path: Path) -> N
 )
 def test_an_amount_that_is_none_is_refused(tmp_path: Path, flag: str, value: str, told: str) -> None:
     assert told in refused(tmp_path, flag, value)
+
+
+def test_settings_that_need_each_other_are_refused_in_one_line(tmp_path: Path) -> None:
+    told = refused(tmp_path, "--tls-certificate", str(tmp_path / "server.pem"))
+    assert told == (
+        "imagebatch serve: --tls-certificate and --tls-key need each other: give both, or neither for plain text\n"
+    )
+
+
+def test_a_bad_file_is_told_of_with_the_options_that_name_it(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    flags = "--tls-certificate", str(certificate), "--tls-key", str(key)
+    assert refused(tmp_path, *flags, code=1) == (
+        f"imagebatch serve: --tls-certificate: {certificate}: No such file or directory\n"
+    )
+    certificate.touch()
+    key.touch()
+    begun = f"imagebatch serve: --tls-certificate, --tls-key: {certificate}, {key}: no certificate"
+    assert refused(tmp_path, *flags, code=1).startswith(begun)
 
 
 def test_sizes_and_times_may_have_units(tmp_path: Path) -> None:
