@@ -211,17 +211,18 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
         with errors_of(self.core, self.data):
             return self._upright(self._loaded())
 
-    def reduced(self, longest_side: int) -> PIL.Image.Image:
+    def reduced(self, longest_side: int, *, coarsely: bool = False) -> PIL.Image.Image:
         """`pixels` with its longest side brought down to `longest_side` pixels; a smaller image keeps its size.
 
-        Cheaper than `pixels` for a large JPEG, which is decoded at a fraction of its size. Not cached.
+        Cheaper than `pixels` for a large JPEG, which is decoded at a fraction of its size. Not cached. Coarsely, it is
+        decoded no larger than it has to be: a little softer to the eye, as good to a model, and in half of the time.
         Raises ItemError: DECODE_FAILED, TOO_LARGE.
         """
         factor = longest_side / max(self.width, self.height)
         if factor >= 1:
             return self.pixels
         width, height = (max(1, round(side * factor)) for side in self.upright_size)
-        return self.resized((width, height))
+        return self.resized((width, height), coarsely=coarsely)
 
     def resized(
         self,
@@ -229,10 +230,11 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
         *,
         box: tuple[float, float, float, float] | None = None,
         keep_alpha: bool = False,
+        coarsely: bool = False,
     ) -> PIL.Image.Image:
         """Scale the part `box` of `pixels` (left, top, right, bottom; absent: all) to exactly `size` (width, height).
 
-        With `keep_alpha` it is RGBA where the image has transparency. As cheap as `reduced`. Not cached.
+        With `keep_alpha` it is RGBA where the image has transparency. Coarsely, and as cheap, as `reduced`. Not cached.
         Raises ItemError: DECODE_FAILED, TOO_LARGE.
         """
         width, height = self.upright_size
@@ -244,9 +246,10 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
                 whole = self.pixels
             else:
                 # Twice the size asked for, so that the resampling below sees more than the decoder's coarse average.
-                enough = math.ceil(self.width * scale * 2), math.ceil(self.height * scale * 2)
+                seen = scale if coarsely else 2 * scale
+                enough = math.ceil(self.width * seen), math.ceil(self.height * seen)
                 whole = self._upright(self._loaded(enough), keep_alpha=keep_alpha)
-            return _fitted(whole, size, box, (width, height))
+            return _fitted(whole, size, box, (width, height), coarsely=coarsely)
 
     def _loaded(self, enough: tuple[int, int] | None = None) -> ImageFile.ImageFile:
         """Decode the first frame, at a fraction of its size where that is `enough` and the decoder can do it."""
@@ -325,10 +328,14 @@ def _fitted(
     size: tuple[int, int],
     box: tuple[float, float, float, float],
     of_size: tuple[int, int],
+    *,
+    coarsely: bool = False,
 ) -> PIL.Image.Image:
     """Find a part, given in pixels of a picture of `of_size`, which was perhaps decoded smaller."""
     (left, top, right, bottom), across, down = box, whole.width / of_size[0], whole.height / of_size[1]
     part = (left * across, top * down, min(right * across, whole.width), min(bottom * down, whole.height))
+    if coarsely:
+        return whole.resize(size, PIL.Image.Resampling.BICUBIC, part)
     return whole.resize(size, PIL.Image.Resampling.LANCZOS, part, reducing_gap=2.0)
 
 

@@ -101,7 +101,7 @@ class Describe(Operation[DescribeParameters]):
 
         Raises ItemError: DECODE_FAILED, TOO_LARGE.
         """
-        scene = image.reduced(SCENE_PX)
+        scene = image.reduced(SCENE_PX, coarsely=True)
         pixels = closer_look(image) if is_strip(image.upright_size) else scene
         medium: Medium = _medium_of(scene, pixels)
         text, source = self._read(image, pixels, parameters, medium)

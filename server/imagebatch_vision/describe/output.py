@@ -11,7 +11,7 @@ from imagebatch_vision.describe.medium import Medium
 from imagebatch_vision.describe.quality import Verdict
 from imagebatch_vision.endpoint.parameters import EndpointParameters
 
-VERSION = "2.3.1"
+VERSION = "2.3.2"
 """Of the operation, whatever backend runs it."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

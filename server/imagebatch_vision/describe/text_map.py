@@ -122,7 +122,7 @@ class TextFinder:
     def _likelihood(self, picture: Image.Image, seen: Area, by: tuple[float, float]) -> npt.NDArray[np.uint8]:
         left, top, right, bottom = seen
         box = left / by[0], top / by[1], min(picture.width, right / by[0]), min(picture.height, bottom / by[1])
-        pixels = picture.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+        pixels = picture.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box, reducing_gap=1.0)
         blue_green_red = np.asarray(pixels)[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32)
         blue_green_red *= 1 / 127.5
         blue_green_red -= 1.0

@@ -84,6 +84,11 @@ class Weighing:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._terms = vocabulary.terms
         self._links = Links(vocabulary)
+        named = {term.name for term in vocabulary.terms}
+        self._only_things = [
+            index for index, thing in enumerate(THINGS) if thing.name not in named and thing.known_as is None
+        ]
+        """Those of THINGS that no term is for."""
 
     def weigh(self, sight: Sight) -> Recognition:
         """Say what is there, and how surely."""
@@ -95,14 +100,10 @@ class Weighing:
         faces_scores = [it.score for it in sight.faces]
         things[PERSON] = calibration.of_person(float(sight.scores[PERSON]), max(faces_scores, default=0.0), rivalry)
         terms[self._links.known[PERSON]] = things[PERSON]
-        suggested = [Suggestion(*it) for it in zip(self._terms, map(float, terms), strict=True)]
-        named = {it.term.name for it in suggested}
-        suggested += [
-            Suggestion(thing.term, float(confidence))
-            for thing, confidence in zip(THINGS, things, strict=True)
-            if thing.name not in named and thing.known_as is None
+        likely = [Suggestion(self._terms[it], float(terms[it])) for it in np.flatnonzero(terms >= _LEAST_SUGGESTED)]
+        likely += [
+            Suggestion(THINGS[it].term, float(things[it])) for it in self._only_things if things[it] >= _LEAST_SUGGESTED
         ]
-        likely = [it for it in suggested if it.confidence >= _LEAST_SUGGESTED]
         seen = [
             recognise_thing(index, float(things[index]), sight.found, faces_scores)
             for index in range(len(THINGS))
@@ -163,6 +164,8 @@ class Links:
         places = {term.name: place for place, term in enumerate(vocabulary.terms)}
         self.known = [-1 if thing.known_as is None else places[thing.known_as] for thing in THINGS]
         """The place of each thing's own term, -1 where it has none."""
+        self._known_things = np.array([index for index, place in enumerate(self.known) if place >= 0], dtype=np.intp)
+        self._known_terms = np.array(self.known, dtype=np.intp)[self._known_things]
         names = [(thing.known_as, *thing.wider) for thing in THINGS]
         self._speaks_for = np.array([[term.name in it for it in names] for term in vocabulary.terms])
         """Which things (columns) are cases of a term (row)."""
@@ -213,11 +216,9 @@ class Links:
         terms = np.where(is_linked, calibration.of_both(shares, best), calibration.of_class(shares))
         conflicts = calibration.conflict(np.where(self._is_other, shares, 0.0).max(axis=1), areas)
         things = calibration.of_thing(scores, conflicts)
-        for index, place in enumerate(self.known):
-            if place >= 0:
-                one = slice(index, index + 1)
-                things[one] = calibration.of_both(shares[[place]], scores[one], conflicts[one])
-                terms[place] = things[index]
+        known, places = self._known_things, self._known_terms
+        things[known] = calibration.of_both(shares[places], scores[known], conflicts[known])
+        terms[places] = things[known]
         for place, narrower in self._within:  # no breed without its dog
             terms[narrower] = np.minimum(terms[narrower], terms[place])
         for place, narrower in self._members:  # no cat without an animal

@@ -151,7 +151,7 @@ def _of_refusal(refusal: ItemError) -> Check:
 def _decoded(image: Image) -> tuple[Picture | None, Check]:
     """Answer the picture, if there is enough of it to be judged by, and whether the file is whole."""
     try:
-        scene = image.reduced(SCENE_PX)
+        scene = image.reduced(SCENE_PX, coarsely=True)
     except ItemError as error:
         if error.code is ItemErrorCode.TOO_LARGE:
             raise

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imagebatch_server.operations import Image, MeteredOutput, PictureOutput
 from imagebatch_vision.describe.output import ModelUsed
 
-VERSION = "1.1.2"
+VERSION = "1.1.3"
 """Of the operation, whatever backend runs it."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -238,6 +238,16 @@ def test_reduced_has_the_side_that_was_asked_for() -> None:
         assert difference(image.reduced(300), photo(3001, 1999).resize(image.reduced(300).size)) < 3
 
 
+def test_reduced_coarsely_it_shows_the_same() -> None:
+    picture = photo(1200, 800)
+    for image_format in ("jpeg", "png"):
+        for side in (1199, 600, 599, 301, 300, 40):
+            image = Image.open(encoded(picture, image_format))
+            reduced = image.reduced(side, coarsely=True)
+            assert max(reduced.size) == side
+            assert difference(reduced, image.reduced(side)) < 2, (image_format, side)
+
+
 def test_reduced_of_a_thin_picture_keeps_a_pixel() -> None:
     assert Image.open(encoded(PIL.Image.new("RGB", (2000, 3)), "jpeg")).reduced(100).size == (100, 1)
 
