@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import kept
 from benchmarks.quality import beside, chapters, classes, coco, sights
 from benchmarks.quality.fetch import Photograph, photographs
 from benchmarks.quality.versions import Version
@@ -70,7 +71,7 @@ def main() -> None:
     command = f"python -m benchmarks.quality.compare --old {arguments.old}"
     options = " --coco FOLDER" * bool(arguments.coco) + " --classes FOLDER" * len(arguments.classes)
     options += f" --most {arguments.most}" if arguments.most else ""
-    _write(chapters.STATEMENTS, command + options, arguments.old, statements)
+    _write(chapters.STATEMENTS, command + options, arguments.old, statements, kept.notes()["statements"])
     if arguments.only is None:
         parts = [
             beside.read(old.answers("read"), new.answers("read")),
