@@ -11,7 +11,7 @@ from imagebatch_server.batches.errors import SettingsClash
 def check_exposed(
     option: str, address: str, *, has_tls: bool, asks: bool, plaintext_ok: bool, anonymous_ok: bool
 ) -> None:
-    """Let an address (`host:port`, given by `option`) be listened on. Raises SettingsClash, which names the settings."""
+    """Let an address (`host:port`, given by `option`) be listened on. Raises SettingsClash, naming the settings."""
     if is_loopback(address):
         return
     missing = []
