@@ -153,7 +153,7 @@ def test_a_watch_ends_with_the_certificate_that_opened_it(mutual: Secured, folde
 def test_a_server_that_would_be_open_to_all_does_not_start(folder: Path) -> None:
     server = ServerProcess(folder / "data", {"address": "0.0.0.0:0"})
     server.spawn()
-    assert server.wait() == 1
+    assert server.wait() == 2
     assert "--address 0.0.0.0:0 can be reached from other machines" in server.log
     assert "Traceback" not in server.log
 
