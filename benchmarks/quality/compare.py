@@ -71,7 +71,8 @@ def main() -> None:
     command = f"python -m benchmarks.quality.compare --old {arguments.old}"
     options = " --coco FOLDER" * bool(arguments.coco) + " --classes FOLDER" * len(arguments.classes)
     options += f" --most {arguments.most}" if arguments.most else ""
-    _write(chapters.STATEMENTS, command + options, arguments.old, statements, kept.notes()["statements"])
+    noted = kept.notes()["statements"].strip()
+    _write(chapters.STATEMENTS, command + options, arguments.old, f"{statements.rstrip()}\n\n{noted}")
     if arguments.only is None:
         parts = [
             beside.read(old.answers("read"), new.answers("read")),
