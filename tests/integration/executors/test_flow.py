@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -64,6 +65,22 @@ async def test_a_small_batch_does_not_wait_behind_a_large_one() -> None:
         small = on.submit(batch_id="small").item.item_index
         await on.recorded.until(lambda: small in on.recorded.results)
         assert len(on.recorded.results) < 15
+
+
+async def test_quick_items_are_overtaken_only_where_much_work_waits() -> None:
+    async with bench() as on:
+        script = {"do": "sleep", "seconds": 0.02}
+        for _ in range(20):
+            on.submit(script)
+        await on.recorded.finish(20)  # by which it knows how long one takes
+
+        for _ in range(5):
+            on.submit(script)
+        assert on.executor.last_turn_ms == -math.inf
+        waiting = [on.submit(script) for _ in range(40)]
+        assert on.executor.last_turn_ms == max(it.turn_ms for it in waiting) > -math.inf
+        await on.recorded.finish(on.submitted)
+        assert on.executor.last_turn_ms == -math.inf
 
 
 @pytest.mark.parametrize(
