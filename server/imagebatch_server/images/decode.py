@@ -234,7 +234,7 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
     ) -> PIL.Image.Image:
         """Scale the part `box` of `pixels` (left, top, right, bottom; absent: all) to exactly `size` (width, height).
 
-        With `keep_alpha` it is RGBA where the image has transparency. Coarsely, and as cheap, as `reduced`. Not cached.
+        With `keep_alpha` it is RGBA where the image has transparency. As `reduced`, coarsely too. Not cached.
         Raises ItemError: DECODE_FAILED, TOO_LARGE.
         """
         width, height = self.upright_size
