@@ -61,7 +61,7 @@ class Bench:
 
     def _add(self, tally: Tally, photograph: Photograph, known: Sequence[str] | None) -> None:
         tally.photographs += 1
-        scene = Image.open(photograph.path.read_bytes()).reduced(SCENE_PX)
+        scene = Image.open(photograph.path.read_bytes()).reduced(SCENE_PX, coarsely=True)
         if judge_medium(scene) == "graphic":
             tally.drawings += 1
             return

@@ -65,7 +65,7 @@ class Pressure:
             for _ in range(10):
                 yield batch_service_pb2.SubmitBatchStreamRequest(items=inputs)
 
-        self._raw.batches.SubmitBatchStream(messages(), timeout=60)
+        self._raw.batches.SubmitBatchStream(messages(), timeout=180)
 
     def _upload(self) -> None:
         self._raw.upload(bytes(UPLOAD_BYTES), chunk_bytes=MIB)
