@@ -147,7 +147,7 @@ def compared(old: Path, paths: Sequence[Path], rounds: int, preload: Path | None
     return figures[old], figures[TREE]
 
 
-def rows(name: str, old: Figures, new: Figures, mark: str) -> list[str]:
+def rows(name: str, old: Figures, new: Figures, rate_mark: str) -> list[str]:
     def row(figure: str, unit: str, values: Sequence[float], mark: str) -> str:
         before, after = values
         return f"| {name} | {figure} | {before:.1f} {unit} | **{after:.1f}** {unit} | {after / before:.2f} | {mark} |"
@@ -155,7 +155,7 @@ def rows(name: str, old: Figures, new: Figures, mark: str) -> list[str]:
     speeds = [statistics.median(it.images_per_s) for it in (old, new)]
     times = [statistics.median(it.cpu_ms) for it in (old, new)]
     return [
-        row("images a second, two processes", "/s", speeds, mark),
+        row("images a second, two processes", "/s", speeds, rate_mark),
         row("processor time of an image", "ms", times, ""),
         row("resident, a process", "MB", [old.resident_mb, new.resident_mb], "<= 300"),
         row("private of it", "MB", [old.private_mb, new.private_mb], ""),

@@ -41,12 +41,10 @@ async def open_access(settings: Settings, metrics: Metrics) -> AsyncIterator[Acc
     identity = _identity(settings)
     watched: list[WatchedFiles[Any]] = [] if identity is None else [identity]
     loops: list[Loop] = []
-    callers = None
-    if settings.access_file is not None:
-        path = settings.access_file
-        file = WatchedFiles([path], lambda: access_file.read_known(path))
+    path = settings.access_file
+    file = None if path is None else WatchedFiles([path], lambda: access_file.read_known(path))
+    if file is not None:
         watched.append(file)
-        callers = lambda: file.value  # noqa: E731 - there is none without the file
     openid = None
     if settings.openid_issuer is not None:
         keys = _provider(settings.openid_issuer, settings)
@@ -55,6 +53,7 @@ async def open_access(settings: Settings, metrics: Metrics) -> AsyncIterator[Acc
     if watched:
         loops.append(FileWatch(watched))
     attempts = FailedAttempts(settings.max_failed_attempts_per_minute, metrics.refused)
+    callers = None if file is None else (lambda: file.value)
     access = Access(Authenticator(attempts, callers, openid), identity)
     asks = access.authenticator.asks
     # The metrics port knows neither TLS nor tokens.

@@ -105,7 +105,7 @@ class Image(msgspec.Struct, frozen=True, eq=False, dict=True):
         Raises ItemError: UNSUPPORTED_FORMAT, TOO_LARGE (more than `max_pixels` pixels), DECODE_FAILED.
         """
         image = cls.of(data, max_pixels=max_pixels, strict=strict, preview=preview)
-        image.header  # noqa: B018 - read now
+        image.header  # noqa: B018 - it is read when first asked for, and what is wrong with it is to be raised here
         return image
 
     @property
